@@ -1,0 +1,220 @@
+"""The Inception-I3D trunk (Carreira and Zisserman, 2017) and its four pyramid taps.
+
+The taps are the paper's C2 to C5 (Section 3.3; its "Mixed3d" is Mixed_3c, which is what exists):
+
+=====  ==============  ================  =====================
+level  module          channels (w=1.0)  stride, time / space
+=====  ==============  ================  =====================
+c2     Conv3d_2c_3x3   192               2 / 4
+c3     Mixed_3c        480               2 / 8
+c4     Mixed_4f        832               4 / 16
+c5     Mixed_5c        1024              8 / 32
+=====  ==============  ================  =====================
+
+Padding is TensorFlow's SAME, which is asymmetric at even sizes; the published weights expect it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from .i3d_weights import load_i3d_weights
+
+__all__ = ["TAPS", "InceptionI3D", "load_i3d_weights"]
+
+TAPS = {"Conv3d_2c_3x3": "c2", "Mixed_3c": "c3", "Mixed_4f": "c4", "Mixed_5c": "c5"}
+STRIDES = {"c2": (2, 4), "c3": (2, 8), "c4": (4, 16), "c5": (8, 32)}
+
+# Output channels of the branches: 1x1; 1x1 then 3x3; 1x1 then 3x3; pool then 1x1.
+_MIXED = {
+    "Mixed_3b": (64, 96, 128, 16, 32, 32),
+    "Mixed_3c": (128, 128, 192, 32, 96, 64),
+    "Mixed_4b": (192, 96, 208, 16, 48, 64),
+    "Mixed_4c": (160, 112, 224, 24, 64, 64),
+    "Mixed_4d": (128, 128, 256, 24, 64, 64),
+    "Mixed_4e": (112, 144, 288, 32, 64, 64),
+    "Mixed_4f": (256, 160, 320, 32, 128, 128),
+    "Mixed_5b": (256, 160, 320, 32, 128, 128),
+    "Mixed_5c": (384, 192, 384, 48, 128, 128),
+}
+
+
+def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    """TensorFlow's SAME padding of one axis, as (before, after)."""
+    total = max(kernel - (stride if size % stride == 0 else size % stride), 0)
+    return total // 2, total - total // 2
+
+
+def _pad_same(x: torch.Tensor, kernel: Sequence[int], stride: Sequence[int]) -> torch.Tensor:
+    pads = [same_padding(n, k, s) for n, k, s in zip(x.shape[2:], kernel, stride)]
+    flat = [p for pair in reversed(pads) for p in pair]
+    return F.pad(x, flat) if any(flat) else x
+
+
+class FrozenBatchNorm3d(nn.BatchNorm3d):
+    """Batch norm with fixed statistics and affine parameters.
+
+    Detectron2's frozen batch norm is for 4-D input and has another epsilon (see ``Unit3d``).
+    """
+
+    def __init__(self, channels: int, eps: float = 1e-3) -> None:
+        super().__init__(channels, eps=eps)
+        for parameter in self.parameters():
+            parameter.requires_grad_(False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        scale = self.weight * (self.running_var + self.eps).rsqrt()
+        shift = self.bias - self.running_mean * scale
+        return torch.addcmul(_per_channel(shift, x), x, _per_channel(scale, x))
+
+
+def _per_channel(values: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    return values.to(x.dtype).view(1, -1, 1, 1, 1)
+
+
+def build_norm(name: str, channels: int) -> nn.Module:
+    """The norm after a convolution: ``"BN"``, ``"FrozenBN"``, ``"SyncBN"`` or ``"GN"``.
+
+    The epsilon of 1e-3 belongs to the published weights: 1e-5 is 16 % off at c5. Their momentum
+    of 0.001 suits fine-tuning alone; 0.1 is PyTorch's and lets a short training from scratch
+    settle, and with published weights the statistics are usually frozen anyway.
+    """
+    if name == "BN":
+        return nn.BatchNorm3d(channels, eps=1e-3)
+    if name == "FrozenBN":
+        return FrozenBatchNorm3d(channels)
+    if name == "SyncBN":
+        return nn.SyncBatchNorm(channels, eps=1e-3)
+    if name == "GN":
+        return nn.GroupNorm(max(1, channels // 8) if channels % 8 == 0 else 1, channels)
+    raise ValueError(f"unknown norm {name!r}: choose BN, FrozenBN, SyncBN or GN")
+
+
+class Unit3d(nn.Module):
+    """Convolution without bias, norm, ReLU, with SAME padding."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int = 1,
+        stride: int = 1,
+        norm: str = "BN",
+    ) -> None:
+        super().__init__()
+        # At stride 1 SAME is symmetric whatever the size, and the convolution does it itself.
+        padding = kernel // 2 if stride == 1 else 0
+        self.conv3d = nn.Conv3d(
+            in_channels, out_channels, kernel, stride=stride, padding=padding, bias=False
+        )
+        self.bn = build_norm(norm, out_channels)
+        nn.init.kaiming_normal_(self.conv3d.weight, nonlinearity="relu")
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.conv3d.stride[0] > 1:
+            x = _pad_same(x, self.conv3d.kernel_size, self.conv3d.stride)
+        return F.relu(self.bn(self.conv3d(x)), inplace=True)
+
+
+class MaxPool3dSame(nn.Module):
+    """Max pooling with SAME padding; padding by zero is safe behind a ReLU."""
+
+    def __init__(self, kernel: tuple[int, int, int], stride: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.kernel, self.stride = kernel, stride
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.max_pool3d(_pad_same(x, self.kernel, self.stride), self.kernel, self.stride)
+
+
+class Mixed(nn.Module):
+    """An Inception block: four branches, concatenated over the channels."""
+
+    def __init__(self, in_channels: int, branches: Sequence[int], norm: str) -> None:
+        super().__init__()
+        c0, c1a, c1b, c2a, c2b, c3 = branches
+        self.b0 = Unit3d(in_channels, c0, norm=norm)
+        self.b1a = Unit3d(in_channels, c1a, norm=norm)
+        self.b1b = Unit3d(c1a, c1b, kernel=3, norm=norm)
+        self.b2a = Unit3d(in_channels, c2a, norm=norm)
+        self.b2b = Unit3d(c2a, c2b, kernel=3, norm=norm)
+        self.b3a = nn.MaxPool3d(3, stride=1, padding=1)
+        self.b3b = Unit3d(in_channels, c3, norm=norm)
+        self.out_channels = c0 + c1b + c2b + c3
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        branches = [self.b0(x), self.b1b(self.b1a(x)), self.b2b(self.b2a(x)), self.b3b(self.b3a(x))]
+        return torch.cat(branches, dim=1)
+
+
+class InceptionI3D(nn.Module):
+    """Clip ``(N, C, T, H, W)`` -> ``{"c2", "c3", "c4", "c5"}``, each ``(N, C_l, T_l, H_l, W_l)``.
+
+    RGB is expected in [-1, 1]; flow (u, v) in pixels, clipped to +-20 and divided by 20.
+
+    Args:
+        in_channels: 3 for RGB, 2 for flow.
+        width: factor on all channels, rounded to multiples of 8 (of 4 below 16); 1.0 is the
+            published network (12.3 M parameters), 0.25 suits a CPU.
+        norm: see :func:`build_norm`.
+        freeze_at: modules up to and including this level (2 to 5) get no gradient; 0 freezes none.
+    """
+
+    def __init__(
+        self, in_channels: int, width: float = 1.0, norm: str = "BN", freeze_at: int = 0
+    ) -> None:
+        super().__init__()
+        self.in_channels = in_channels
+
+        def scaled(channels: int) -> int:
+            wanted = channels * width
+            unit = 8 if wanted >= 16 else 4
+            return max(unit, round(wanted / unit) * unit)
+
+        stem = scaled(64)
+        modules: dict[str, nn.Module] = {
+            "Conv3d_1a_7x7": Unit3d(in_channels, stem, kernel=7, stride=2, norm=norm),
+            "MaxPool3d_2a_3x3": MaxPool3dSame((1, 3, 3), (1, 2, 2)),
+            "Conv3d_2b_1x1": Unit3d(stem, stem, norm=norm),
+            "Conv3d_2c_3x3": Unit3d(stem, scaled(192), kernel=3, norm=norm),
+            "MaxPool3d_3a_3x3": MaxPool3dSame((1, 3, 3), (1, 2, 2)),
+        }
+        channels = {"c2": scaled(192)}
+        last = channels["c2"]
+        for name, branches in _MIXED.items():
+            if name == "Mixed_4b":
+                modules["MaxPool3d_4a_3x3"] = MaxPool3dSame((3, 3, 3), (2, 2, 2))
+            if name == "Mixed_5b":
+                modules["MaxPool3d_5a_2x2"] = MaxPool3dSame((2, 2, 2), (2, 2, 2))
+            block = Mixed(last, [scaled(c) for c in branches], norm)
+            modules[name], last = block, block.out_channels
+            if name in TAPS:
+                channels[TAPS[name]] = last
+        for name, module in modules.items():
+            self.add_module(name, module)
+        self.out_channels = channels
+        self._freeze(freeze_at)
+
+    def _freeze(self, freeze_at: int) -> None:
+        if freeze_at == 0:
+            return
+        if f"c{freeze_at}" not in STRIDES:
+            raise ValueError(f"freeze_at is 0 or a level from 2 to 5, not {freeze_at}")
+        for name, module in self.named_children():
+            for parameter in module.parameters():
+                parameter.requires_grad_(False)
+            if TAPS.get(name) == f"c{freeze_at}":
+                break
+
+    def forward(self, clip: torch.Tensor) -> dict[str, torch.Tensor]:
+        features = {}
+        x = clip
+        for name, module in self.named_children():
+            x = module(x)
+            if name in TAPS:
+                features[TAPS[name]] = x
+        return features

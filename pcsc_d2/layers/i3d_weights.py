@@ -1,0 +1,97 @@
+"""Reading the I3D weights of the two public PyTorch ports (named after their authors).
+
+``piergiaj`` names a convolution ``Mixed_3b.b1a.conv3d.weight``; ``hassony2`` names the same one
+``mixed_3b.branch_1.0.conv3d.weight`` and its norm ``batch3d``. The trunk uses the former's names.
+"""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from .i3d import InceptionI3D
+
+logger = logging.getLogger(__name__)
+
+_BRANCHES = {
+    "branch_0": "b0",
+    "branch_1.0": "b1a",
+    "branch_1.1": "b1b",
+    "branch_2.0": "b2a",
+    "branch_2.1": "b2b",
+    "branch_3.1": "b3b",
+}
+_HEAD = ("logits.", "conv3d_0c_1x1.")
+
+
+def _trunk_key(key: str) -> str:
+    """The trunk's name of a weight that either port calls ``key``."""
+    key = key.removeprefix("module.").replace(".batch3d.", ".bn.")
+    key = re.sub(r"\.(branch_\d(?:\.\d)?)\.", lambda m: f".{_BRANCHES.get(m[1], m[1])}.", key)
+    return key[0].upper() + key[1:] if key[:1] in "cm" and not key.startswith(_HEAD) else key
+
+
+def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
+    """The state dict in a file, read without running any code that the file may hold.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is not a PyTorch state dict.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such weights file")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"{path}: not a PyTorch weights file ({reason})") from None
+    for wrapper in ("state_dict", "model"):
+        if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
+            state = state[wrapper]
+    if not isinstance(state, dict) or not all(torch.is_tensor(v) for v in state.values()):
+        raise ValueError(f"{path}: holds no state dict of tensors")
+    return state
+
+
+def load_i3d_weights(trunk: InceptionI3D, path: str | Path) -> None:
+    """Fill the trunk from a file of either public port (RGB or flow).
+
+    The ports' classifier is left aside, and ``num_batches_tracked`` may be absent.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file does not fit; the message names the keys.
+    """
+    state = {_trunk_key(k): v for k, v in read_weights(path).items()}
+    state = {k: v for k, v in state.items() if not k.startswith(_HEAD)}
+    own = trunk.state_dict()
+    optional = {k for k in own if k.endswith("num_batches_tracked")}
+    problems = {
+        "missing": [k for k in own if k not in state and k not in optional],
+        "unexpected": [k for k in state if k not in own and not k.endswith("num_batches_tracked")],
+        "of another shape": [
+            f"{k} {tuple(state[k].shape)} for {tuple(v.shape)}"
+            for k, v in own.items()
+            if k in state and state[k].shape != v.shape
+        ],
+    }
+    if any(problems.values()):
+        raise ValueError(f"{path}: does not fit this I3D trunk: {_summary(problems)}")
+    trunk.load_state_dict({k: state.get(k, v) for k, v in own.items()})
+    logger.info("loaded %d I3D weights from %s", len(state), path)
+
+
+def _summary(problems: dict[str, list[str]], shown: int = 4) -> str:
+    parts = []
+    for kind, keys in problems.items():
+        if keys:
+            more = f" and {len(keys) - shown} more" if len(keys) > shown else ""
+            parts.append(f"{len(keys)} {kind} ({', '.join(keys[:shown])}{more})")
+    return "; ".join(parts)
