@@ -1,0 +1,140 @@
+"""Action tubes as arrays with named fields, and their file.
+
+Boxes are x1 y1 x2 y2 in pixels, 0-based, corners inclusive; frames are 1-based.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from pcsc_d2.tubes import checks, io
+from pcsc_d2.tubes.arrays import cast_fields, load_fields, ranges
+
+
+@dataclass(frozen=True, eq=False)
+class Tubes:
+    """Action tubes: one box a frame, no holes.
+
+    Tube i's boxes are ``ptr[i]`` to ``ptr[i + 1]``, of frames ``start[i]`` onwards.
+
+    Attributes:
+        videos: (V,) names.
+        labels: (C,) class names.
+        video: (T,) int32 into ``videos``.
+        cls: (T,) int16 into ``labels``.
+        score: (T,) float32.
+        start: (T,) int32, the first frame, 1-based.
+        ptr: (T+1,) int64 into the M boxes.
+        boxes: (M, 4) float32.
+        fscores: (M,) float32, the boxes' scores.
+        actionness: (M,) float32 in [0, 1], or None.
+
+    Raises:
+        ValueError: wrong shapes, unsorted pointers, an empty tube, NaN, inverted boxes,
+            unknown class or video.
+    """
+
+    videos: np.ndarray
+    labels: np.ndarray
+    video: np.ndarray
+    cls: np.ndarray
+    score: np.ndarray
+    start: np.ndarray
+    ptr: np.ndarray
+    boxes: np.ndarray
+    fscores: np.ndarray
+    actionness: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        dtypes = {
+            "videos": np.str_,
+            "labels": np.str_,
+            "video": np.int32,
+            "cls": np.int16,
+            "score": np.float32,
+            "start": np.int32,
+            "ptr": np.int64,
+            "boxes": np.float32,
+            "fscores": np.float32,
+            "actionness": np.float32,
+        }
+        cast_fields(self, dtypes)
+        self._check()
+
+    def __len__(self) -> int:
+        return len(self.score)
+
+    def _check(self) -> None:
+        count = len(self)
+        checks.check_unique("videos", self.videos)
+        checks.check_unique("labels", self.labels)
+        for name in ("video", "cls", "start"):
+            checks.check_shape(name, getattr(self, name), (count,))
+        checks.check_shape("boxes", self.boxes, (len(self.boxes), 4))
+        checks.check_pointers("ptr", self.ptr, count, len(self.boxes), least=1)
+        checks.check_shape("fscores", self.fscores, (len(self.boxes),))
+        checks.check_range("video", self.video, len(self.videos), "video", lambda i: f"tube {i}")
+        checks.check_range("cls", self.cls, len(self.labels), "class", lambda i: f"tube {i}")
+        checks.check_finite("score", self.score, lambda i: f"tube {i}")
+        checks.check_boxes(self.boxes, self._where)
+        checks.check_finite("fscores", self.fscores, self._where)
+        if count and self.start.min() < 1:
+            raise ValueError(f"tube {self.start.argmin()} starts at frame {self.start.min()}")
+        if self.actionness is not None:
+            checks.check_shape("actionness", self.actionness, (len(self.boxes),))
+            checks.check_finite("actionness", self.actionness, self._where)
+
+    def _where(self, i: int) -> str:
+        tube = int(np.searchsorted(self.ptr, i, side="right")) - 1
+        frame = self.start[tube] + i - self.ptr[tube]
+        return f"tube {tube}, video '{self.videos[self.video[tube]]}' frame {frame}"
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """(T,) number of frames."""
+        return np.diff(self.ptr)
+
+    @property
+    def last(self) -> np.ndarray:
+        """(T,) last frame, 1-based, inclusive."""
+        return self.start + self.lengths - 1
+
+    @property
+    def box_tubes(self) -> np.ndarray:
+        """(M,) tube of every box."""
+        return np.repeat(np.arange(len(self)), self.lengths)
+
+    @property
+    def box_frames(self) -> np.ndarray:
+        """(M,) frame of every box, 1-based."""
+        return ranges(self.start.astype(np.int64), self.lengths)
+
+    def take(self, index: np.ndarray) -> Tubes:
+        """The tubes at some positions (or under a mask), in that order."""
+        index = np.arange(len(self))[index]
+        lengths = self.lengths[index]
+        pick = ranges(self.ptr[index], lengths)
+        return Tubes(
+            self.videos,
+            self.labels,
+            self.video[index],
+            self.cls[index],
+            self.score[index],
+            self.start[index],
+            np.concatenate([[0], np.cumsum(lengths)]),
+            self.boxes[pick],
+            self.fscores[pick],
+            None if self.actionness is None else self.actionness[pick],
+        )
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Tubes:
+        """Reads an ``.npz`` file; ValueError names the file and what is wrong with it."""
+        return load_fields(cls, path, optional=("actionness",))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes an ``.npz`` file atomically."""
+        io.save_arrays(path, {f.name: getattr(self, f.name) for f in fields(self)})
