@@ -1,0 +1,273 @@
+"""Generated clips: untrimmed videos with known tubes, for the demo and for the tests.
+
+One to three actors over a textured background that drifts. A class is a look and a motion:
+
+- `pairs`: every look with every motion, nine classes. One stream alone tells three groups of
+  three, so that only both together tell the class.
+- `easy`: four classes. Two differ in the look alone, two in the motion alone: one stream
+  suffices for each, but not the same one.
+
+In both sets 18 % of the actors hardly move (`still`) and as many wear the background's own texture
+(`camouflaged`), so that each stream misses actors that the other finds; the class of such an
+actor is ambiguous, so report by kind. Every actor is there before and after its action, whose
+start and end are gradual; ground truth covers the action alone. Most clips also hold a still
+patch dressed like an actor, and a piece of the background that wanders.
+
+Flipping from left to right keeps every label. The same `ClipSpec` always gives the same frames;
+splits never share an actor or a background.
+
+Files under `root/synthetic/<name>/`:
+
+- `videos/<split>/<number>.mp4`: H.264, 25 frames a second.
+- `annotations.pkl`: `GroundTruth`; videos are named `<split>/<number>`. `train` and `test` are its
+  one pair of splits; any other split is `truth.select(split_videos(truth, "val"))`.
+- `actors.json`: what every actor is, for scores by kind (`tube_kinds`).
+- `spec.json`: how the set was made; a set whose spec agrees is kept as it is.
+
+    python -m pcsc_d2.video.synthetic --root datasets --set pairs
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import av
+import numpy as np
+from tqdm import tqdm
+
+from pcsc_d2.tubes import GroundTruth, Tubes
+from pcsc_d2.tubes.io import atomic_write
+from pcsc_d2.video.synthetic_actors import ActorTube
+from pcsc_d2.video.synthetic_clips import SETS, ClipSpec, labels_of, plan_split, render_clip
+
+VERSION = 1
+"""Raised whenever the same parameters would give other clips."""
+SIZES: dict[str, int] = {"train": 40, "val": 10, "test": 20}
+FPS = 25
+
+
+def write_video(path: Path, frames: np.ndarray) -> None:
+    """Encode (N, H, W, 3) uint8 RGB as H.264, yuv420p, near lossless; atomic."""
+    options = {"crf": "10", "preset": "veryfast"}
+    with atomic_write(path) as file, av.open(file, "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=FPS, options=options)
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        # The encoder's threads would change its choices with the number of cores.
+        stream.thread_count = 1
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+
+
+def generate(
+    root: str | os.PathLike[str],
+    name: str = "pairs",
+    sizes: Mapping[str, int] | None = None,
+    size: tuple[int, int] = (96, 128),
+    length: tuple[int, int] = (40, 60),
+    seed: int = 0,
+    progress: bool = True,
+) -> Path:
+    """Write a set under `root/synthetic/name`; the top of this module lists its files.
+
+    A set made with the same parameters is left alone; an interrupted one goes on where it
+    stopped, and one whose splits have other sizes keeps the clips that it shares; one made with
+    other parameters is replaced.
+
+    Args:
+        root: the root of the data sets, `DETECTRON2_DATASETS`.
+        name: a key of `SETS`.
+        sizes: split to its number of clips; `SIZES` if None.
+        size, length, seed: as in `plan_split`.
+        progress: show a bar.
+
+    Returns:
+        The folder of the set.
+
+    Raises:
+        ValueError: if a parameter is out of its range.
+    """
+    folder = Path(root) / "synthetic" / name
+    sizes = dict(SIZES if sizes is None else sizes)
+    plans = {
+        f"{split}/{index:04d}": plan
+        for split, count in sizes.items()
+        for index, plan in enumerate(plan_split(name, split, count, size, length, seed))
+    }
+    made_by = {"version": VERSION, "size": list(size), "length": list(length), "seed": seed}
+    spec = {**made_by, "splits": sizes, "complete": True}
+    found = _read_spec(folder / "spec.json")
+    files = ["annotations.pkl", "actors.json", *(f"videos/{video}.mp4" for video in plans)]
+    if found == spec and all((folder / file).exists() for file in files):
+        return folder
+    same = all(found.get(key) == value for key, value in made_by.items())
+    _remove_videos(folder / "videos", keep=set(plans) if same else set())
+    _write_json(folder / "spec.json", {**spec, "complete": False})
+    bar = tqdm(plans.items(), f"generating {name}", unit="clip", disable=not progress)
+    tubes = {video: _make_clip(folder, video, plan) for video, plan in bar}
+    _write_annotations(folder, labels_of(name), plans, tubes)
+    _write_json(folder / "spec.json", spec)
+    return folder
+
+
+def _make_clip(folder: Path, video: str, plan: ClipSpec) -> list[ActorTube]:
+    frames, tubes = render_clip(plan)
+    path = folder / "videos" / f"{video}.mp4"
+    if not path.exists():
+        write_video(path, frames)
+    # By class, as the annotation file groups them: an actor's position is its tube's.
+    return sorted(tubes, key=lambda tube: tube.actor.label)
+
+
+def _write_annotations(
+    folder: Path,
+    labels: tuple[str, ...],
+    plans: Mapping[str, ClipSpec],
+    tubes: Mapping[str, list[ActorTube]],
+) -> None:
+    _ground_truth(labels, plans, tubes).save(folder / "annotations.pkl")
+    actors = {
+        "labels": labels,
+        "flip_preserves_label": True,
+        "videos": {video: [_describe(tube) for tube in found] for video, found in tubes.items()},
+    }
+    _write_json(folder / "actors.json", actors)
+
+
+def _ground_truth(
+    labels: tuple[str, ...], plans: Mapping[str, ClipSpec], tubes: Mapping[str, list[ActorTube]]
+) -> GroundTruth:
+    videos = np.array(list(plans), np.str_)
+    found = [tube for video in plans for tube in tubes[video]]
+    counts = [len(tubes[video]) for video in plans]
+    boxes = np.concatenate([np.zeros((0, 4), np.float32), *(tube.boxes for tube in found)])
+    return GroundTruth(
+        labels=labels,
+        videos=videos,
+        nframes=np.array([plan.frames for plan in plans.values()], np.int32),
+        resolution=np.array([plan.size for plan in plans.values()], np.int32).reshape(-1, 2),
+        tubes=Tubes(
+            videos=videos,
+            labels=np.array(labels),
+            video=np.repeat(np.arange(len(counts)), counts),
+            cls=np.array([tube.actor.label for tube in found], np.int64),
+            score=np.ones(len(found)),
+            start=np.array([tube.start for tube in found], np.int64),
+            ptr=np.cumsum([0, *(len(tube.boxes) for tube in found)]),
+            boxes=boxes,
+            fscores=np.ones(len(boxes)),
+        ),
+        train=[_of_split(videos, "train")],
+        test=[_of_split(videos, "test")],
+    )
+
+
+def _of_split(videos: np.ndarray, split: str) -> list[str]:
+    return [video for video in videos.tolist() if video.startswith(f"{split}/")]
+
+
+def _describe(tube: ActorTube) -> dict[str, str | int]:
+    actor = tube.actor
+    return {
+        "label": actor.label,
+        "look": actor.look,
+        "motion": actor.motion,
+        "kind": actor.kind,
+        "start": tube.start,
+        "end": tube.end,
+    }
+
+
+def split_videos(truth: GroundTruth, split: str) -> list[str]:
+    """Names of the videos of a split of a generated set; `truth.select` takes them.
+
+    Raises:
+        ValueError: if no video is of that split.
+    """
+    found = _of_split(truth.videos, split)
+    if not found:
+        known = sorted({video.split("/")[0] for video in truth.videos.tolist()})
+        raise ValueError(f"no video of split {split!r}: there are {', '.join(known)}")
+    return found
+
+
+def tube_kinds(truth: GroundTruth, path: str | os.PathLike[str]) -> np.ndarray:
+    """The kind of actor, one of `KINDS`, of every tube of `truth`: (T,) str.
+
+    Args:
+        truth: ground truth of a generated set, or videos selected from it.
+        path: the `actors.json` of the set.
+
+    Raises:
+        ValueError: if the file tells of other tubes than `truth` does.
+    """
+    videos = json.loads(Path(path).read_text(encoding="utf-8"))["videos"]
+    tubes = truth.tubes
+    kinds = {
+        (video, actor["label"], actor["start"], actor["end"]): actor["kind"]
+        for video, actors in videos.items()
+        for actor in actors
+    }
+    names = tubes.videos[tubes.video].tolist()
+    keys = list(zip(names, tubes.cls.tolist(), tubes.start.tolist(), tubes.last.tolist()))
+    unknown = [key for key in keys if key not in kinds]
+    if unknown:
+        raise ValueError(f"{path}: no actor for the tube of {unknown[0][0]}: generate both again")
+    return np.array([kinds[key] for key in keys], np.str_)
+
+
+def _read_spec(path: Path) -> dict:
+    try:
+        spec = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):  # damaged: as if it were not there
+        return {}
+    return spec if isinstance(spec, dict) else {}
+
+
+def _write_json(path: Path, content: dict) -> None:
+    with atomic_write(path, "w") as file:
+        json.dump(content, file, indent=1)
+
+
+def _remove_videos(folder: Path, keep: set[str]) -> None:
+    for path in folder.glob("*/*.mp4"):
+        if path.relative_to(folder).with_suffix("").as_posix() not in keep:
+            path.unlink()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pcsc_d2.video.synthetic", description="Generate clips with known tubes."
+    )
+    parser.add_argument("--root", required=True, help="root of the data sets")
+    parser.add_argument("--set", default="pairs", choices=sorted(SETS), dest="name")
+    for split, count in SIZES.items():
+        parser.add_argument(f"--{split}", type=int, default=count, metavar="CLIPS")
+    parser.add_argument("--size", type=int, nargs=2, default=(96, 128), metavar=("H", "W"))
+    parser.add_argument("--length", type=int, nargs=2, default=(40, 60), metavar=("MIN", "MAX"))
+    parser.add_argument("--seed", type=int, default=0)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line: generate one set and print its folder."""
+    parser = _parser()
+    args = parser.parse_args(arguments)
+    sizes = {split: getattr(args, split) for split in SIZES}
+    try:
+        folder = generate(
+            args.root, args.name, sizes, tuple(args.size), tuple(args.length), args.seed
+        )
+    except ValueError as error:
+        parser.error(str(error))
+    print(folder)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
