@@ -1,0 +1,75 @@
+"""Precision-recall curves and average precision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """The precision-recall curve of one class.
+
+    Attributes:
+        scores: (n,) float32, descending.
+        hits: (n,) bool, True where the detection is right.
+        positives: number of ground truths.
+    """
+
+    scores: np.ndarray
+    hits: np.ndarray
+    positives: int
+
+    @property
+    def precision(self) -> np.ndarray:
+        """(n,) float64, after each detection."""
+        return np.cumsum(self.hits) / np.arange(1, len(self.hits) + 1)
+
+    @property
+    def recall(self) -> np.ndarray:
+        """(n,) float64, after each detection; NaN without ground truth."""
+        with np.errstate(invalid="ignore"):
+            return np.cumsum(self.hits) / np.float64(self.positives)
+
+    def average_precision(self, envelope: bool) -> float:
+        """AP in percent, NaN without ground truth; see ``Protocol.envelope`` for the two areas."""
+        if self.positives == 0:
+            return float("nan")
+        area = envelope_area if envelope else trapezoid_area
+        return 100 * area(self.precision, self.recall)
+
+
+def trapezoid_area(precision: np.ndarray, recall: np.ndarray) -> float:
+    """Area by the trapezoid rule over the raw points, from (precision 1, recall 0) on.
+
+    This is ``pr_to_ap`` of ACT-detector and MOC-detector (in float64, theirs is float32).
+    """
+    before = np.concatenate([[1.0], precision[:-1]])
+    width = np.diff(recall, prepend=0.0)
+    return float((width * (precision + before)).sum() / 2) if len(precision) else 0.0
+
+
+def envelope_area(precision: np.ndarray, recall: np.ndarray) -> float:
+    """Area under the envelope: at each recall the best precision at that recall or beyond.
+
+    This is PASCAL VOC's rule from 2010 on, over all points.
+    """
+    best = np.maximum.accumulate(precision[::-1])[::-1]
+    return float((np.diff(recall, prepend=0.0) * best).sum())
+
+
+def class_curves(
+    labels: tuple[str, ...],
+    classes: np.ndarray,
+    scores: np.ndarray,
+    hits: np.ndarray,
+    positives: np.ndarray,
+) -> dict[str, Curve]:
+    """Curves of all classes from (N,) classes, scores and hits; equal scores keep their order."""
+    curves = {}
+    for i, label in enumerate(labels):
+        mine = np.flatnonzero(classes == i)
+        mine = mine[np.argsort(-scores[mine], kind="stable")]
+        curves[label] = Curve(scores[mine], hits[mine], int(positives[i]))
+    return curves
