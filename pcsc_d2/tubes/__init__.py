@@ -2,7 +2,29 @@
 
 from pcsc_d2.tubes.detections import Detections
 from pcsc_d2.tubes.ground_truth import GroundTruth
-from pcsc_d2.tubes.metrics import frame_map, video_map
+from pcsc_d2.tubes.linking import link
+from pcsc_d2.tubes.metrics import Score, VideoScores, frame_map, video_map
+from pcsc_d2.tubes.online import LinkedFrame, OnlineLinker
+from pcsc_d2.tubes.options import LinkOptions
+from pcsc_d2.tubes.protocol import PROTOCOLS, Protocol
+from pcsc_d2.tubes.refinement import RefineOptions, label_boxes, refine
 from pcsc_d2.tubes.structures import Tubes
 
-__all__ = ["Detections", "GroundTruth", "Tubes", "frame_map", "video_map"]
+__all__ = [
+    "PROTOCOLS",
+    "Detections",
+    "GroundTruth",
+    "LinkOptions",
+    "LinkedFrame",
+    "OnlineLinker",
+    "Protocol",
+    "RefineOptions",
+    "Score",
+    "Tubes",
+    "VideoScores",
+    "frame_map",
+    "label_boxes",
+    "link",
+    "refine",
+    "video_map",
+]

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from pcsc_d2.tubes.alignment import detection_rows, frame_offsets
-from pcsc_d2.tubes.arrays import ranges
 from pcsc_d2.tubes.detections import Detections
 from pcsc_d2.tubes.ground_truth import GroundTruth
 from pcsc_d2.tubes.iou import box_iou, temporal_iou, tube_overlap
-from pcsc_d2.tubes.matching import later_in_group, match_greedily, suppress
+from pcsc_d2.tubes.matching import later_in_group, match_greedily, pair_up, suppress
 from pcsc_d2.tubes.protocol import Protocol
 from pcsc_d2.tubes.structures import Tubes
 
@@ -50,14 +49,13 @@ class Candidates:
         )
 
 
-def join(keys: np.ndarray, truth_keys: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs (row, truth) of equal keys in [0, size), sorted by row."""
+def join(keys: np.ndarray, truth_keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs (row, truth) of equal keys, sorted by row, then truth."""
     order = np.argsort(truth_keys, kind="stable")
-    counts = np.bincount(truth_keys, minlength=size)
-    starts = np.cumsum(counts) - counts
-    rows = np.flatnonzero(counts[keys])
-    counts, starts = counts[keys[rows]], starts[keys[rows]]
-    return np.repeat(rows, counts), order[ranges(starts, counts)]
+    starts = np.searchsorted(truth_keys, keys, side="left", sorter=order)
+    counts = np.searchsorted(truth_keys, keys, side="right", sorter=order) - starts
+    rows, truths = pair_up(starts, counts)
+    return rows, order[truths]
 
 
 def truth_rows(detections: Detections, ground_truth: GroundTruth) -> np.ndarray:
@@ -75,8 +73,7 @@ def frame_candidates(
     keys = detection_rows(detections, ground_truth) * num_classes + detections.classes
     truth_classes = np.repeat(tubes.cls, tubes.lengths)
     truth_keys = truth_rows(detections, ground_truth) * num_classes + truth_classes
-    size = int(frame_offsets(detections, ground_truth)[-1]) * num_classes
-    rows, truths = join(keys, truth_keys, size)
+    rows, truths = join(keys, truth_keys)
     iou = box_iou(detections.boxes[rows], tubes.boxes[truths], plus_one)
     return Candidates(rows, truths, iou, len(detections), len(tubes.boxes))
 
@@ -86,7 +83,7 @@ def tube_candidates(tubes: Tubes, truth: Tubes, plus_one: bool) -> Candidates:
     num_classes = len(truth.labels)
     keys = tubes.video.astype(np.int64) * num_classes + tubes.cls
     truth_keys = truth.video.astype(np.int64) * num_classes + truth.cls
-    rows, truths = join(keys, truth_keys, len(truth.videos) * num_classes)
+    rows, truths = join(keys, truth_keys)
     iou = tube_overlap(tubes, rows, truth, truths, plus_one).iou
     return Candidates(rows, truths, iou, len(tubes), len(truth))
 

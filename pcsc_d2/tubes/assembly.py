@@ -1,0 +1,134 @@
+"""Putting tubes together from the boxes of paths, and taking them apart again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from pcsc_d2.tubes.arrays import ranges
+from pcsc_d2.tubes.detections import Detections
+from pcsc_d2.tubes.options import LinkOptions
+from pcsc_d2.tubes.structures import Tubes
+
+
+def best_mean(fscores: np.ndarray, ptr: np.ndarray, count: int) -> np.ndarray:
+    """Mean (T,) of the ``count`` best box scores of each tube, or of all where it has fewer."""
+    lengths = np.diff(ptr)
+    order = np.lexsort((-fscores, np.repeat(np.arange(len(lengths)), lengths)))
+    used = np.minimum(lengths, count)
+    best = fscores[order[ranges(ptr[:-1], used)]].astype(np.float64)
+    return np.add.reduceat(best, np.cumsum(used) - used) / used if len(used) else np.zeros(0)
+
+
+def assemble(
+    detections: Detections,
+    video: int | np.ndarray,
+    path: np.ndarray,
+    frame: np.ndarray,
+    index: np.ndarray,
+    options: LinkOptions,
+) -> Tubes:
+    """Tubes from the decisions of the linker: the detection ``index`` is ``path``'s at ``frame``.
+
+    A path found in no more than ``options.gap`` frames is dropped, and so is one shorter than
+    ``options.min_length`` frames from its first to its last found box; missing frames between
+    get the box and score of the next found one (Singh et al. 2017), or are interpolated.
+
+    Args:
+        video: (K,) the video of each decision.
+        path: (K,) numbers that are unique over the videos, in order of birth.
+        frame: (K,) 1-based.
+        index: (K,) into the detections.
+
+    Returns:
+        Tubes by video, class, and order of birth.
+    """
+    order = np.lexsort((frame, path, detections.classes[index], video))
+    video, path, frame, index = video[order], path[order], frame[order], index[order]
+    heads = np.flatnonzero(np.diff(path, prepend=-1))
+    found = np.diff(heads, append=len(path))
+    length = frame[heads + found - 1] - frame[heads] + 1
+    kept = (found > options.gap) & (length >= options.min_length)
+    pick = ranges(heads[kept], found[kept])
+    frame, index, heads, length = frame[pick], index[pick], heads[kept], length[kept]
+    new = np.zeros(len(pick), bool)
+    new[np.cumsum(found[kept]) - found[kept]] = True
+    step = np.where(new, 1, np.diff(frame, prepend=0))
+    boxes, fscores, actionness = (
+        None if column is None else _fill(column[index], step, options.interpolate)
+        for column in (detections.boxes, detections.scores, detections.actionness)
+    )
+    ptr = np.concatenate([[0], np.cumsum(length)])
+    return Tubes(
+        detections.videos,
+        detections.labels,
+        video[heads],
+        detections.classes[index[new]],
+        best_mean(fscores, ptr, options.score_boxes),
+        frame[new],
+        ptr,
+        boxes,
+        fscores,
+        actionness,
+    )
+
+
+def _fill(found: np.ndarray, step: np.ndarray, interpolate: bool) -> np.ndarray:
+    """One value a frame from the found ones, each ``step`` frames after the one before it."""
+    if not interpolate:
+        return np.repeat(found, step, axis=0)
+    after = np.repeat(np.arange(len(found)), step)
+    weight = (ranges(np.ones(len(step), np.int64), step) / step[after])[:, None]
+    columns = found.reshape(len(found), -1)
+    filled = columns[after - 1] * (1 - weight) + columns[after] * weight
+    return filled.astype(found.dtype).reshape(-1, *found.shape[1:])
+
+
+def cut(tubes: Tubes, keep: np.ndarray, min_length: int, score_boxes: int) -> Tubes:
+    """Drops boxes and makes every run of consecutive boxes that stay a tube of its own.
+
+    Args:
+        keep: (M,) bool, the boxes that stay.
+        min_length: shorter runs are dropped.
+        score_boxes: a new tube's score is the mean of this many best box scores.
+    """
+    tube = tubes.box_tubes
+    apart = np.append(True, tube[1:] != tube[:-1])[: len(tube)]
+    begins = np.flatnonzero(keep & (apart | ~np.append(False, keep[:-1])[: len(keep)]))
+    ends = np.flatnonzero(keep & np.append((apart | ~keep)[1:], True)[: len(keep)]) + 1
+    long = ends - begins >= min_length
+    begins, lengths = begins[long], (ends - begins)[long]
+    pick, parent = ranges(begins, lengths), tube[begins]
+    ptr = np.concatenate([[0], np.cumsum(lengths)])
+    return replace(
+        tubes,
+        video=tubes.video[parent],
+        cls=tubes.cls[parent],
+        score=best_mean(tubes.fscores[pick], ptr, score_boxes),
+        start=tubes.start[parent] + begins - tubes.ptr[parent],
+        ptr=ptr,
+        boxes=tubes.boxes[pick],
+        fscores=tubes.fscores[pick],
+        actionness=None if tubes.actionness is None else tubes.actionness[pick],
+    )
+
+
+def concatenate(parts: Sequence[Tubes]) -> Tubes:
+    """All tubes of some sets that share their videos and labels, by video and class.
+
+    Raises:
+        ValueError: there is no set.
+    """
+    if not parts:
+        raise ValueError("no tubes to concatenate")
+    columns = {
+        name: np.concatenate([getattr(part, name) for part in parts])
+        for name in ("video", "cls", "score", "start", "boxes", "fscores")
+    }
+    if parts[0].actionness is not None:
+        columns["actionness"] = np.concatenate([part.actionness for part in parts])
+    lengths = np.concatenate([part.lengths for part in parts])
+    whole = replace(parts[0], **columns, ptr=np.concatenate([[0], np.cumsum(lengths)]))
+    return whole.take(np.lexsort((whole.cls, whole.video)))
