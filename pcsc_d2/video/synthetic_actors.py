@@ -28,10 +28,10 @@ KINDS = ("plain", "still", "camouflaged")
 
 ASPECT = 0.66
 """Width of a figure over its height."""
-_STILL = 0.10
+_STILL = 0.07
 _CAMOUFLAGE_TINT = 0.10
 _CAMOUFLAGE_BLUR = 1.6  # pixels at a height of 50; a crisp rim would give the shape away
-_SWING = {"sway": 0.085, "bounce": 0.085, "twist": 0.30}  # heights, heights, radians
+_SWING = {"sway": 0.085, "bounce": 0.085, "twist": 0.36}  # heights, heights, radians
 _PERIOD = (6.0, 8.5)
 _RAMP = (5, 9)
 _SUPERSAMPLE = 4

@@ -13,7 +13,7 @@ import numpy as np
 
 CAMERA_REACH = 0.03
 """Amplitude of the camera's drift, as a share of the frame's height."""
-_PALETTE_CONTRAST = 34.0
+_PALETTE_CONTRAST = 16.0
 _GRAIN_CONTRAST = 30.0
 
 
@@ -63,7 +63,7 @@ def background_texture(
     tint = rng.normal(0, 0.5, (2, 3)) + rng.choice([-1.0, 1.0], (2, 1))
     blots = np.stack([smooth_noise(rng, shape, grain * 8), smooth_noise(rng, shape, grain * 3)])
     light = smooth_noise(rng, shape, grain)
-    colour = np.tensordot(blots, tint * _PALETTE_CONTRAST * 0.6, axes=(0, 0))
+    colour = np.tensordot(blots, tint * _PALETTE_CONTRAST, axes=(0, 0))
     texture = base + colour + _GRAIN_CONTRAST * light[..., None]
     return np.clip(texture, 0, 255).astype(np.float32)
 
