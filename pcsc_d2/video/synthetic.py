@@ -44,7 +44,7 @@ from pcsc_d2.tubes.io import atomic_write
 from pcsc_d2.video.synthetic_actors import ActorTube
 from pcsc_d2.video.synthetic_clips import SETS, ClipSpec, labels_of, plan_split, render_clip
 
-VERSION = 2
+VERSION = 3
 """Raised whenever the same parameters would give other clips."""
 SIZES: dict[str, int] = {"train": 40, "val": 10, "test": 20}
 FPS = 25

@@ -132,13 +132,16 @@ def ellipse(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
 def envelope(rng: np.random.Generator, frames: int) -> np.ndarray:
     """How fully the actor acts in each frame, (N,) in 0..1: it starts and ends gradually.
 
-    The action lasts between 45 % and 80 % of the clip; it is taken to be on where the value is
+    The action lasts between 50 % and 80 % of the clip; it is taken to be on where the value is
     at least one half.
     """
-    length = rng.uniform(0.45, 0.8) * frames
+    length = rng.uniform(0.5, 0.8) * frames
     rest = frames - length
-    start = rng.uniform(0.2, 0.8) * rest
-    rise, fall = (min(ramp, rest / 2) for ramp in rng.integers(*_RAMP, 2))
+    margin = min(5.0, 0.35 * rest)
+    start = rng.uniform(margin, rest - margin)
+    rise, fall = rng.integers(*_RAMP, 2)
+    # The clip must not begin or end within a ramp.
+    rise, fall = min(rise, 2 * start), min(fall, 2 * (rest - start - 1))
     time = np.arange(frames)
     up = np.clip((time - start) / rise + 0.5, 0, 1)
     down = np.clip((start + length - time) / fall + 0.5, 0, 1)
