@@ -240,7 +240,8 @@ def test_each_stream_misses_what_the_other_finds(seen: SimpleNamespace):
     contrast = {kind: np.median(seen.contrast[seen.kind == kind]) for kind in KINDS}
     assert speed["still"] < 0.2 * speed["plain"]
     assert speed["camouflaged"] > 0.4 * speed["plain"]
-    assert contrast["camouflaged"] < 0.35 * contrast["plain"]
+    # The blots of the background alone differ by a third of that.
+    assert contrast["camouflaged"] < 0.5 * contrast["plain"]
     assert contrast["still"] > 0.7 * contrast["plain"]
 
 
