@@ -40,14 +40,13 @@ class Curve:
         return 100 * area(self.precision, self.recall)
 
 
-def trapezoid_area(precision: np.ndarray, recall: np.ndarray) -> float:
-    """Area by the trapezoid rule over the raw points, from (precision 1, recall 0) on.
+def trapezoid_area(precision: np.ndarray, recall: np.ndarray, first: float = 1.0) -> float:
+    """Area by the trapezoid rule over the raw points, from recall 0 and precision ``first`` on.
 
     This is ``pr_to_ap`` of ACT-detector and MOC-detector (in float64, theirs is float32).
     """
-    before = np.concatenate([[1.0], precision[:-1]])
-    width = np.diff(recall, prepend=0.0)
-    return float((width * (precision + before)).sum() / 2) if len(precision) else 0.0
+    before = np.concatenate([[first], precision[:-1]])[: len(precision)]
+    return float((np.diff(recall, prepend=0.0) * (precision + before)).sum() / 2)
 
 
 def envelope_area(precision: np.ndarray, recall: np.ndarray) -> float:
@@ -69,7 +68,12 @@ def class_curves(
     """Curves of all classes from (N,) classes, scores and hits; equal scores keep their order."""
     curves = {}
     for i, label in enumerate(labels):
-        mine = np.flatnonzero(classes == i)
-        mine = mine[np.argsort(-scores[mine], kind="stable")]
+        mine = ranked(classes, scores, i)
         curves[label] = Curve(scores[mine], hits[mine], int(positives[i]))
     return curves
+
+
+def ranked(classes: np.ndarray, scores: np.ndarray, cls: int) -> np.ndarray:
+    """Positions of a class's detections, best first; equal scores keep their order."""
+    mine = np.flatnonzero(classes == cls)
+    return mine[np.argsort(-scores[mine], kind="stable")]
