@@ -155,7 +155,8 @@ class FileReader:
 
     def _frame_duration(self) -> tuple[float, float]:
         """A frame's duration in units of the stream's time stamps, and frames per second."""
-        rate = self.stream.average_rate or self.stream.guessed_rate
+        # Not the average rate, which is lower where frames were left out.
+        rate = self.stream.guessed_rate or self.stream.average_rate
         if not rate or not self.stream.time_base:
             raise VideoError(self.path, "has no frame rate, or is cut off before its first frame")
         return float(1 / (rate * self.stream.time_base)), float(rate)
@@ -172,9 +173,8 @@ class FileReader:
         if self.rule == "coded" and not known:
             return sum(1 for _ in self)
         for _ in self._demux():
-            pass
+            self._decoded = self._packets
         self.close()
-        self._decoded = self._packets
         self._check_complete()
         return self._places if self.rule == "constant_rate" else self._packets
 

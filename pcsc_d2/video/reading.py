@@ -68,6 +68,12 @@ class ByteLRU:
     def __len__(self) -> int:
         return len(self._arrays)
 
+    def __getstate__(self) -> dict[str, int]:
+        return {"max_bytes": self.max_bytes}
+
+    def __setstate__(self, state: dict[str, int]) -> None:
+        self.__init__(state["max_bytes"])
+
     def get(self, key: Hashable) -> np.ndarray | None:
         array = self._arrays.get(key)
         if array is not None:
