@@ -88,8 +88,6 @@ def _add_solver_and_test(cfg: CfgNode) -> None:
     cfg.SOLVER.STEP_EPOCHS = ()
     # Every stage's output is scored, from one pass.
     cfg.TEST.EVAL_ALL_STAGES = False
-    # Every how many frames of a test video are scored as key frames; 1 is the protocol.
-    cfg.TEST.FRAME_STRIDE = 1
     cfg.TEST.TUBES = CfgNode()
     # Whether the evaluator links tubes and scores them.
     cfg.TEST.TUBES.ON = True

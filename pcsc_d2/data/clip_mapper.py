@@ -1,0 +1,105 @@
+"""Dataset dict of a key frame -> model input: the clip of both streams and the key frame's boxes."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import torch
+from detectron2.config import CfgNode, configurable
+from detectron2.data import detection_utils as utils
+from detectron2.data import transforms as T
+
+from ..video import (
+    FlowError,
+    FlowStore,
+    FrameCache,
+    VideoError,
+    clip_indices,
+    flow_indices,
+    read_frames,
+)
+from .flow_cache import flow_store
+
+logger = logging.getLogger(__name__)
+
+
+class ClipMapper:
+    """Reads and augments a clip; transforms are drawn once and kept in step over both streams.
+
+    Args:
+        is_train: whether ``instances`` are made and augmentations may be random.
+        augmentations: Detectron2 augmentations, applied to every frame, to the flow and to boxes.
+        clip_length: T.
+        flow: where flow comes from.
+        frame_cache_bytes: decoded frames kept by each loading process.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        is_train: bool,
+        *,
+        augmentations: list[T.Augmentation],
+        clip_length: int,
+        flow: FlowStore,
+        frame_cache_bytes: int = 512 << 20,
+    ) -> None:
+        self._is_train = is_train
+        self._augmentations = T.AugmentationList(augmentations)
+        self._clip_length = clip_length
+        self._flow = flow
+        self._frames = FrameCache(frame_cache_bytes)
+        self._unreadable: set[str] = set()
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, is_train: bool = True) -> dict[str, object]:
+        augmentations = utils.build_augmentation(cfg, is_train)
+        if cfg.INPUT.CROP.ENABLED and is_train:
+            augmentations.insert(0, T.RandomCrop(cfg.INPUT.CROP.TYPE, cfg.INPUT.CROP.SIZE))
+        return {
+            "is_train": is_train,
+            "augmentations": augmentations,
+            "clip_length": cfg.INPUT.CLIP_LENGTH,
+            "flow": flow_store(cfg),
+            "frame_cache_bytes": cfg.INPUT.FRAME_CACHE_MB << 20,
+        }
+
+    def __call__(self, dataset_dict: dict) -> dict | None:
+        """See ``TwoStreamRCNN.forward`` for the model input.
+
+        Returns None for a clip that cannot be read, after one warning that names the file: the
+        loaders go on with another clip.
+        """
+        try:
+            frames, flow = self._read(dataset_dict)
+        except (VideoError, FlowError) as error:
+            if dataset_dict["file_name"] not in self._unreadable:
+                self._unreadable.add(dataset_dict["file_name"])
+                logger.warning("clips of this video are left out: %s", error)
+            return None
+        return self._transform(dataset_dict, frames, flow)
+
+    def _read(self, clip: dict) -> tuple[np.ndarray, np.ndarray]:
+        indices = clip_indices(clip["frame_index"], self._clip_length, clip["num_frames"])
+        path, rule = clip["file_name"], clip["decoding"]
+        frames = read_frames(path, indices, rule=rule, cache=self._frames)
+        fields = flow_indices(indices, clip["num_frames"])
+        return frames, self._flow.read(path, clip["flow_key"], fields, rule)
+
+    def _transform(self, clip: dict, frames: np.ndarray, flow: np.ndarray) -> dict:
+        transforms = self._augmentations(T.AugInput(frames[len(frames) // 2]))
+        rgb = np.stack([transforms.apply_image(frame) for frame in frames])
+        flow = np.stack([transforms.apply_flow(field) for field in flow])
+        example = {k: clip[k] for k in ("video_id", "frame_index", "height", "width")}
+        example["rgb"] = torch.as_tensor(np.ascontiguousarray(rgb.transpose(3, 0, 1, 2)))
+        example["flow"] = torch.as_tensor(np.ascontiguousarray(flow.transpose(3, 0, 1, 2)))
+        if self._is_train:
+            size = rgb.shape[1:3]
+            boxes = [
+                utils.transform_instance_annotations(dict(a), transforms, size)
+                for a in clip["annotations"]
+            ]
+            instances = utils.annotations_to_instances(boxes, size)
+            example["instances"] = utils.filter_empty_instances(instances)
+        return example

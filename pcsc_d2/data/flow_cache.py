@@ -1,0 +1,60 @@
+"""Where a run's optical flow comes from and where it is kept."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from detectron2.config import CfgNode
+from detectron2.data import DatasetCatalog
+from detectron2.utils import comm
+
+from ..video import FlowStore
+from .builtin import dataset_root
+
+logger = logging.getLogger(__name__)
+
+
+def flow_store(cfg: CfgNode) -> FlowStore:
+    """The store of INPUT.FLOW: beside the videos, in a folder, or none ("none": on the fly)."""
+    node = cfg.INPUT.FLOW
+    if node.CACHE == "none":
+        return FlowStore(None, node.METHOD)
+    folder = _default_folder() if node.CACHE == "auto" else Path(node.CACHE)
+    return FlowStore(folder, node.METHOD)
+
+
+def _default_folder() -> Path:
+    """``<root>/flow``, or where that cannot be written PCSC_CACHE or the user's cache folder."""
+    if "PCSC_CACHE" in os.environ:
+        return Path(os.environ["PCSC_CACHE"]) / "flow"
+    root = dataset_root()
+    if os.access(root, os.W_OK):
+        return root / "flow"
+    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "pcsc_d2" / "flow"
+
+
+def precompute_flow(cfg: CfgNode, dataset_names: Iterable[str]) -> None:
+    """Compute the flow of all videos of some datasets that is not on disk yet.
+
+    The first rank of each machine works, with a process per core; the others wait. Does nothing
+    where flow is computed on the fly.
+    """
+    store = flow_store(cfg)
+    if store.folder is not None and comm.get_local_rank() == 0:
+        for rule, videos in _videos_by_rule(dataset_names).items():
+            report = store.precompute(videos.items(), rule, processes=os.cpu_count() or 1)
+            if report.failed:
+                logger.warning("%s; clips of those videos are left out", report)
+    comm.synchronize()
+
+
+def _videos_by_rule(dataset_names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Decoding rule -> flow key -> path of the video."""
+    found: dict[str, dict[str, str]] = {}
+    for name in dict.fromkeys(dataset_names):
+        for clip in DatasetCatalog.get(name):
+            found.setdefault(clip["decoding"], {})[clip["flow_key"]] = clip["file_name"]
+    return found

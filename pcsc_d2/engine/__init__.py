@@ -1,0 +1,7 @@
+"""Training and evaluating with Detectron2's trainer."""
+
+from .epochs import epochs_to_iterations
+from .hooks import SeedEachIteration, StageWarmup
+from .trainer import Trainer
+
+__all__ = ["SeedEachIteration", "StageWarmup", "Trainer", "epochs_to_iterations"]

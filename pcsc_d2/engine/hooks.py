@@ -1,0 +1,51 @@
+"""Training hooks: stage 0 first, and a random state that depends on the iteration alone."""
+
+from __future__ import annotations
+
+import logging
+
+from detectron2.engine import HookBase
+from detectron2.utils import comm
+from detectron2.utils.env import seed_all_rng
+from torch import nn
+
+logger = logging.getLogger(__name__)
+
+
+class SeedEachIteration(HookBase):
+    """Seeds what the model draws (sampled anchors and proposals), so that a resumed run goes on
+    exactly."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+
+    def before_step(self) -> None:
+        key = (self._seed, self.trainer.iter, comm.get_rank())
+        # A tuple of ints hashes alike in every process.
+        seed_all_rng(hash(key) % 2**31)
+
+
+class StageWarmup(HookBase):
+    """Trains stage 0 alone for a while, then starts each later head from its stream's stage 0.
+
+    A stream that leans on the other before it has learned its own cue stops learning it.
+
+    Args:
+        roi_heads: :class:`~pcsc_d2.modeling.CooperationROIHeads`.
+        iterations: length of the warm-up; 0 for none.
+    """
+
+    def __init__(self, roi_heads: nn.Module, iterations: int) -> None:
+        self._roi_heads = roi_heads
+        self._iterations = iterations
+        self._all = roi_heads.active_stages
+
+    def before_step(self) -> None:
+        warm = self.trainer.iter >= self._iterations
+        self._roi_heads.active_stages = self._all if warm else 0
+        if 0 < self._iterations == self.trainer.iter and self._all:
+            self._roi_heads.start_stages_from_stage0()
+            logger.info("warm-up over: %d stages start from stage 0's heads", self._all)
+
+    def after_train(self) -> None:
+        self._roi_heads.active_stages = self._all

@@ -1,0 +1,317 @@
+"""The stage loop: heads whose stages swap proposals and ROI features between the streams.
+
+::
+
+    stage 0   RPN^rgb -> head -> B_0^rgb          RPN^flow -> head -> B_0^flow
+    stage t   P_t^i = B_{t-2}^i u B_{t-1}^j       i is rgb at odd t, flow at even t; j the other
+              F_t   = ROI^i + message_t(ROI^j)    both pooled at P_t
+              B_t^i = head_t(F_t)
+
+Paper Sections 3.1 to 3.3. With no stages this is the two-stream baseline.
+"""
+
+from __future__ import annotations
+
+import torch
+from detectron2.config import CfgNode, configurable
+from detectron2.layers import ShapeSpec
+from detectron2.modeling import ROI_HEADS_REGISTRY, ROIHeads
+from detectron2.modeling.poolers import ROIPooler
+from detectron2.modeling.proposal_generator.proposal_utils import add_ground_truth_to_proposals
+from detectron2.modeling.roi_heads.box_head import build_box_head
+from detectron2.modeling.roi_heads.fast_rcnn import FastRCNNOutputLayers
+from detectron2.structures import Boxes, ImageList, Instances
+from detectron2.utils.events import get_event_storage
+from torch import nn
+
+from ..layers import MessagePassing
+from .proposal_cooperation import BoxSelection, StageOutput, cooperate, select_boxes
+from .stage_labels import label_proposals, log_proposals
+from .stage_outputs import MODES, combine
+
+STREAMS = ("rgb", "flow")
+Predictions = tuple[torch.Tensor, torch.Tensor]
+
+
+class DetectionHead(nn.Module):
+    """Detectron2's box head and its output layers, as one head of a stream and stage."""
+
+    def __init__(self, box_head: nn.Module, predictor: FastRCNNOutputLayers) -> None:
+        super().__init__()
+        self.box_head = box_head
+        self.predictor = predictor
+
+    def forward(self, roi_features: torch.Tensor) -> Predictions:
+        return self.predictor(self.box_head(roi_features))
+
+
+def target_stream(stage: int) -> str:
+    """The stream that stage 1, 2, ... improves: RGB at odd stages, flow at even ones."""
+    return STREAMS[(stage - 1) % 2]
+
+
+@ROI_HEADS_REGISTRY.register()
+class CooperationROIHeads(ROIHeads):
+    """Stage 0 for each stream, then any number of stages of cross-stream cooperation.
+
+    Args:
+        box_in_features: pyramid levels to pool from.
+        box_pooler: one pooler serves both streams and all stages.
+        stage0_heads: a head for ``"rgb"`` and one for ``"flow"``.
+        stage_heads: the heads of stages 1, 2, ...
+        roi_messages: a message for each of those stages, or None for none.
+        own_selection, cross_selection: which boxes of the own and of the other stream become
+            proposals; ``cross_selection`` None leaves the other stream's out. Each a pair for
+            (testing, training).
+        output_mode: how the stages' detections are put together, see ``stage_outputs``.
+        test_proposals: RPN proposals of an image that stage 0 looks at in testing, and in
+            training when it chooses the boxes for stage 1.
+        every_stage: inference returns the output of every stage and not of the last alone.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        box_in_features: list[str],
+        box_pooler: ROIPooler,
+        stage0_heads: dict[str, DetectionHead],
+        stage_heads: list[DetectionHead],
+        roi_messages: list[MessagePassing] | None,
+        own_selection: tuple[BoxSelection, BoxSelection],
+        cross_selection: tuple[BoxSelection, BoxSelection] | None,
+        output_mode: str = "union",
+        test_proposals: int = 300,
+        every_stage: bool = False,
+        **kwargs: object,
+    ) -> None:
+        super().__init__(**kwargs)
+        if output_mode not in MODES:
+            raise ValueError(f"MODEL.COOPERATION.OUTPUT is one of {MODES}, not {output_mode!r}")
+        self.box_in_features = box_in_features
+        self.box_pooler = box_pooler
+        self.stage0_heads = nn.ModuleDict(stage0_heads)
+        self.stage_heads = nn.ModuleList(stage_heads)
+        self.roi_messages = None if roi_messages is None else nn.ModuleList(roi_messages)
+        self.own_selection = own_selection
+        self.cross_selection = cross_selection
+        self.output_mode = output_mode
+        self.test_proposals = test_proposals
+        self.every_stage = every_stage
+        # Lowered while stage 0 warms up in training; see engine.StageWarmup.
+        self.active_stages = len(stage_heads)
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict[str, object]:
+        node = cfg.MODEL.COOPERATION
+        exchange = not node.OWN_STREAM_CONTROL
+        levels = cfg.MODEL.ROI_HEADS.IN_FEATURES
+        channels = input_shape[levels[0]].channels
+        size = cfg.MODEL.ROI_BOX_HEAD.POOLER_RESOLUTION
+        pooled = ShapeSpec(channels=channels, height=size, width=size)
+
+        def head() -> DetectionHead:
+            box_head = build_box_head(cfg, pooled)
+            return DetectionHead(box_head, FastRCNNOutputLayers(cfg, box_head.output_shape))
+
+        def selection(nms_thresh: float) -> tuple[BoxSelection, BoxSelection]:
+            topks = (node.TOPK_TEST, node.TOPK_TRAIN)
+            return tuple(BoxSelection(node.SCORE_THRESH, nms_thresh, topk) for topk in topks)
+
+        messages = None
+        if node.ROI_MESSAGES and exchange:
+            messages = [
+                MessagePassing(channels, node.MESSAGE_REDUCTION) for _ in range(node.NUM_STAGES)
+            ]
+        return super().from_config(cfg) | {
+            "box_in_features": levels,
+            "box_pooler": ROIPooler(
+                output_size=size,
+                scales=[1.0 / input_shape[level].stride for level in levels],
+                sampling_ratio=cfg.MODEL.ROI_BOX_HEAD.POOLER_SAMPLING_RATIO,
+                pooler_type=cfg.MODEL.ROI_BOX_HEAD.POOLER_TYPE,
+            ),
+            "stage0_heads": {stream: head() for stream in STREAMS},
+            "stage_heads": [head() for _ in range(node.NUM_STAGES)],
+            "roi_messages": messages,
+            "own_selection": selection(node.NMS_THRESH_OWN),
+            "cross_selection": (
+                selection(node.NMS_THRESH_CROSS) if node.PROPOSALS and exchange else None
+            ),
+            "output_mode": node.OUTPUT,
+            "test_proposals": cfg.MODEL.RPN.POST_NMS_TOPK_TEST,
+            "every_stage": cfg.TEST.EVAL_ALL_STAGES,
+        }
+
+    def forward(
+        self,
+        images: ImageList,
+        features: dict[str, dict[str, torch.Tensor]],
+        proposals: dict[str, list[Instances]],
+        targets: list[Instances] | None = None,
+    ) -> tuple[list[list[Instances]], dict[str, torch.Tensor]]:
+        """Run stage 0 and the active stages.
+
+        Args:
+            images: of either stream; unused, as both have the same sizes.
+            features: pyramid levels ``(N, C, H_l, W_l)`` by stream.
+            proposals: RPN proposals of each image by stream, best first.
+            targets: ground truth of each image; in training only.
+
+        Returns:
+            In training no detections and the losses ``loss_cls_stage<t>_<stream>`` and
+            ``loss_box_reg_stage<t>_<stream>``. In inference a list over stages (the last alone
+            unless ``every_stage``) of the detections of each image, and no losses.
+        """
+        del images
+        # Streams lie side by side in the batch, so that pooling is one call for both.
+        pyramid = [torch.cat([features[s][f] for s in STREAMS]) for f in self.box_in_features]
+        losses = self._stage0_losses(pyramid, proposals, targets) if self.training else {}
+        if self.training and self.active_stages == 0:
+            return [], losses | self._idle_loss()
+        sources = self._stage0_outputs(pyramid, proposals)
+        latest = {output.stream: output for output in sources}
+        for stage in range(1, self.active_stages + 1):
+            output, stage_losses = self._run_stage(stage, pyramid, latest, targets)
+            losses.update(stage_losses)
+            latest[output.stream] = output
+            sources.append(output)
+        return ([], losses) if self.training else (self._detections(sources), losses)
+
+    def start_stages_from_stage0(self) -> None:
+        """Copy each stream's stage-0 head to its later stages (the end of the warm-up)."""
+        for stage, head in enumerate(self.stage_heads, start=1):
+            head.load_state_dict(self.stage0_heads[target_stream(stage)].state_dict())
+
+    def _pool(
+        self, pyramid: list[torch.Tensor], boxes: dict[str, list[Boxes]]
+    ) -> dict[str, torch.Tensor]:
+        """ROI features by stream, ``(R, C, size, size)``, in one call of the pooler."""
+        pooled = self.box_pooler(pyramid, [b for s in STREAMS for b in boxes[s]])
+        counts = [sum(len(b) for b in boxes[s]) for s in STREAMS]
+        return dict(zip(STREAMS, pooled.split(counts)))
+
+    def _stage0_losses(
+        self,
+        pyramid: list[torch.Tensor],
+        proposals: dict[str, list[Instances]],
+        targets: list[Instances],
+    ) -> dict[str, torch.Tensor]:
+        storage, sampled, losses = get_event_storage(), {}, {}
+        for s in STREAMS:
+            with storage.name_scope(f"{s}_stage0"):
+                sampled[s] = self.label_and_sample_proposals(proposals[s], targets)
+        rois = self._pool(pyramid, {s: [p.proposal_boxes for p in sampled[s]] for s in STREAMS})
+        for s in STREAMS:
+            head = self.stage0_heads[s]
+            losses.update(_losses(head, head(rois[s]), sampled[s], 0, s))
+        return losses
+
+    @torch.no_grad()
+    def _stage0_outputs(
+        self, pyramid: list[torch.Tensor], proposals: dict[str, list[Instances]]
+    ) -> list[StageOutput]:
+        """B_0 of both streams, from the proposals that testing would look at."""
+        best = {s: [p[: self.test_proposals] for p in proposals[s]] for s in STREAMS}
+        rois = self._pool(pyramid, {s: [p.proposal_boxes for p in best[s]] for s in STREAMS})
+        return [_output(head, head(rois[s]), best[s], s) for s, head in self._stage0_items()]
+
+    def _stage0_items(self) -> list[tuple[str, DetectionHead]]:
+        return [(s, self.stage0_heads[s]) for s in STREAMS]
+
+    def _run_stage(
+        self,
+        stage: int,
+        pyramid: list[torch.Tensor],
+        latest: dict[str, StageOutput],
+        targets: list[Instances] | None,
+    ) -> tuple[StageOutput, dict[str, torch.Tensor]]:
+        target = target_stream(stage)
+        assistant = STREAMS[1 - STREAMS.index(target)]
+        own, cross = self._select(latest[target], latest[assistant])
+        proposals = cooperate(own, cross)
+        counts = [len(p) for p in proposals]
+        if self.training:
+            log_proposals(f"{target}_stage{stage}", own, cross, targets)
+            proposals = add_ground_truth_to_proposals(targets, proposals)
+            proposals = label_proposals(proposals, targets, self.proposal_matcher, self.num_classes)
+        head = self.stage_heads[stage - 1]
+        predictions = head(self._refined_rois(stage, pyramid, proposals))
+        output = _output(head, predictions, proposals, target, counts)
+        if not self.training:
+            return output, {}
+        return output, _losses(head, predictions, proposals, stage, target)
+
+    def _select(
+        self, own: StageOutput, cross: StageOutput
+    ) -> tuple[list[Instances], list[Instances] | None]:
+        own_boxes = select_boxes(own, self.own_selection[self.training])
+        if self.cross_selection is None:
+            return own_boxes, None
+        return own_boxes, select_boxes(cross, self.cross_selection[self.training])
+
+    def _refined_rois(
+        self, stage: int, pyramid: list[torch.Tensor], proposals: list[Instances]
+    ) -> torch.Tensor:
+        """F_t: the target's ROI features, with the assistant's message where there is one."""
+        target = target_stream(stage)
+        boxes = [p.proposal_boxes for p in proposals]
+        if self.roi_messages is None:
+            none = [b[:0] for b in boxes]
+            return self._pool(pyramid, {s: boxes if s == target else none for s in STREAMS})[target]
+        rois = self._pool(pyramid, dict.fromkeys(STREAMS, boxes))
+        assistant = STREAMS[1 - STREAMS.index(target)]
+        return self.roi_messages[stage - 1](rois[target], rois[assistant])
+
+    def _detections(self, sources: list[StageOutput]) -> list[list[Instances]]:
+        predictor = self.stage0_heads["rgb"].predictor
+        first = 2 if self.every_stage else len(sources)
+        return [
+            combine(
+                sources[:n],
+                self.output_mode,
+                predictor.test_score_thresh,
+                predictor.test_nms_thresh,
+                predictor.test_topk_per_image,
+            )
+            for n in range(first, len(sources) + 1)
+        ]
+
+    def _idle_loss(self) -> dict[str, torch.Tensor]:
+        """Zero, touching the parameters of resting stages: DDP expects a gradient from each."""
+        resting = [*self.stage_heads.parameters()]
+        if self.roi_messages is not None:
+            resting += [*self.roi_messages.parameters()]
+        return {"loss_idle_stages": 0.0 * sum(p.sum() for p in resting)} if resting else {}
+
+
+def _losses(
+    head: DetectionHead,
+    predictions: Predictions,
+    proposals: list[Instances],
+    stage: int,
+    stream: str,
+) -> dict[str, torch.Tensor]:
+    with get_event_storage().name_scope(f"{stream}_stage{stage}"):
+        losses = head.predictor.losses(predictions, proposals)
+    return {f"{name}_stage{stage}_{stream}": loss for name, loss in losses.items()}
+
+
+def _output(
+    head: DetectionHead,
+    predictions: Predictions,
+    proposals: list[Instances],
+    stream: str,
+    counts: list[int] | None = None,
+) -> StageOutput:
+    """The head's boxes and probabilities; of each image the first ``counts`` rows, or all."""
+    predictions = tuple(p.detach().float() for p in predictions)
+    boxes = head.predictor.predict_boxes(predictions, proposals)
+    probs = head.predictor.predict_probs(predictions, proposals)
+    counts = counts or [len(p) for p in proposals]
+    return StageOutput(
+        stream,
+        [b[:n] for b, n in zip(boxes, counts)],
+        [p[:n] for p, n in zip(probs, counts)],
+        [p.image_size for p in proposals],
+    )

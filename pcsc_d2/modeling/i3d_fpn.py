@@ -1,0 +1,107 @@
+"""I3D with Detectron2's feature pyramid on top, as one registered backbone.
+
+::
+
+    clip (N, C, T, H, W) -> trunk -> {c2..c5} (N, C_l, T_l, H_l, W_l)
+                         -> mean over time -> (N, C_l, H_l, W_l) -> FPN -> {p2..p6}
+
+The trunk and the top-down path can be run apart, so that a model may refine c2..c5 in between
+(``backbone.bottom_up(clip)``, then ``backbone.top_down(features)``).
+"""
+
+from __future__ import annotations
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.layers import ShapeSpec
+from detectron2.modeling import BACKBONE_REGISTRY, FPN, Backbone
+from detectron2.modeling.backbone.fpn import LastLevelMaxPool
+
+from ..layers.i3d import STRIDES, InceptionI3D
+
+
+class I3DTrunk(Backbone):
+    """The I3D trunk with time pooled: clip ``(N, C, T, H, W)`` -> 2-D maps ``{"c2".."c5"}``."""
+
+    def __init__(self, trunk: InceptionI3D, time_pool: str = "mean") -> None:
+        super().__init__()
+        if time_pool not in ("mean", "middle"):
+            raise ValueError(f"MODEL.I3D.TIME_POOL is 'mean' or 'middle', not {time_pool!r}")
+        self.trunk = trunk
+        self.time_pool = time_pool
+
+    def forward(self, clip: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {level: self._pool(x) for level, x in self.trunk(clip).items()}
+
+    def _pool(self, x: torch.Tensor) -> torch.Tensor:
+        return x.mean(dim=2) if self.time_pool == "mean" else x[:, :, x.shape[2] // 2]
+
+    def output_shape(self) -> dict[str, ShapeSpec]:
+        channels = self.trunk.out_channels
+        return {
+            level: ShapeSpec(channels=channels[level], stride=s)
+            for level, (_, s) in STRIDES.items()
+        }
+
+    @property
+    def size_divisibility(self) -> int:
+        return 32
+
+
+class _GivenFeatures(Backbone):
+    """Hands on the feature maps it is given, so that Detectron2's FPN runs its top-down path."""
+
+    def __init__(self, shapes: dict[str, ShapeSpec]) -> None:
+        super().__init__()
+        self._shapes = shapes
+
+    def forward(self, features: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        return features
+
+    def output_shape(self) -> dict[str, ShapeSpec]:
+        return self._shapes
+
+
+class I3DFPN(Backbone):
+    """Clip ``(N, C, T, H, W)`` -> pyramid ``{"p2".."p6"}`` of ``(N, out_channels, H_l, W_l)``.
+
+    H and W have to be multiples of :attr:`size_divisibility`.
+    """
+
+    def __init__(
+        self, bottom_up: I3DTrunk, out_channels: int, norm: str = "", fuse: str = "sum"
+    ) -> None:
+        super().__init__()
+        shapes = bottom_up.output_shape()
+        self.bottom_up = bottom_up
+        self.top_down = FPN(
+            _GivenFeatures(shapes),
+            list(shapes),
+            out_channels,
+            norm=norm,
+            top_block=LastLevelMaxPool(),
+            fuse_type=fuse,
+        )
+
+    def forward(self, clip: torch.Tensor) -> dict[str, torch.Tensor]:
+        return self.top_down(self.bottom_up(clip))
+
+    def output_shape(self) -> dict[str, ShapeSpec]:
+        return self.top_down.output_shape()
+
+    @property
+    def size_divisibility(self) -> int:
+        return self.bottom_up.size_divisibility
+
+
+@BACKBONE_REGISTRY.register()
+def build_i3d_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> I3DFPN:
+    """Registered as ``build_i3d_fpn_backbone``; ``input_shape.channels`` is 3 or 2."""
+    node = cfg.MODEL.I3D
+    trunk = InceptionI3D(input_shape.channels, node.WIDTH, node.NORM, node.FREEZE_AT)
+    return I3DFPN(
+        I3DTrunk(trunk, node.TIME_POOL),
+        cfg.MODEL.FPN.OUT_CHANNELS,
+        norm=cfg.MODEL.FPN.NORM,
+        fuse=cfg.MODEL.FPN.FUSE_TYPE,
+    )

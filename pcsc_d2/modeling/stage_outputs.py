@@ -1,0 +1,97 @@
+"""Putting the detections of several heads together (paper Section 4.3).
+
+The sources are the heads in the order in which they ran: stage 0 of RGB and of flow, then
+stages 1, 2, ... The output of stage t draws on sources 0..t+1.
+"""
+
+from __future__ import annotations
+
+import torch
+from detectron2.layers import batched_nms
+from detectron2.modeling.roi_heads.fast_rcnn import fast_rcnn_inference_single_image
+from detectron2.structures import Boxes, Instances, pairwise_iou
+
+from .proposal_cooperation import StageOutput
+
+MODES = ("union", "average", "last_two")
+
+
+def combine(
+    sources: list[StageOutput], mode: str, score_thresh: float, nms_thresh: float, topk: int
+) -> list[Instances]:
+    """Detections of each image: ``pred_boxes``, ``scores``, ``pred_classes``, best first.
+
+    ``union``: NMS per class over all sources' boxes (the paper's). ``last_two``: the same over
+    the latest head of each stream. ``average``: boxes as in the union, each with the mean over
+    the sources of the best score that a source gives its class within ``nms_thresh`` IoU; a
+    source that has no such box counts 0.
+    """
+    if mode == "last_two":
+        sources = sources[-2:]
+    merge = _average if mode == "average" else _union
+    return [
+        merge(
+            [(s.boxes[i], s.probs[i]) for s in sources], image_size, score_thresh, nms_thresh, topk
+        )
+        for i, image_size in enumerate(sources[0].image_sizes)
+    ]
+
+
+def _union(
+    sources: list[tuple[torch.Tensor, torch.Tensor]],
+    image_size: tuple[int, int],
+    score_thresh: float,
+    nms_thresh: float,
+    topk: int,
+) -> Instances:
+    boxes, probs = (torch.cat(parts) for parts in zip(*sources))
+    detections, _ = fast_rcnn_inference_single_image(
+        boxes, probs, image_size, score_thresh, nms_thresh, topk
+    )
+    return detections
+
+
+def _average(
+    sources: list[tuple[torch.Tensor, torch.Tensor]],
+    image_size: tuple[int, int],
+    score_thresh: float,
+    nms_thresh: float,
+    topk: int,
+) -> Instances:
+    boxes, scores, classes, source = _candidates(sources, image_size, score_thresh)
+    kept = batched_nms(boxes, scores, classes, nms_thresh)
+    # (kept, candidates): candidates that speak for the same detection.
+    agree = (pairwise_iou(Boxes(boxes[kept]), Boxes(boxes)) >= nms_thresh) & (
+        classes[kept, None] == classes[None]
+    )
+    supported = torch.where(agree, scores[None], scores.new_zeros(()))
+    best = scores.new_zeros(len(kept), len(sources))
+    best.scatter_reduce_(1, source.expand(len(kept), -1), supported, reduce="amax")
+    mean = best.mean(dim=1)
+    order = mean.argsort(descending=True, stable=True)[:topk]
+    return Instances(
+        image_size,
+        pred_boxes=Boxes(boxes[kept][order]),
+        scores=mean[order],
+        pred_classes=classes[kept][order],
+    )
+
+
+def _candidates(
+    sources: list[tuple[torch.Tensor, torch.Tensor]],
+    image_size: tuple[int, int],
+    score_thresh: float,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """All (box, score, class, source) over the threshold, as four aligned tensors."""
+    parts = []
+    for number, (boxes, probs) in enumerate(sources):
+        finite = torch.isfinite(boxes).all(dim=1) & torch.isfinite(probs).all(dim=1)
+        boxes, scores = boxes[finite], probs[finite, :-1]
+        rows, classes = (scores > score_thresh).nonzero(as_tuple=True)
+        per_class = boxes.view(len(boxes), -1, 4)
+        chosen = Boxes(per_class[rows, classes if per_class.shape[1] > 1 else 0].clone())
+        chosen.clip(image_size)
+        parts.append(
+            (chosen.tensor, scores[rows, classes], classes, torch.full_like(classes, number))
+        )
+    return tuple(torch.cat(column) for column in zip(*parts))

@@ -1,0 +1,93 @@
+"""One stream of the model: how its clips are normalised, its backbone and its RPN."""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+from detectron2.config import CfgNode, configurable
+from detectron2.layers import ShapeSpec
+from detectron2.modeling import build_backbone, build_proposal_generator
+from detectron2.structures import ImageList, Instances
+from detectron2.utils.events import get_event_storage
+from torch import nn
+
+from ..layers import load_i3d_weights
+from .i3d_fpn import I3DFPN
+
+logger = logging.getLogger(__name__)
+
+
+class Stream(nn.Module):
+    """Clip normalisation, backbone and region proposal network of one stream.
+
+    Args:
+        name: ``"rgb"`` or ``"flow"``: suffix of the losses and scope of what is logged.
+        source: key of a model input that holds this stream's clip ``(C, T, H, W)``.
+        backbone: its trunk and its pyramid.
+        proposal_generator: Detectron2's RPN.
+        pixel_mean, pixel_std: one value per channel C.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        name: str,
+        source: str,
+        backbone: I3DFPN,
+        proposal_generator: nn.Module,
+        pixel_mean: list[float],
+        pixel_std: list[float],
+    ) -> None:
+        super().__init__()
+        self.name = name
+        self.source = source
+        self.backbone = backbone
+        self.proposal_generator = proposal_generator
+        # Four axes: (-1, 1, 1) would broadcast over time wherever T equals C.
+        self.register_buffer("pixel_mean", torch.tensor(pixel_mean).view(-1, 1, 1, 1), False)
+        self.register_buffer("pixel_std", torch.tensor(pixel_std).view(-1, 1, 1, 1), False)
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, name: str) -> dict[str, object]:
+        node = cfg.MODEL.RGB if name == "rgb" else cfg.MODEL.FLOW
+        backbone = build_backbone(cfg, ShapeSpec(channels=len(node.PIXEL_MEAN)))
+        # MODEL.WEIGHTS is a whole detector and overrides what a trunk starts from.
+        if node.WEIGHTS and not cfg.MODEL.WEIGHTS:
+            load_i3d_weights(backbone.bottom_up.trunk, node.WEIGHTS)
+        elif not cfg.MODEL.WEIGHTS:
+            key = f"MODEL.{name.upper()}.WEIGHTS"
+            logger.info("%s is empty: the %s trunk starts from random weights", key, name)
+        return {
+            "name": name,
+            "source": node.SOURCE,
+            "backbone": backbone,
+            "proposal_generator": build_proposal_generator(cfg, backbone.output_shape()),
+            "pixel_mean": node.PIXEL_MEAN,
+            "pixel_std": node.PIXEL_STD,
+        }
+
+    @property
+    def device(self) -> torch.device:
+        return self.pixel_mean.device
+
+    def preprocess(self, batched_inputs: list[dict]) -> ImageList:
+        """Normalise to [-1, 1], clip there, pad to the stride and batch: (N, C, T, H, W)."""
+        clips = [x[self.source].to(self.device, torch.float32) for x in batched_inputs]
+        clips = [((x - self.pixel_mean) / self.pixel_std).clamp_(-1, 1) for x in clips]
+        return ImageList.from_tensors(clips, self.backbone.size_divisibility)
+
+    def propose(
+        self,
+        images: ImageList,
+        pyramid: dict[str, torch.Tensor],
+        targets: list[Instances] | None,
+    ) -> tuple[list[Instances], dict[str, torch.Tensor]]:
+        """Region proposals of each image, and in training the RPN's losses by stream."""
+        if not self.training:
+            return self.proposal_generator(images, pyramid, None)
+        with get_event_storage().name_scope(f"{self.name}_rpn"):
+            proposals, losses = self.proposal_generator(images, pyramid, targets)
+        # Both RPNs name their losses alike; without the suffix one would drop the other's.
+        return proposals, {f"{k}_{self.name}": v for k, v in losses.items()}

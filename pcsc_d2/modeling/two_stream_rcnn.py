@@ -1,0 +1,153 @@
+"""The two-stream detector (paper Fig. 1), a Detectron2 meta architecture.
+
+::
+
+    rgb clip  -> trunk -> c2..c5 (+ messages from flow) -> FPN -> RPN --+
+                                                                        +-> ROI heads -> Instances
+    flow clip -> trunk -> c2..c5 -----------------------> FPN -> RPN ---+
+"""
+
+from __future__ import annotations
+
+import torch
+from detectron2.config import CfgNode, configurable
+from detectron2.modeling import META_ARCH_REGISTRY, build_roi_heads, detector_postprocess
+from detectron2.structures import ImageList, Instances
+from detectron2.utils.events import get_event_storage
+from torch import nn
+
+from ..layers import MessagePassing
+from .stream import Stream
+from .visualization import draw_training_example
+
+STREAMS = ("rgb", "flow")
+Pyramids = dict[str, dict[str, torch.Tensor]]
+
+
+@META_ARCH_REGISTRY.register()
+class TwoStreamRCNN(nn.Module):
+    """Two trunks, two pyramids, two RPNs, and one set of ROI heads over both streams.
+
+    Args:
+        rgb, flow: the streams.
+        roi_heads: takes the pyramids and proposals of both streams as dicts by stream name.
+        image_messages: one message per level c2..c5 from flow to RGB, or None.
+        vis_period: iterations between pictures sent to the event storage; 0 for none.
+    """
+
+    @configurable
+    def __init__(
+        self,
+        *,
+        rgb: Stream,
+        flow: Stream,
+        roi_heads: nn.Module,
+        image_messages: nn.ModuleDict | None = None,
+        vis_period: int = 0,
+    ) -> None:
+        super().__init__()
+        self.rgb = rgb
+        self.flow = flow
+        self.image_messages = image_messages
+        self.roi_heads = roi_heads
+        self.vis_period = vis_period
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict[str, object]:
+        rgb, flow = Stream(cfg, "rgb"), Stream(cfg, "flow")
+        node = cfg.MODEL.COOPERATION
+        messages = None
+        if node.IMAGE_MESSAGES and not node.OWN_STREAM_CONTROL:
+            shapes = rgb.backbone.bottom_up.output_shape()
+            messages = nn.ModuleDict(
+                {k: MessagePassing(s.channels, node.MESSAGE_REDUCTION) for k, s in shapes.items()}
+            )
+        return {
+            "rgb": rgb,
+            "flow": flow,
+            "roi_heads": build_roi_heads(cfg, rgb.backbone.output_shape()),
+            "image_messages": messages,
+            "vis_period": cfg.VIS_PERIOD,
+        }
+
+    @property
+    def device(self) -> torch.device:
+        return self.rgb.device
+
+    def forward(self, batched_inputs: list[dict]) -> dict[str, torch.Tensor] | list[dict]:
+        """Losses in training, else one dict per input with the detections of its key frame.
+
+        Args:
+            batched_inputs: per key frame ``rgb`` uint8 (3, T, H, W), ``flow`` float32
+                (2, T, H, W) in pixels, ``height`` and ``width`` of the original frame, and in
+                training ``instances`` with ``gt_boxes`` (x1 y1 x2 y2, absolute pixels of the
+                clip) and ``gt_classes``.
+
+        Returns:
+            In inference ``{"instances": Instances(pred_boxes, scores, pred_classes)}`` at the
+            original size, and where the heads give each stage's output, ``"stages"``: a list of
+            Instances, stage 0 first.
+        """
+        if not self.training:
+            return self.inference(batched_inputs)
+        targets = [x["instances"].to(self.device) for x in batched_inputs]
+        images, pyramids = self.extract_features(batched_inputs)
+        proposals, losses = self._propose(images, pyramids, targets)
+        _, head_losses = self.roi_heads(images["rgb"], pyramids, proposals, targets)
+        losses.update(head_losses)
+        if self.vis_period > 0 and get_event_storage().iter % self.vis_period == 0:
+            self._put_picture(batched_inputs[0], {s: p[0] for s, p in proposals.items()})
+        return losses
+
+    def extract_features(self, batched_inputs: list[dict]) -> tuple[dict[str, ImageList], Pyramids]:
+        """Batched clips and feature pyramids ``{"p2".."p6"}`` of both streams."""
+        images = {s: self._stream(s).preprocess(batched_inputs) for s in STREAMS}
+        features = {s: self._stream(s).backbone.bottom_up(images[s].tensor) for s in STREAMS}
+        if self.image_messages is not None:
+            features["rgb"] = {
+                level: message(features["rgb"][level], features["flow"][level])
+                for level, message in self.image_messages.items()
+            }
+        return images, {s: self._stream(s).backbone.top_down(features[s]) for s in STREAMS}
+
+    @torch.no_grad()
+    def inference(self, batched_inputs: list[dict]) -> list[dict]:
+        """See :meth:`forward`."""
+        images, pyramids = self.extract_features(batched_inputs)
+        proposals, _ = self._propose(images, pyramids, None)
+        stages, _ = self.roi_heads(images["rgb"], pyramids, proposals)
+        outputs = []
+        for i, (x, size) in enumerate(zip(batched_inputs, images["rgb"].image_sizes)):
+            height, width = x.get("height", size[0]), x.get("width", size[1])
+            final = [detector_postprocess(stage[i], height, width) for stage in stages]
+            outputs.append({"instances": final[-1]})
+            if len(final) > 1:
+                outputs[-1]["stages"] = final
+        return outputs
+
+    def _stream(self, name: str) -> Stream:
+        return self.rgb if name == "rgb" else self.flow
+
+    def _propose(
+        self,
+        images: dict[str, ImageList],
+        pyramids: Pyramids,
+        targets: list[Instances] | None,
+    ) -> tuple[dict[str, list[Instances]], dict[str, torch.Tensor]]:
+        proposals, losses = {}, {}
+        for s in STREAMS:
+            proposals[s], stream_losses = self._stream(s).propose(images[s], pyramids[s], targets)
+            losses.update(stream_losses)
+        return proposals, losses
+
+    def _put_picture(self, example: dict, proposals: dict[str, Instances]) -> None:
+        modes = {module: module.training for module in self.modules()}
+        self.eval()
+        unscaled = {k: v for k, v in example.items() if k not in ("height", "width")}
+        detections = self.inference([unscaled])[0]["instances"]
+        for module, mode in modes.items():
+            module.training = mode
+        picture = draw_training_example(example, proposals, detections)
+        get_event_storage().put_image(
+            "rgb: ground truth, proposals, detections; flow: the same", picture.transpose(2, 0, 1)
+        )

@@ -1,0 +1,61 @@
+#!/usr/bin/env python
+"""Train or evaluate a two-stream action detector.
+
+    train_net.py --config-file configs/jhmdb/quick.yaml
+    train_net.py --config-file configs/jhmdb/quick.yaml --eval-only MODEL.WEIGHTS output/model.pth
+
+Any config key can be overridden at the end of the line: KEY VALUE KEY VALUE ...
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.config import CfgNode, get_cfg
+from detectron2.engine import default_argument_parser, default_setup, launch
+from detectron2.utils import comm
+from detectron2.utils.logger import setup_logger
+
+from pcsc_d2 import add_pcsc_config
+from pcsc_d2.data import precompute_flow
+from pcsc_d2.engine import Trainer
+
+
+def setup(args: argparse.Namespace) -> CfgNode:
+    """The config of the files and the command line, with logging and seeds set up."""
+    cfg = get_cfg()
+    add_pcsc_config(cfg)
+    cfg.merge_from_file(args.config_file)
+    cfg.merge_from_list(args.opts)
+    cfg.freeze()
+    default_setup(cfg, args)
+    setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="pcsc_d2")
+    return cfg
+
+
+def main(args: argparse.Namespace) -> dict:
+    cfg = setup(args)
+    names = cfg.DATASETS.TEST if args.eval_only else (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)
+    precompute_flow(cfg, names)
+    if args.eval_only:
+        model = Trainer.build_model(cfg)
+        DetectionCheckpointer(model, cfg.OUTPUT_DIR).resume_or_load(
+            cfg.MODEL.WEIGHTS, resume=args.resume
+        )
+        return Trainer.test(cfg, model)
+    trainer = Trainer(cfg)
+    trainer.resume_or_load(resume=args.resume)
+    return trainer.train()
+
+
+if __name__ == "__main__":
+    args = default_argument_parser().parse_args()
+    launch(
+        main,
+        args.num_gpus,
+        num_machines=args.num_machines,
+        machine_rank=args.machine_rank,
+        dist_url=args.dist_url,
+        args=(args,),
+    )
