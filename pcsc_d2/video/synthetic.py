@@ -20,8 +20,8 @@ Files under `root/synthetic/<name>/`:
 
 - `videos/<split>/<number>.mp4`: H.264, 25 frames a second.
 - `annotations.pkl`: `GroundTruth`; videos are named `<split>/<number>`. `train` and `test` are its
-  one pair of splits; any other split is `truth.select(split_videos(truth, "val"))`.
-- `actors.json`: what every actor is, for scores by kind (`tube_kinds`).
+  one pair of splits; of any other, `synthetic_truth.split_videos` gives the names.
+- `actors.json`: what every actor is, for scores by kind (`synthetic_truth.tube_kinds`).
 - `spec.json`: how the set was made; a set whose spec agrees is kept as it is.
 
     python -m pcsc_d2.video.synthetic --root datasets --set pairs
@@ -39,10 +39,25 @@ import av
 import numpy as np
 from tqdm import tqdm
 
-from pcsc_d2.tubes import GroundTruth, Tubes
 from pcsc_d2.tubes.io import atomic_write
 from pcsc_d2.video.synthetic_actors import ActorTube
 from pcsc_d2.video.synthetic_clips import SETS, ClipSpec, labels_of, plan_split, render_clip
+from pcsc_d2.video.synthetic_truth import describe, ground_truth, split_videos, tube_kinds
+
+__all__ = [
+    "SETS",
+    "SIZES",
+    "VERSION",
+    "ClipSpec",
+    "generate",
+    "labels_of",
+    "main",
+    "plan_split",
+    "render_clip",
+    "split_videos",
+    "tube_kinds",
+    "write_video",
+]
 
 VERSION = 3
 """Raised whenever the same parameters would give other clips."""
@@ -130,95 +145,13 @@ def _write_annotations(
     plans: Mapping[str, ClipSpec],
     tubes: Mapping[str, list[ActorTube]],
 ) -> None:
-    _ground_truth(labels, plans, tubes).save(folder / "annotations.pkl")
+    ground_truth(labels, plans, tubes).save(folder / "annotations.pkl")
     actors = {
         "labels": labels,
         "flip_preserves_label": True,
-        "videos": {video: [_describe(tube) for tube in found] for video, found in tubes.items()},
+        "videos": {video: [describe(tube) for tube in found] for video, found in tubes.items()},
     }
     _write_json(folder / "actors.json", actors)
-
-
-def _ground_truth(
-    labels: tuple[str, ...], plans: Mapping[str, ClipSpec], tubes: Mapping[str, list[ActorTube]]
-) -> GroundTruth:
-    videos = np.array(list(plans), np.str_)
-    found = [tube for video in plans for tube in tubes[video]]
-    counts = [len(tubes[video]) for video in plans]
-    boxes = np.concatenate([np.zeros((0, 4), np.float32), *(tube.boxes for tube in found)])
-    return GroundTruth(
-        labels=labels,
-        videos=videos,
-        nframes=np.array([plan.frames for plan in plans.values()], np.int32),
-        resolution=np.array([plan.size for plan in plans.values()], np.int32).reshape(-1, 2),
-        tubes=Tubes(
-            videos=videos,
-            labels=np.array(labels),
-            video=np.repeat(np.arange(len(counts)), counts),
-            cls=np.array([tube.actor.label for tube in found], np.int64),
-            score=np.ones(len(found)),
-            start=np.array([tube.start for tube in found], np.int64),
-            ptr=np.cumsum([0, *(len(tube.boxes) for tube in found)]),
-            boxes=boxes,
-            fscores=np.ones(len(boxes)),
-        ),
-        train=[_of_split(videos, "train")],
-        test=[_of_split(videos, "test")],
-    )
-
-
-def _of_split(videos: np.ndarray, split: str) -> list[str]:
-    return [video for video in videos.tolist() if video.startswith(f"{split}/")]
-
-
-def _describe(tube: ActorTube) -> dict[str, str | int]:
-    actor = tube.actor
-    return {
-        "label": actor.label,
-        "look": actor.look,
-        "motion": actor.motion,
-        "kind": actor.kind,
-        "start": tube.start,
-        "end": tube.end,
-    }
-
-
-def split_videos(truth: GroundTruth, split: str) -> list[str]:
-    """Names of the videos of a split of a generated set; `truth.select` takes them.
-
-    Raises:
-        ValueError: if no video is of that split.
-    """
-    found = _of_split(truth.videos, split)
-    if not found:
-        known = sorted({video.split("/")[0] for video in truth.videos.tolist()})
-        raise ValueError(f"no video of split {split!r}: there are {', '.join(known)}")
-    return found
-
-
-def tube_kinds(truth: GroundTruth, path: str | os.PathLike[str]) -> np.ndarray:
-    """The kind of actor, one of `KINDS`, of every tube of `truth`: (T,) str.
-
-    Args:
-        truth: ground truth of a generated set, or videos selected from it.
-        path: the `actors.json` of the set.
-
-    Raises:
-        ValueError: if the file tells of other tubes than `truth` does.
-    """
-    videos = json.loads(Path(path).read_text(encoding="utf-8"))["videos"]
-    tubes = truth.tubes
-    kinds = {
-        (video, actor["label"], actor["start"], actor["end"]): actor["kind"]
-        for video, actors in videos.items()
-        for actor in actors
-    }
-    names = tubes.videos[tubes.video].tolist()
-    keys = list(zip(names, tubes.cls.tolist(), tubes.start.tolist(), tubes.last.tolist()))
-    unknown = [key for key in keys if key not in kinds]
-    if unknown:
-        raise ValueError(f"{path}: no actor for the tube of {unknown[0][0]}: generate both again")
-    return np.array([kinds[key] for key in keys], np.str_)
 
 
 def _read_spec(path: Path) -> dict:

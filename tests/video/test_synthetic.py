@@ -13,7 +13,7 @@ import pytest
 
 from pcsc_d2.tubes import GroundTruth
 from pcsc_d2.video import synthetic
-from pcsc_d2.video.synthetic import generate, split_videos, tube_kinds
+from pcsc_d2.video.synthetic import generate
 from pcsc_d2.video.synthetic_actors import (
     KINDS,
     LOOKS,
@@ -25,6 +25,7 @@ from pcsc_d2.video.synthetic_actors import (
 )
 from pcsc_d2.video.synthetic_clips import SETS, ClipSpec, labels_of, plan_split, render_clip
 from pcsc_d2.video.synthetic_scene import Scene
+from pcsc_d2.video.synthetic_truth import split_videos, tube_kinds
 
 SMALL = {"sizes": {"train": 3, "val": 1, "test": 2}, "size": (64, 96), "length": (16, 20)}
 
