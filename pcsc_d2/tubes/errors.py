@@ -104,9 +104,19 @@ def video_errors(
     space over the frames that they share, or shares none.
     """
     protocol = get_protocol(protocol)
-    tubes, truth = align_tubes(tubes, ground_truth), ground_truth.tubes
+    tubes = align_tubes(tubes, ground_truth)
     if protocol.tube_nms is not None:
         tubes = tubes.take(tube_nms(tubes, protocol.tube_nms, protocol.plus_one))
+    kinds = classify_tubes(tubes, ground_truth, iou, protocol)
+    truth_classes = ground_truth.tubes.cls
+    return _break_down(ground_truth.labels, tubes.cls, tubes.score, kinds, truth_classes, iou)
+
+
+def classify_tubes(
+    tubes: Tubes, ground_truth: GroundTruth, iou: float, protocol: Protocol
+) -> np.ndarray:
+    """The kind (T,) int8 into ``KINDS`` of each aligned tube; see ``video_errors``."""
+    truth = ground_truth.tubes
     own = tube_candidates(tubes, truth, protocol.plus_one)
     overlap = tube_overlap(tubes, own.detection, truth, own.truth, protocol.plus_one)
     kinds = np.full(len(tubes), OTHER, np.int8)
@@ -118,7 +128,7 @@ def video_errors(
     kinds[own.detection[overlap.spatial >= iou]] = TIME
     kinds[own.detection[own.iou >= iou]] = DUPLICATE
     kinds[own.match(iou, protocol) >= 0] = RIGHT
-    return _break_down(ground_truth.labels, tubes.cls, tubes.score, kinds, truth.cls, iou)
+    return kinds
 
 
 def _class_happens(ground_truth: GroundTruth, videos: np.ndarray) -> np.ndarray:

@@ -1,0 +1,172 @@
+"""Command line: link, score, convert and show detections and tubes of any detector."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+from pcsc_d2.tubes.convert import from_coco_results, from_frame_pickles
+from pcsc_d2.tubes.detections import Detections
+from pcsc_d2.tubes.export import to_csv, to_json
+from pcsc_d2.tubes.ground_truth import GroundTruth
+from pcsc_d2.tubes.io import atomic_write, load_arrays
+from pcsc_d2.tubes.linking import link
+from pcsc_d2.tubes.options import LinkOptions
+from pcsc_d2.tubes.protocol import PROTOCOLS
+from pcsc_d2.tubes.refinement import RefineOptions, refine
+from pcsc_d2.tubes.report import report_page
+from pcsc_d2.tubes.scoring import score
+from pcsc_d2.tubes.structures import Tubes
+from pcsc_d2.tubes.summary import summary
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command; bad input ends it with one line on standard error and status 1."""
+    options = _parser().parse_args(arguments)
+    warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
+    try:
+        options.run(options)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m pcsc_d2.tubes", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="command")
+    _add_link(commands.add_parser("link", help="link frame detections into action tubes"))
+    _add_score(commands.add_parser("score", help="frame mAP, video mAP and where the error is"))
+    _add_convert(commands.add_parser("convert", help="from ACT, MOC and COCO; to JSON and CSV"))
+    _add_show(commands.add_parser("show", help="what a file holds"))
+    return parser
+
+
+def _add_link_options(parser: argparse.ArgumentParser) -> None:
+    default = LinkOptions()
+    parser.add_argument(
+        "--gap", type=int, default=default.gap, help="frames without a detection that end a tube"
+    )
+    parser.add_argument(
+        "--min-length", type=int, default=default.min_length, help="frames of the shortest tube"
+    )
+    parser.add_argument("--interpolate", action="store_true", help="fill gaps linearly")
+    parser.add_argument(
+        "--temporal-labelling", type=float, metavar="ALPHA", help="off by default; Singh et al.: 3"
+    )
+    parser.add_argument(
+        "--actionness-threshold",
+        type=float,
+        metavar="A",
+        help="refine the tubes by the detections' actionness; off by default",
+    )
+    parser.add_argument("--processes", type=int, default=1)
+
+
+def _add_link(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--detections", required=True, type=Path)
+    parser.add_argument("--out", required=True, type=Path, help="tubes (.npz)")
+    _add_link_options(parser)
+    parser.set_defaults(run=_link)
+
+
+def _linked(detections: Detections, options: argparse.Namespace) -> Tubes:
+    link_options = LinkOptions(
+        gap=options.gap,
+        min_length=options.min_length,
+        interpolate=options.interpolate,
+        temporal_alpha=options.temporal_labelling,
+    )
+    tubes = link(detections, link_options, options.processes, progress=True)
+    if options.actionness_threshold is None:
+        return tubes
+    threshold = options.actionness_threshold
+    return refine(tubes, RefineOptions(threshold=threshold, min_length=options.min_length))
+
+
+def _link(options: argparse.Namespace) -> None:
+    tubes = _linked(Detections.load(options.detections), options)
+    tubes.save(options.out)
+    print(f"{len(tubes)} tubes in {len(tubes.videos)} videos: {options.out}")
+
+
+def _add_score(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--detections", required=True, type=Path)
+    parser.add_argument("--ground-truth", required=True, type=Path)
+    parser.add_argument("--tubes", type=Path, help="without it, the detections are linked here")
+    parser.add_argument(
+        "--split", type=int, default=1, help="test videos of this split (default 1); 0: all videos"
+    )
+    parser.add_argument("--protocol", choices=list(PROTOCOLS), default="act")
+    parser.add_argument("--json", type=Path, metavar="OUT", help="write the scores")
+    parser.add_argument("--page", type=Path, metavar="OUT", help="write a page (.html)")
+    _add_link_options(parser)
+    parser.set_defaults(run=_score)
+
+
+def _score(options: argparse.Namespace) -> None:
+    detections = Detections.load(options.detections)
+    truth = GroundTruth.load(options.ground_truth)
+    truth = truth.split(options.split, "test") if options.split else truth
+    tubes = Tubes.load(options.tubes) if options.tubes else _linked(detections, options)
+    results = score(truth, detections, tubes, options.protocol)
+    print(results.table())
+    if options.json:
+        results.save(options.json)
+    if options.page:
+        with atomic_write(options.page, "w") as file:
+            file.write(report_page(results, title=options.detections.stem))
+
+
+def _add_convert(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", type=Path, help=".npz, COCO results, or a folder of pickles")
+    parser.add_argument("target", type=Path, help=".npz (detections), .json or .csv")
+    parser.add_argument("--ground-truth", type=Path, help="names, lengths and labels of the videos")
+    parser.add_argument("--images", type=Path, help="COCO annotations that the results refer to")
+    parser.add_argument(
+        "--split", type=int, default=1, help="test videos of this split (default 1); 0: all videos"
+    )
+    parser.set_defaults(run=_convert)
+
+
+def _convert(options: argparse.Namespace) -> None:
+    writers = {".npz": lambda what, path: what.save(path), ".json": to_json, ".csv": to_csv}
+    if options.target.suffix not in writers:
+        raise ValueError(f"{options.target}: expected a name that ends in {', '.join(writers)}")
+    if options.source.is_dir() or options.source.suffix == ".json":
+        what = _import(options)
+    else:
+        what = _load(options.source)
+        what = what.tubes if isinstance(what, GroundTruth) else what
+    writers[options.target.suffix](what, options.target)
+    print(f"{len(what)} {type(what).__name__.lower()}: {options.target}")
+
+
+def _import(options: argparse.Namespace) -> Detections:
+    if options.ground_truth is None:
+        raise ValueError(f"{options.source}: give --ground-truth, for the names of the videos")
+    truth = GroundTruth.load(options.ground_truth)
+    truth = truth.split(options.split, "test") if options.split else truth
+    if options.source.is_dir():
+        return from_frame_pickles(options.source, truth, progress=True)
+    return from_coco_results(options.source, truth, options.images)
+
+
+def _load(path: Path) -> Detections | Tubes | GroundTruth:
+    if path.suffix == ".pkl":
+        return GroundTruth.load(path)
+    is_tubes = "ptr" in load_arrays(path, (), ("ptr",))
+    return Tubes.load(path) if is_tubes else Detections.load(path)
+
+
+def _add_show(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, help="detections or tubes (.npz), ground truth (.pkl)")
+    parser.add_argument("--video", help="only this one; its tubes one by one")
+    parser.set_defaults(run=lambda options: print(summary(_load(options.file), options.video)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,108 @@
+"""Charts of the report as inline SVG; colours are CSS variables of the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+
+import numpy as np
+
+from pcsc_d2.tubes.curves import Curve
+from pcsc_d2.tubes.errors import PARTS
+
+_CURVE_POINTS = 160
+
+
+def stacked_bar(parts: Mapping[str, float], width: int = 640, height: int = 22) -> str:
+    """One horizontal bar of the parts of an error analysis, which add up to 100 %."""
+    scale, x, pieces = width / 100, 0.0, []
+    for part in PARTS:
+        length = max(parts[part], 0) * scale
+        # A gap of the background's colour tells neighbours apart without relying on hue.
+        pieces.append(
+            f'<rect class="part {part}" x="{x:.2f}" width="{max(length - 1.5, 0):.2f}" '
+            f'height="{height}"><title>{part}: {parts[part]:.1f} %</title></rect>'
+        )
+        if length > 34:
+            pieces.append(
+                f'<text class="in {part}" x="{x + length / 2:.2f}" y="{height / 2 + 4:.1f}">'
+                f"{parts[part]:.1f}</text>"
+            )
+        x += length
+    return f'<svg class="bar" viewBox="0 0 {width} {height}" role="img">{"".join(pieces)}</svg>'
+
+
+def precision_recall(
+    label: str, curves: Mapping[str, tuple[Curve, float]], size: tuple[int, int] = (190, 150)
+) -> str:
+    """A panel of one class: series name ("frame", "video") -> its curve and AP in percent."""
+    width, height = size
+    left, top, right, bottom = 26, 8, 6, 20
+    w, h = width - left - right, height - top - bottom
+    grid = "".join(
+        f'<line class="grid" x1="{left + w * t:.1f}" y1="{top}" x2="{left + w * t:.1f}" '
+        f'y2="{top + h}"/><line class="grid" x1="{left}" y1="{top + h * (1 - t):.1f}" '
+        f'x2="{left + w}" y2="{top + h * (1 - t):.1f}"/>'
+        for t in (0, 0.5, 1)
+    )
+    ticks = "".join(
+        f'<text class="tick" x="{left + w * t:.1f}" y="{height - 6}">{t:g}</text>'
+        f'<text class="tick y" x="{left - 5}" y="{top + h * (1 - t) + 3:.1f}">{t:g}</text>'
+        for t in (0, 0.5, 1)
+    )
+    lines = "".join(
+        f'<polyline class="line {name}" points="{_points(curve, left, top, w, h)}"/>'
+        for name, (curve, _) in curves.items()
+        if curve.positives
+    )
+    legend = ", ".join(f"{name} {ap:.1f}" for name, (_, ap) in curves.items())
+    return (
+        f'<figure class="panel"><svg viewBox="0 0 {width} {height}" role="img">{grid}{ticks}'
+        f"{lines}</svg><figcaption><b>{escape(label)}</b><br>{legend}</figcaption></figure>"
+    )
+
+
+def _points(curve: Curve, left: int, top: int, width: int, height: int) -> str:
+    """The curve's points, thinned to those where recall or precision visibly changes."""
+    recall, precision = curve.recall, curve.precision
+    if len(recall) > _CURVE_POINTS:
+        steps = np.linspace(0, recall[-1], _CURVE_POINTS)
+        pick = np.unique(np.minimum(np.searchsorted(recall, steps), len(recall) - 1))
+        # The last point of a recall is where its precision is lowest.
+        recall, precision = recall[pick], precision[pick]
+    return " ".join(
+        f"{left + width * r:.1f},{top + height * (1 - p):.1f}"
+        for r, p in zip([0.0, *recall], [1.0, *precision], strict=True)
+    )
+
+
+def threshold_curve(values: Mapping[float, float], size: tuple[int, int] = (640, 220)) -> str:
+    """Video mAP over the tube IoU threshold, one point each, with its value."""
+    width, height = size
+    left, top, right, bottom = 34, 22, 14, 36
+    w, h = width - left - right, height - top - bottom
+    xs = [left + w * iou for iou in values]
+    ys = [top + h * (1 - value / 100) for value in values.values()]
+    grid = "".join(
+        f'<line class="grid" x1="{left}" y1="{top + h * (1 - t / 100):.1f}" x2="{left + w}" '
+        f'y2="{top + h * (1 - t / 100):.1f}"/>'
+        f'<text class="tick y" x="{left - 6}" y="{top + h * (1 - t / 100) + 4:.1f}">{t}</text>'
+        for t in (0, 25, 50, 75, 100)
+    )
+    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(xs, ys, strict=True))
+    marks = "".join(
+        f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="3.5"/>'
+        f'<text class="value" x="{x:.1f}" y="{y - 9:.1f}">{value:.1f}</text>'
+        f'<text class="tick" x="{x:.1f}" y="{top + h + 15}">{iou:g}</text>'
+        for x, y, (iou, value) in zip(xs, ys, values.items(), strict=True)
+    )
+    return (
+        f'<svg class="wide" viewBox="0 0 {width} {height}" role="img">{grid}'
+        f'<polyline class="line video" points="{line}"/>{marks}'
+        f'<text class="tick" x="{left + w / 2}" y="{height - 4}">tube IoU threshold</text></svg>'
+    )
+
+
+def legend(names: Sequence[str]) -> str:
+    """Colour keys of the parts of an error analysis."""
+    return "".join(f'<span class="key"><i class="{name}"></i>{name}</span>' for name in names)
