@@ -24,6 +24,7 @@ import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from detectron2.config import CfgNode
@@ -32,6 +33,7 @@ from detectron2.structures import BoxMode
 
 from ..tubes import GroundTruth
 from ..video import DecodingRule
+from ..video.ground_truth_checks import Findings, fit_to_clips, measure_clips
 from .ground_truth import GROUND_TRUTH, LABELS
 
 logger = logging.getLogger(__name__)
@@ -59,7 +61,7 @@ class ClipDataset:
 
     def ground_truth(self) -> GroundTruth:
         """The annotated tubes of the videos that are there."""
-        return _present(self, dataset_root())[0]
+        return _present(self, dataset_root()).truth
 
     def dicts(self) -> list[dict]:
         """Dataset dicts: every frame of every video that is there.
@@ -67,12 +69,23 @@ class ClipDataset:
         Frames without ground truth have no ``annotations``; training leaves them out by
         DATALOADER.FILTER_EMPTY_ANNOTATIONS.
         """
-        ground_truth, paths = _present(self, dataset_root())
-        return [
-            clip
-            for i, path in enumerate(paths)
-            for clip in _video_dicts(self, ground_truth, i, path)
-        ]
+        present = _present(self, dataset_root())
+        return [d for i in range(len(present.paths)) for d in _video_dicts(self, present, i)]
+
+
+class Present(NamedTuple):
+    """The videos of a dataset that are there.
+
+    Attributes:
+        truth: in the clips' own pixels; frames and tubes as annotated, since published
+            evaluators count a frame that a clip lacks as missed.
+        paths: of each video.
+        num_frames: that each clip really has.
+    """
+
+    truth: GroundTruth
+    paths: list[Path]
+    num_frames: list[int]
 
 
 def dataset_root() -> Path:
@@ -81,28 +94,31 @@ def dataset_root() -> Path:
 
 
 @functools.lru_cache(maxsize=8)
-def _present(dataset: ClipDataset, root: Path) -> tuple[GroundTruth, list[Path]]:
-    """Ground truth of the videos that are there, and where they are; the rest is counted."""
+def _present(dataset: ClipDataset, root: Path) -> Present:
     folder = root / dataset.folder
     wanted = GROUND_TRUTH[dataset.kind](folder, dataset.part, dataset.split)
-    paths = {name: find_video(folder / "videos", name) for name in wanted.videos.tolist()}
-    there = [name for name, path in paths.items() if path is not None]
-    if not there:
+    found = {name: find_video(folder / "videos", name) for name in wanted.videos.tolist()}
+    absent = [name for name, path in found.items() if path is None]
+    if len(absent) == len(found):
         raise FileNotFoundError(
-            f"{folder / 'videos'}: none of the {len(paths)} videos of {dataset.part} split "
+            f"{folder / 'videos'}: none of the {len(found)} videos of {dataset.part} split "
             f"{dataset.split} is there; see datasets/README.md for the layout"
         )
-    if len(there) < len(paths):
-        absent = next(name for name, path in paths.items() if path is None)
-        logger.warning(
-            "%s: %d of %d %s videos are absent and left out (the first is %s)",
-            folder,
-            len(paths) - len(there),
-            len(paths),
-            dataset.part,
-            absent,
-        )
-    return wanted.select(there), [paths[name] for name in there]
+    if absent:
+        counts = f"{len(absent)} of {len(found)} {dataset.part} videos are absent and left out"
+        logger.warning("%s: %s (the first is %s)", folder, counts, absent[0])
+    findings = Findings()
+    paths = {name: path for name, path in found.items() if path is not None}
+    clips = measure_clips(paths, dataset.decoding, findings)
+    truth = wanted.select(list(paths))
+    annotated = dict(zip(truth.videos.tolist(), truth.nframes.tolist()))
+    differing = {n: (annotated[n], c.frames) for n, c in clips.items() if c.frames != annotated[n]}
+    findings.frame_counts.update(differing)
+    findings.log(folder)
+    # Frame counts as annotated: only the size of the image is taken from the clips.
+    sizes = {name: clip._replace(frames=annotated[name]) for name, clip in clips.items()}
+    num_frames = [clips[name].frames if name in clips else 0 for name in paths]
+    return Present(fit_to_clips(truth, sizes, Findings()), list(paths.values()), num_frames)
 
 
 def find_video(folder: Path, name: str) -> Path | None:
@@ -115,23 +131,24 @@ def find_video(folder: Path, name: str) -> Path | None:
     return None
 
 
-def _video_dicts(dataset: ClipDataset, truth: GroundTruth, video: int, path: Path) -> list[dict]:
-    num_frames = int(truth.nframes[video])
+def _video_dicts(dataset: ClipDataset, present: Present, video: int) -> list[dict]:
+    truth = present.truth
     height, width = truth.resolution[video].tolist()
     boxes = _boxes_by_frame(truth, video)
+    last = min(present.num_frames[video], int(truth.nframes[video]))
     return [
         {
-            "file_name": str(path),
+            "file_name": str(present.paths[video]),
             "video_id": str(truth.videos[video]),
             "frame_index": frame,
-            "num_frames": num_frames,
+            "num_frames": present.num_frames[video],
             "decoding": dataset.decoding,
             "flow_key": f"{dataset.folder}/{truth.videos[video]}",
             "height": height,
             "width": width,
             "annotations": boxes.get(frame, []),
         }
-        for frame in range(1, num_frames + 1)
+        for frame in range(1, last + 1)
     ]
 
 

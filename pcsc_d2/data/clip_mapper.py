@@ -1,4 +1,4 @@
-"""Dataset dict of a key frame -> model input: the clip of both streams and the key frame's boxes."""
+"""Dataset dict of a key frame -> model input: a clip of both streams, the key frame's boxes."""
 
 from __future__ import annotations
 

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..tubes import GroundTruth
-from ..video.synthetic import split_videos
+from ..video.annotations import read_annotations
 from ..video.synthetic_clips import labels_of
+from ..video.synthetic_truth import split_videos
 
 UCF101_24_LABELS = (
     "Basketball", "BasketballDunk", "Biking", "CliffDiving", "CricketBowling", "Diving",
@@ -29,8 +30,20 @@ LABELS: dict[str, tuple[str, ...]] = {
 }
 
 
+UCF101_24_FILES = ("pyannot.pkl", "finalAnnots.mat", "UCF101v2-GT.pkl")
+
+
+def _ucf101_24(folder: Path, part: str, split: int) -> GroundTruth:
+    annotations = folder / "annotations"
+    for name in UCF101_24_FILES:
+        if (annotations / name).is_file():
+            truth = read_annotations(annotations / name, annotations / "testlist01.txt")
+            return truth.split(split, part)
+    raise FileNotFoundError(f"{annotations}: expected one of {', '.join(UCF101_24_FILES)}")
+
+
 def _jhmdb(folder: Path, part: str, split: int) -> GroundTruth:
-    return GroundTruth.load(folder / "annotations" / "JHMDB-GT.pkl").split(split, part)
+    return read_annotations(folder / "annotations" / "JHMDB-GT.pkl").split(split, part)
 
 
 def _synthetic(folder: Path, part: str, split: int) -> GroundTruth:
@@ -40,6 +53,7 @@ def _synthetic(folder: Path, part: str, split: int) -> GroundTruth:
 
 
 GROUND_TRUTH: dict[str, Callable[[Path, str, int], GroundTruth]] = {
+    "ucf101_24": _ucf101_24,
     "jhmdb": _jhmdb,
     "synthetic_easy": _synthetic,
     "synthetic_pairs": _synthetic,

@@ -29,7 +29,10 @@ def test_trunk_and_top_down_apart_are_the_whole() -> None:
 
 def test_time_pool() -> None:
     clip = torch.randn(1, 3, 16, 32, 32)
-    for pool, expected in (("mean", lambda x: x.mean(2)), ("middle", lambda x: x[:, :, x.shape[2] // 2])):
+    for pool, expected in (
+        ("mean", lambda x: x.mean(2)),
+        ("middle", lambda x: x[:, :, x.shape[2] // 2]),
+    ):
         bottom_up = build_backbone(
             tiny_config(["MODEL.I3D.TIME_POOL", pool]), ShapeSpec(channels=3)
         ).bottom_up.eval()

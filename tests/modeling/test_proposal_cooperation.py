@@ -61,7 +61,9 @@ def test_objectness_is_the_score_as_a_logit() -> None:
 def test_union_keeps_every_box_of_both() -> None:
     rule = BoxSelection(0.05, 0.5, 10)
     own = select_boxes(output([[0.0, 0.0, 10.0, 10.0]], [0.6]), rule)
-    cross = select_boxes(output([[0.0, 0.0, 10.0, 9.0], [40.0, 40.0, 50.0, 50.0]], [0.9, 0.7]), rule)
+    cross = select_boxes(
+        output([[0.0, 0.0, 10.0, 9.0], [40.0, 40.0, 50.0, 50.0]], [0.9, 0.7]), rule
+    )
     (union,) = cooperate(own, cross)
     assert union.proposal_boxes.tensor.tolist() == [
         [0, 0, 10, 10],
