@@ -24,7 +24,7 @@ def best_mean(fscores: np.ndarray, ptr: np.ndarray, count: int) -> np.ndarray:
 
 def assemble(
     detections: Detections,
-    video: int | np.ndarray,
+    video: np.ndarray,
     path: np.ndarray,
     frame: np.ndarray,
     index: np.ndarray,
@@ -33,8 +33,8 @@ def assemble(
     """Tubes from the decisions of the linker: the detection ``index`` is ``path``'s at ``frame``.
 
     A path found in no more than ``options.gap`` frames is dropped, and so is one shorter than
-    ``options.min_length`` frames from its first to its last found box; missing frames between
-    get the box and score of the next found one (Singh et al. 2017), or are interpolated.
+    ``options.min_length`` frames. Missing frames get the box and score of the next found one
+    (Singh et al. 2017), or are interpolated.
 
     Args:
         video: (K,) the video of each decision.

@@ -37,25 +37,33 @@ class Curve:
         if self.positives == 0:
             return float("nan")
         area = envelope_area if envelope else trapezoid_area
-        return 100 * area(self.precision, self.recall)
+        return 100 * area(self.precision, self.hits, self.positives)
 
 
-def trapezoid_area(precision: np.ndarray, recall: np.ndarray, first: float = 1.0) -> float:
-    """Area by the trapezoid rule over the raw points, from recall 0 and precision ``first`` on.
+def trapezoid_area(
+    values: np.ndarray, hits: np.ndarray, positives: int, first: float = 1.0
+) -> float:
+    """Area under raw values over recall by the trapezoid rule, from recall 0 and ``first`` on.
 
-    This is ``pr_to_ap`` of ACT-detector and MOC-detector (in float64, theirs is float32).
+    With precision it is ``pr_to_ap`` of ACT-detector and MOC-detector (in float64, theirs is
+    float32).
+
+    Args:
+        values: (n,) after each detection.
+        hits: (n,) bool; recall rises by 1 / positives at each.
+        positives: number of ground truths.
     """
-    before = np.concatenate([[first], precision[:-1]])[: len(precision)]
-    return float((np.diff(recall, prepend=0.0) * (precision + before)).sum() / 2)
+    before = np.concatenate([[first], values[:-1]])[: len(values)]
+    return float((values + before)[hits].sum() / (2 * positives))
 
 
-def envelope_area(precision: np.ndarray, recall: np.ndarray) -> float:
+def envelope_area(precision: np.ndarray, hits: np.ndarray, positives: int) -> float:
     """Area under the envelope: at each recall the best precision at that recall or beyond.
 
-    This is PASCAL VOC's rule from 2010 on, over all points.
+    This is PASCAL VOC's rule from 2010 on, over all points; arguments as ``trapezoid_area``.
     """
     best = np.maximum.accumulate(precision[::-1])[::-1]
-    return float((np.diff(recall, prepend=0.0) * best).sum())
+    return float(best[hits].sum() / positives)
 
 
 def class_curves(

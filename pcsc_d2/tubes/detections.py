@@ -124,36 +124,23 @@ class Detections:
             ValueError: as the class, and where a video or a frame is out of range.
         """
         videos, nframes = np.asarray(videos, np.str_), np.asarray(nframes, np.int32)
-        boxes = np.asarray(boxes, np.float32).reshape(-1, 4)
-        scores, classes = np.asarray(scores, np.float32), np.asarray(classes, np.int64)
-        video, frame = np.asarray(video, np.int64), np.asarray(frame, np.int64)
-        for name, array in (("video", video), ("frame", frame), ("classes", classes)):
-            checks.check_shape(name, array, scores.shape)
-        checks.check_shape("boxes", boxes, (len(scores), 4))
-        checks.check_range("video", video, len(videos), "video", lambda i: f"detection {i}")
-        outside = np.flatnonzero((frame < 1) | (frame > nframes[video]))
-        if outside.size:
-            name, last = videos[video[outside[0]]], nframes[video[outside[0]]]
-            raise ValueError(f"video '{name}' has frames 1 to {last}, not {frame[outside[0]]}")
+        columns = [np.asarray(a) for a in (video, frame, boxes, scores, classes)]
+        _check_columns(videos, nframes, *columns, actionness)
+        video, frame, boxes, scores, classes = columns
         video_ptr = np.concatenate([[0], np.cumsum(nframes, dtype=np.int64)])
-        row = video_ptr[video] + frame - 1
+        row = (video_ptr[video.astype(np.int64)] + frame - 1).astype(np.int64)
         order = np.lexsort((*boxes.T[::-1], -scores, classes, row))
         counts = np.bincount(row, minlength=int(video_ptr[-1]))
-        frame_ptr = np.concatenate([[0], np.cumsum(counts)])
-        if actionness is not None:
-            actionness = np.asarray(actionness, np.float32)
-            checks.check_shape("actionness", actionness, scores.shape)
-            actionness = actionness[order]
         return cls(
             videos,
             np.asarray(labels),
             nframes,
             video_ptr,
-            frame_ptr,
+            np.concatenate([[0], np.cumsum(counts)]),
             boxes[order],
             scores[order],
-            classes[order],
-            actionness,
+            classes[order].astype(np.int64),
+            None if actionness is None else np.asarray(actionness)[order],
         )
 
     @classmethod
@@ -232,3 +219,28 @@ class Detections:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes an ``.npz`` file atomically."""
         io.save_arrays(path, {f.name: getattr(self, f.name) for f in fields(self)})
+
+
+def _check_columns(
+    videos: np.ndarray,
+    nframes: np.ndarray,
+    video: np.ndarray,
+    frame: np.ndarray,
+    boxes: np.ndarray,
+    scores: np.ndarray,
+    classes: np.ndarray,
+    actionness: np.ndarray | None,
+) -> None:
+    """Raises ValueError unless detections in any order fit one another and their videos."""
+    for name, array in (("video", video), ("frame", frame), ("classes", classes)):
+        checks.check_shape(name, array, scores.shape)
+    checks.check_shape("boxes", boxes, (len(scores), 4))
+    if actionness is not None:
+        checks.check_shape("actionness", np.asarray(actionness), scores.shape)
+    checks.check_range("video", video, len(videos), "video", "detection {}".format)
+    last = nframes[video.astype(np.int64)]
+    outside = np.flatnonzero((frame < 1) | (frame > last))
+    if outside.size:
+        i = outside[0]
+        name = videos[int(video[i])]
+        raise ValueError(f"video '{name}' has frames 1 to {last[i]}, not {frame[i]}")

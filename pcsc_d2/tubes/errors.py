@@ -169,11 +169,11 @@ def _break_down(
         if positives[i]:
             of_kind = kinds[ranked(classes, scores, i)] == np.arange(len(KINDS))[:, None]
             shares = np.cumsum(of_kind, axis=1) / np.arange(1, of_kind.shape[1] + 1)
-            recall = np.cumsum(of_kind[RIGHT]) / positives[i]
+            hits = of_kind[RIGHT]
             areas = [
-                trapezoid_area(share, recall, float(k == RIGHT)) for k, share in enumerate(shares)
+                trapezoid_area(share, hits, positives[i], first=float(k == RIGHT))
+                for k, share in enumerate(shares)
             ]
-            found = float(recall[-1]) if len(recall) else 0.0
-            values = [100 * area for area in (*areas, 1 - found)]
+            values = [100 * area for area in (*areas, 1 - hits.sum() / positives[i])]
             per_class[label] = dict(zip(PARTS, values, strict=True))
     return ErrorBreakdown(iou, per_class, kinds)

@@ -6,6 +6,7 @@ False leaves the 1 out, as MultiSports and the suppression of Singh et al. do.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -77,7 +78,7 @@ def tube_overlap(
     second_row = second.ptr[second_index] + begin - second.start[second_index]
     spatial = np.zeros(len(common))
     cuts = np.searchsorted(np.cumsum(common), np.arange(0, common.sum(), _CHUNK_FRAMES))
-    for low, high in zip(cuts, np.append(cuts[1:], len(common)), strict=True):
+    for low, high in pairwise([*cuts.tolist(), len(common)]):
         part = low + np.flatnonzero(common[low:high])
         if part.size:
             iou = box_iou(
