@@ -83,11 +83,12 @@ def _read_video(folder: Path, nframes: int, num_classes: int) -> tuple[np.ndarra
         path = folder / f"{start:05}.pkl"
         try:
             content = io.restricted_load(path)
-            is_moc = isinstance(content, Mapping)
-            tubelets = _moc_tubelets(content) if is_moc else _act_tubelets(content)
-        except FileNotFoundError as error:
+        except (FileNotFoundError, ValueError) as error:
             bad.append((start, str(error)))
             continue
+        is_moc = isinstance(content, Mapping)
+        try:
+            tubelets = _moc_tubelets(content) if is_moc else _act_tubelets(content)
         except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
             bad.append((start, f"{path}: {error}"))
             continue

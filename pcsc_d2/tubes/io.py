@@ -22,7 +22,9 @@ _ARRAY_MODULES = (
 _ADMITTED = {
     ("numpy", "ndarray"),
     ("numpy", "dtype"),
-    ("_codecs", "encode"),  # how protocols 0 to 2 write bytes
+    # How protocols 0 to 2 write bytes, and how they write none.
+    ("_codecs", "encode"),
+    ("__builtin__", "bytes"),
     *((module, name) for module in _ARRAY_MODULES for name in ("_reconstruct", "scalar")),
     *((module, "_frombuffer") for module in _ARRAY_MODULES),
 }

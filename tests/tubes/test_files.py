@@ -162,12 +162,14 @@ def test_pickles_of_data_are_read(tmp_path: Path, protocol: int) -> None:
     content = {
         "array": np.arange(6, dtype=np.float32).reshape(2, 3),
         "scalar": np.int64(3),
+        "empty": np.zeros((0, 9)),
         "plain": [("é", b"\xff", 1, 2.5, None, True)],
     }
     (tmp_path / "x.pkl").write_bytes(pickle.dumps(content, protocol))
     read = restricted_load(tmp_path / "x.pkl")
     assert np.array_equal(read["array"], content["array"])
     assert read["scalar"] == 3
+    assert read["empty"].shape == (0, 9)
     assert read["plain"] == content["plain"]
 
 

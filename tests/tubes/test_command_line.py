@@ -1,0 +1,171 @@
+"""The command line, where neither Detectron2 nor torch can be imported, and its page."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+import pcsc_d2
+from pcsc_d2.tubes import Detections, GroundTruth, Tubes, frame_map, link, video_map
+from pcsc_d2.tubes.__main__ import main
+from pcsc_d2.tubes.report import report_page
+from pcsc_d2.tubes.scoring import score
+
+BARE = """
+import runpy, sys
+for name in ("detectron2", "torch", "cv2", "av", "scipy", "matplotlib"):
+    sys.modules[name] = None
+sys.argv[0] = "tubes"
+runpy.run_module("pcsc_d2.tubes", run_name="__main__")
+"""
+BOX = (40, 40, 80, 90)
+
+
+@pytest.fixture
+def folder(crowd: Detections, make_truth: Callable[..., GroundTruth], tmp_path: Path) -> Path:
+    crowd.save(tmp_path / "d.npz")
+    truth = make_truth([(v, c, 3, [BOX] * 9) for v in range(4) for c in range(2)], list("abcd"), 60)
+    truth.save(tmp_path / "gt.pkl")
+    return tmp_path
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    root = Path(pcsc_d2.__file__).parent.parent
+    command = [sys.executable, "-c", BARE, *arguments]
+    environment = {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+
+
+def test_link_then_score_without_detectron2_and_torch(folder: Path) -> None:
+    linked = run(folder, "link", "--detections", "d.npz", "--out", "t.npz")
+    assert linked.returncode == 0, linked.stderr
+    assert "linking: 100%" in linked.stderr
+    options = ("--detections", "d.npz", "--ground-truth", "gt.pkl", "--tubes", "t.npz")
+    scored = run(folder, "score", *options, "--json", "r.json", "--page", "r.html")
+    assert scored.returncode == 0, scored.stderr
+    assert "left out, without ground truth: wave" in scored.stdout
+    results = json.loads((folder / "r.json").read_text())
+    detections, truth = Detections.load(folder / "d.npz"), GroundTruth.load(folder / "gt.pkl")
+    videos = video_map(link(detections), truth)
+    assert results["frame"] == {"0.5": frame_map(detections, truth).mean}
+    assert results["video"] == {
+        "0.2": videos[0.2].mean,
+        "0.5": videos[0.5].mean,
+        "0.75": videos[0.75].mean,
+        "0.5:0.95": videos.average,
+    }
+    assert results["per_class"]["frame"]["0.5"]["wave"] is None
+    assert results["per_class"]["video"]["0.2"]["run"] == videos[0.2].per_class["run"]
+    assert (folder / "r.html").read_text().startswith("<!doctype html>")
+
+
+def test_scoring_links_where_there_are_no_tubes(
+    folder: Path, capsys: pytest.CaptureFixture
+) -> None:
+    paths = ["--detections", str(folder / "d.npz"), "--ground-truth", str(folder / "gt.pkl")]
+    assert main(["score", *paths, "--split", "0", "--gap", "5"]) == 0
+    printed = capsys.readouterr().out
+    assert "video 0.5:0.95" in printed
+    assert "protocol act" in printed
+
+
+def test_convert_and_show(folder: Path, capsys: pytest.CaptureFixture) -> None:
+    link(Detections.load(folder / "d.npz")).save(folder / "t.npz")
+    for source, target in (("d.npz", "d.csv"), ("t.npz", "t.json"), ("gt.pkl", "gt.csv")):
+        assert main(["convert", str(folder / source), str(folder / target)]) == 0
+        assert (folder / target).stat().st_size > 100
+    capsys.readouterr()
+    for name in ("d.npz", "t.npz", "gt.pkl"):
+        assert main(["show", str(folder / name)]) == 0
+    shown = capsys.readouterr().out
+    detections = Detections.load(folder / "d.npz")
+    assert f"{len(detections)} detections, 4 videos, 147 frames" in shown
+    assert "training + test videos of each split: 0 + 4" in shown
+    assert main(["show", str(folder / "t.npz"), "--video", "a"]) == 0
+    tubes = Tubes.load(folder / "t.npz")
+    assert f"{(tubes.video == 0).sum()} tubes in 'a'" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["show", "none.npz"], r"none\.npz: no such file"),
+        (["link", "--detections", "gt.pkl", "--out", "x.npz"], r"gt\.pkl: cannot be read as \.npz"),
+        (["convert", "d.npz", "x.xml"], r"x\.xml: expected a name that ends in \.npz"),
+        (["show", "d.npz", "--video", "q"], "unknown video 'q'"),
+        (["link", "--detections", "d.npz", "--out", "x.npz", "--gap", "0"], "gap is 0"),
+        (
+            ["score", "--detections", "d.npz", "--ground-truth", "gt.pkl", "--split", "4"],
+            "there is no split 4",
+        ),
+    ],
+)
+def test_bad_input_is_one_line(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+    arguments: list[str],
+    message: str,
+) -> None:
+    monkeypatch.chdir(folder)
+    assert main(arguments) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert re.match(f"error: .*{message}", error)
+
+
+class Page(HTMLParser):
+    """Collects the addresses that a page refers to, and checks that what opens closes."""
+
+    VOID = frozenset({"meta", "img", "br"})
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.addresses: list[str] = []
+        self.count: dict[str, int] = {}
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.count[tag] = self.count.get(tag, 0) + 1
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href")]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.count[tag] = self.count.get(tag, 0) + 1
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_page_is_whole_and_needs_no_network(folder: Path) -> None:
+    detections, truth = Detections.load(folder / "d.npz"), GroundTruth.load(folder / "gt.pkl")
+    results = score(truth, detections, link(detections))
+    text = report_page(results, "a <b> & c", [("worst <tube>", b"\x89PNG"), ("best", b"\x89PNG")])
+    page = Page(text)
+    assert page.open == []
+    assert page.count["img"] == 2
+    assert page.count["polyline"] == 1 + 2 * 2  # mAP by threshold; two series of two classes
+    assert all(address.startswith("data:image/png;base64,") for address in page.addresses)
+    assert "http" not in text
+    assert "url(" not in text
+    assert "a &lt;b&gt; &amp; c" in text
+    assert f"<b>{results.frame.mean:.2f}</b>" in text
+    assert "without ground truth: wave" in text
+
+
+def test_page_of_half_the_results(folder: Path, make_truth: Callable[..., GroundTruth]) -> None:
+    detections, truth = Detections.load(folder / "d.npz"), GroundTruth.load(folder / "gt.pkl")
+    assert "Video mAP" not in report_page(score(truth, detections))
+    assert "frame mAP" not in report_page(score(truth, tubes=link(detections)))
+    nothing = score(make_truth([], list("abcd"), 60), detections, link(detections))
+    assert Page(report_page(nothing)).open == []
+    assert nothing.to_dict()["frame"] == {"0.5": None}
