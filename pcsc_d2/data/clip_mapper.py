@@ -23,6 +23,8 @@ from .flow_cache import flow_store
 
 logger = logging.getLogger(__name__)
 
+KEPT_KEYS = ("video_id", "frame_index", "height", "width", "file_name", "decoding")
+
 
 class ClipMapper:
     """Reads and augments a clip; transforms are drawn once and kept in step over both streams.
@@ -91,7 +93,7 @@ class ClipMapper:
         transforms = self._augmentations(T.AugInput(frames[len(frames) // 2]))
         rgb = np.stack([transforms.apply_image(frame) for frame in frames])
         flow = np.stack([transforms.apply_flow(field) for field in flow])
-        example = {k: clip[k] for k in ("video_id", "frame_index", "height", "width")}
+        example = {k: clip[k] for k in KEPT_KEYS}
         example["rgb"] = torch.as_tensor(np.ascontiguousarray(rgb.transpose(3, 0, 1, 2)))
         example["flow"] = torch.as_tensor(np.ascontiguousarray(flow.transpose(3, 0, 1, 2)))
         if self._is_train:

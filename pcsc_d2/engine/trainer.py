@@ -12,6 +12,7 @@ from detectron2.utils import comm
 
 from ..data import ClipMapper, ResumableTrainingSampler, TrainingClips, training_dicts
 from ..evaluation import TubeEvaluator
+from ..tubes import LinkOptions
 from .epochs import epochs_to_iterations
 from .hooks import SeedEachIteration, StageWarmup
 
@@ -58,4 +59,5 @@ class Trainer(DefaultTrainer):
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> TubeEvaluator:
         output = Path(cfg.OUTPUT_DIR, "inference", dataset_name)
-        return TubeEvaluator(dataset_name, output, cfg.TEST.TUBES.PROTOCOL)
+        options = LinkOptions(gap=cfg.TEST.TUBES.GAP) if cfg.TEST.TUBES.ON else None
+        return TubeEvaluator(dataset_name, output, cfg.TEST.TUBES.PROTOCOL, options)

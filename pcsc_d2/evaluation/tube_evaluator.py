@@ -16,24 +16,39 @@ from detectron2.structures import Instances
 from detectron2.utils import comm
 from tabulate import tabulate
 
-from ..tubes import Detections, GroundTruth, frame_map
+from ..tubes import (
+    Detections,
+    GroundTruth,
+    LinkOptions,
+    RefineOptions,
+    Tubes,
+    frame_map,
+    link,
+    refine,
+)
+from ..tubes.io import atomic_write
+from ..tubes.scoring import Results, score
+from .page import write_page
 
 logger = logging.getLogger(__name__)
 
-FRAME_THRESHOLDS = (0.5, 0.75)
+STRICT_FRAME_IOU = 0.75
 Frames = dict[tuple[str, int], tuple[np.ndarray, ...]]
 
 
 class TubeEvaluator(DatasetEvaluator):
-    """Frame mAP of a registered dataset's key frames, in percent.
+    """Frame mAP and video mAP of a registered dataset, in percent.
 
     The dataset's metadata gives ``load_ground_truth``, a function of no arguments. Detections are
     keyed by video and frame, since Detectron2 may cut a video across ranks.
 
     Args:
         dataset_name: a name registered in Detectron2's catalogs.
-        output_dir: where ``detections.npz`` and ``results.json`` go; None writes nothing.
+        output_dir: where ``detections.npz``, ``tubes.npz``, ``results.json`` and ``page.html``
+            go; None writes nothing.
         protocol: ``"act"`` or ``"voc"``.
+        link_options: how detections become tubes; None scores frames alone.
+        refine_options: refines tubes whose detections carry actionness; None leaves them.
         distributed: gather the detections of all ranks.
     """
 
@@ -42,69 +57,117 @@ class TubeEvaluator(DatasetEvaluator):
         dataset_name: str,
         output_dir: str | Path | None = None,
         protocol: str = "act",
+        link_options: LinkOptions | None = None,
+        refine_options: RefineOptions | None = None,
         distributed: bool = True,
     ) -> None:
+        self._name = dataset_name
         self._metadata = MetadataCatalog.get(dataset_name)
         self._output_dir = None if output_dir is None else Path(output_dir)
         self._protocol = protocol
+        self._link_options = link_options
+        self._refine_options = refine_options
         self._distributed = distributed
         self.reset()
 
     def reset(self) -> None:
         self._stages: dict[str, Frames] = {}
+        self._files: dict[str, tuple[str, str]] = {}
 
     def process(self, inputs: list[dict], outputs: list[dict]) -> None:
         """Keep the detections of each key frame, and of each stage where the model gives them."""
         for x, output in zip(inputs, outputs):
             key = (x["video_id"], x["frame_index"])
+            if "file_name" in x:
+                self._files[x["video_id"]] = (x["file_name"], x.get("decoding", "coded"))
             named = {"": output["instances"]}
             named |= {f"_stage{t}": stage for t, stage in enumerate(output.get("stages", []))}
             for name, instances in named.items():
                 self._stages.setdefault(name, {})[key] = _to_arrays(instances)
 
     def evaluate(self) -> OrderedDict | None:
-        """``{"frame": {"AP50", "AP75", "AP50-<class>"}, "frame_stage<t>": ...}`` in percent.
+        """Scores in percent, by what was scored.
 
-        Returns None on all ranks but the first.
+        Returns:
+            ``{"frame": {"AP50", "AP75", "AP50-<class>", ...}, "video": {"AP20", "AP50", "AP75",
+            "AP50:95"}, "frame_stage<t>": ...}``; None on all ranks but the first.
         """
         stages = self._gather()
         if stages is None:
             return None
         ground_truth = self._metadata.load_ground_truth()
         _report_missing(stages.get("", {}), ground_truth)
-        results = OrderedDict()
+        detections = _to_detections(stages.pop("", {}), ground_truth)
+        tubes = self._link(detections)
+        results = score(ground_truth, detections, tubes, self._protocol)
+        scores = OrderedDict(frame=self._frame_scores(detections, ground_truth))
+        if tubes is not None:
+            scores["video"] = _video_scores(results)
         for name, frames in stages.items():
-            detections = _to_detections(frames, ground_truth)
-            results[f"frame{name}"] = self._score_frames(detections, ground_truth)
-            if name == "" and self._output_dir is not None:
-                self._output_dir.mkdir(parents=True, exist_ok=True)
-                detections.save(self._output_dir / "detections.npz")
-        logger.info("Frame mAP (%%), protocol %s:\n%s", self._protocol, _table(results))
+            stage = _to_detections(frames, ground_truth)
+            scores[f"frame{name}"] = self._frame_scores(stage, ground_truth)
+        logger.info("Protocol %s, mAP in %%:\n%s", self._protocol, _table(scores))
         if self._output_dir is not None:
-            text = json.dumps(results, indent=1)
-            (self._output_dir / "results.json").write_text(text + "\n")
-        return results
+            self._write(results, detections, tubes, scores, ground_truth)
+        return scores
 
     def _gather(self) -> dict[str, Frames] | None:
         if not self._distributed or comm.get_world_size() == 1:
             return self._stages
-        gathered = comm.gather(self._stages)
+        gathered = comm.gather((self._stages, self._files))
         if not comm.is_main_process():
             return None
-        names = dict.fromkeys(itertools.chain.from_iterable(gathered))
+        self._files = dict(itertools.chain.from_iterable(files.items() for _, files in gathered))
+        parts = [stages for stages, _ in gathered]
+        names = dict.fromkeys(itertools.chain.from_iterable(parts))
         return {
-            name: dict(itertools.chain.from_iterable(g.get(name, {}).items() for g in gathered))
+            name: dict(itertools.chain.from_iterable(p.get(name, {}).items() for p in parts))
             for name in names
         }
 
-    def _score_frames(self, detections: Detections, ground_truth: GroundTruth) -> dict[str, float]:
+    def _link(self, detections: Detections) -> Tubes | None:
+        if self._link_options is None:
+            return None
+        tubes = link(detections, self._link_options, progress=True)
+        if self._refine_options is not None and tubes.actionness is not None:
+            tubes = refine(tubes, self._refine_options)
+        return tubes
+
+    def _frame_scores(self, detections: Detections, truth: GroundTruth) -> dict[str, float]:
         scores, per_class = {}, {}
-        for iou in FRAME_THRESHOLDS:
-            result = frame_map(detections, ground_truth, iou=iou, protocol=self._protocol)
+        for iou in (0.5, STRICT_FRAME_IOU):
+            result = frame_map(detections, truth, iou=iou, protocol=self._protocol)
             column = f"AP{round(100 * iou)}"
             scores[column] = result.mean
             per_class |= {f"{column}-{label}": ap for label, ap in result.per_class.items()}
         return scores | per_class
+
+    def _write(
+        self,
+        results: Results,
+        detections: Detections,
+        tubes: Tubes | None,
+        scores: dict[str, dict[str, float]],
+        truth: GroundTruth,
+    ) -> None:
+        folder = self._output_dir
+        folder.mkdir(parents=True, exist_ok=True)
+        detections.save(folder / "detections.npz")
+        if tubes is not None:
+            tubes.save(folder / "tubes.npz")
+        stages = {k.removeprefix("frame_"): v for k, v in scores.items() if k[:6] == "frame_"}
+        content = results.to_dict() | {"frame_at_075": scores["frame"]["AP75"]}
+        with atomic_write(folder / "results.json", "w") as file:
+            json.dump(content | ({"stages": stages} if stages else {}), file, indent=1)
+        write_page(folder / "page.html", self._name, results, tubes, truth, self._files)
+        logger.info("Wrote detections, tubes, results.json and page.html to %s", folder)
+
+
+def _video_scores(results: Results) -> dict[str, float]:
+    scores = {f"AP{round(100 * iou)}": results.video[iou].mean for iou in (0.2, 0.5, 0.75)}
+    scores["AP50:95"] = results.video.average
+    per_class = results.video[0.5].per_class
+    return scores | {f"AP50-{label}": ap for label, ap in per_class.items()}
 
 
 def _to_arrays(instances: Instances) -> tuple[np.ndarray, ...]:
@@ -133,12 +196,17 @@ def _report_missing(frames: Frames, ground_truth: GroundTruth) -> None:
         )
 
 
-def _table(results: dict[str, dict[str, float]]) -> str:
-    """Overall scores of every stage, and per class those of the final output."""
-    columns = [c for c in results["frame"] if "-" not in c]
-    rows = [[name, *(f"{scores[c]:.2f}" for c in columns)] for name, scores in results.items()]
-    overall = tabulate(rows, headers=["output", *columns], tablefmt="pipe")
-    labels = [c.split("-", 1)[1] for c in results["frame"] if c.startswith(f"{columns[0]}-")]
-    rows = [[k, *(f"{results['frame'][f'{c}-{k}']:.2f}" for c in columns)] for k in labels]
-    per_class = tabulate(rows, headers=["class", *columns], tablefmt="pipe")
-    return f"{overall}\n\n{per_class}"
+def _table(scores: dict[str, dict[str, float]]) -> str:
+    """Overall scores of every output, and per class those of the final one."""
+    columns = ["AP20", "AP50", "AP75", "AP50:95"]
+    rows = [[name, *(_cell(values, c) for c in columns)] for name, values in scores.items()]
+    overall = tabulate(rows, headers=["", *columns], tablefmt="pipe")
+    labels = [c.split("-", 1)[1] for c in scores["frame"] if c.startswith("AP50-")]
+    tasks = [task for task in ("frame", "video") if task in scores]
+    rows = [[k, *(_cell(scores[task], f"AP50-{k}") for task in tasks)] for k in labels]
+    headers = ["class", *(f"{task} AP50" for task in tasks)]
+    return f"{overall}\n\n{tabulate(rows, headers=headers, tablefmt='pipe')}"
+
+
+def _cell(scores: dict[str, float], column: str) -> str:
+    return f"{scores[column]:.2f}" if column in scores else ""

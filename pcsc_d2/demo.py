@@ -1,0 +1,121 @@
+"""The main job at first sight: generate clips, train, evaluate, and draw what was found.
+
+``make demo`` runs this. Everything goes to one folder; nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from pcsc_d2.tubes import Detections, GroundTruth, Tubes, frame_map
+from pcsc_d2.video import VideoSource, flow_to_color
+from pcsc_d2.video.drawing import draw_tubes, image_grid, write_image, write_video
+from pcsc_d2.video.flow import compute_flow
+from pcsc_d2.video.synthetic import generate
+from pcsc_d2.video.synthetic_truth import split_videos
+
+REPOSITORY = Path(__file__).parents[1]
+CONFIG = REPOSITORY / "configs" / "synthetic" / "quick.yaml"
+SET = "easy"
+CLIPS = {"train": 80, "val": 10, "test": 10}
+VIDEOS_DRAWN = 4
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; see ``--help``."""
+    parser = argparse.ArgumentParser(prog="python -m pcsc_d2.demo", description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("output/demo"))
+    parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="override the config")
+    args = parser.parse_args(arguments)
+    root = args.out / "datasets"
+    folder = generate(root, SET, CLIPS)
+    truth = GroundTruth.load(folder / "annotations.pkl")
+    truth = truth.select(split_videos(truth, "test"))
+    tubes = None
+    if find_spec("detectron2") is None:
+        print("SKIPPED: training and detecting need Detectron2; the generated clips are drawn")
+    else:
+        tubes = _train_and_evaluate(root, args.out, args.opts)
+    _draw(folder, args.out, truth, tubes)
+    if tubes is not None:
+        _print_scores(args.out, truth)
+    return 0
+
+
+def _train_and_evaluate(root: Path, out: Path, options: list[str]) -> Tubes:
+    """Run ``train_net.py``, which ends with an evaluation; the linked tubes of the test clips."""
+    command = [sys.executable, str(REPOSITORY / "train_net.py"), "--config-file", str(CONFIG)]
+    environment = os.environ | {"DETECTRON2_DATASETS": str(root)}
+    # Threads that wait without spinning: on a busy machine spinning ones take each other's cores.
+    environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    subprocess.run([*command, "OUTPUT_DIR", str(out), *options], check=True, env=environment)
+    return Tubes.load(_results(out) / "tubes.npz")
+
+
+def _results(out: Path) -> Path:
+    return out / "inference" / f"synthetic_{SET}_test"
+
+
+def _print_scores(out: Path, truth: GroundTruth) -> None:
+    detections = Detections.load(_results(out) / "detections.npz")
+    reached = frame_map(detections, truth).mean
+    guessed = frame_map(guessed_classes(truth), truth).mean
+    print(
+        f"\nframe mAP@0.5 on {len(truth.videos)} test clips: {reached:.1f} "
+        f"(chance: {guessed:.1f}, which is true boxes with classes drawn at random)"
+    )
+    print(f"annotated videos:  {out / 'videos'}")
+    print(f"a picture of them: {out / 'picture.png'}")
+    print(f"the report:        {_results(out) / 'page.html'}")
+
+
+def guessed_classes(truth: GroundTruth, seed: int = 0) -> Detections:
+    """Chance: every true box, with a class and a score drawn at random."""
+    rng = np.random.default_rng(seed)
+    tubes, count = truth.tubes, len(truth.tubes.boxes)
+    return Detections.from_arrays(
+        truth.videos,
+        truth.labels,
+        truth.nframes,
+        tubes.video[tubes.box_tubes],
+        tubes.box_frames,
+        tubes.boxes,
+        rng.random(count),
+        rng.integers(len(truth.labels), size=count),
+    )
+
+
+def _draw(folder: Path, out: Path, truth: GroundTruth, tubes: Tubes | None) -> None:
+    """Annotated videos, and one picture of key frames with the flow at them."""
+    cells = []
+    (out / "videos").mkdir(parents=True, exist_ok=True)
+    for name in truth.videos.tolist()[:VIDEOS_DRAWN]:
+        frames = list(VideoSource(folder / "videos" / f"{name}.mp4"))
+        shown = truth.tubes if tubes is None else tubes
+        white = None if tubes is None else truth.tubes
+        drawn = [np.repeat(np.repeat(f, 3, 0), 3, 1) for f in frames]
+        drawn = list(draw_tubes(drawn, enlarged(shown, 3), name, white and enlarged(white, 3)))
+        write_video(out / "videos" / f"{Path(name).name}.mp4", drawn)
+        middle = len(frames) // 2
+        flow = flow_to_color(compute_flow(frames[middle : middle + 2])[0], max_flow=4.0)
+        cells += [drawn[middle], np.repeat(np.repeat(flow, 3, 0), 3, 1)]
+    write_image(out / "picture.png", image_grid(cells, columns=4))
+
+
+def enlarged(tubes: Tubes, factor: int) -> Tubes:
+    """Tubes for frames enlarged by a whole factor; corners stay inclusive."""
+    last = np.array([0, 0, 1, 1], np.float32)
+    return replace(tubes, boxes=(tubes.boxes + last) * factor - last)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""The evaluator's page: tables and curves, and the best and worst tubes as pictures."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ..tubes import GroundTruth, Tubes
+from ..tubes.io import atomic_write
+from ..tubes.notable import notable_tubes
+from ..tubes.report import report_page
+from ..tubes.scoring import Results
+from ..video import VideoError, read_frames
+from ..video.drawing import color_of, draw_boxes
+
+logger = logging.getLogger(__name__)
+
+PICTURES_PER_TUBE = 4
+PICTURE_HEIGHT = 120
+Files = dict[str, tuple[str, str]]
+
+
+def write_page(
+    path: Path,
+    title: str,
+    results: Results,
+    tubes: Tubes | None,
+    truth: GroundTruth,
+    files: Files,
+) -> None:
+    """Write the page, one HTML file that needs no network.
+
+    Args:
+        path: of the file.
+        title: what was evaluated.
+        results: the scores.
+        tubes: whose best and worst are shown; None shows none.
+        truth: ground truth, drawn in white.
+        files: video name -> file and decoding rule; tubes of other videos are not shown.
+    """
+    pictures = []
+    for caption, tube in notable_tubes(tubes, truth) if tubes is not None and files else []:
+        name = str(tube.videos[tube.video[0]])
+        if name in files:
+            try:
+                pictures.append((caption, _filmstrip(tube, truth, name, *files[name])))
+            except VideoError as error:
+                logger.warning("no picture of a tube: %s", error)
+    with atomic_write(path, "w") as file:
+        file.write(report_page(results, title, pictures))
+
+
+def _filmstrip(tube: Tubes, truth: GroundTruth, name: str, path: str, rule: str) -> bytes:
+    """Frames along a tube, side by side, as PNG: the tube in colour, ground truth in white."""
+    frames = np.linspace(tube.start[0], tube.last[0], PICTURES_PER_TUBE).round().astype(int)
+    images = []
+    for frame, image in zip(frames, read_frames(path, frames - 1, rule)):
+        image = draw_boxes(image, _boxes_at(truth.tubes, name, frame, int(tube.cls[0])))
+        box = tube.boxes[frame - tube.start[0]][None]
+        image = draw_boxes(image, box, [f"frame {frame}"], [color_of(int(tube.cls[0]))])
+        scale = PICTURE_HEIGHT / len(image)
+        images.append(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
+    strip = cv2.cvtColor(np.concatenate(images, axis=1), cv2.COLOR_RGB2BGR)
+    return cv2.imencode(".png", strip)[1].tobytes()
+
+
+def _boxes_at(tubes: Tubes, name: str, frame: int, cls: int) -> np.ndarray:
+    there = (tubes.start <= frame) & (frame <= tubes.last) & (tubes.cls == cls)
+    chosen = np.flatnonzero(there & (tubes.videos[tubes.video] == name))
+    return tubes.boxes[tubes.ptr[chosen] + frame - tubes.start[chosen]]
