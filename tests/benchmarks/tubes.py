@@ -118,10 +118,10 @@ def timed(what: str, function: Callable[[], Any], repeat: int) -> Any:
     return result
 
 
-def run(detections: Path, truth: Path, repeat: int) -> None:
-    """Measures one case in a fresh process, on one thread."""
+def run(*arguments: str | Path | int) -> None:
+    """Runs this file in a fresh process, on one thread."""
     threads = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
-    command = [sys.executable, __file__, "--measure", str(detections), str(truth), str(repeat)]
+    command = [sys.executable, __file__, *map(str, arguments)]
     subprocess.run(command, env={**os.environ, **threads}, check=True)
 
 
@@ -130,18 +130,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=os.environ.get("PCSC_TEST_DATA"))
     parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--generate", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
         measure(arguments.measure[0], arguments.measure[1], int(arguments.measure[2]))
-        return
-    if arguments.data:
-        data = Path(arguments.data)
+    elif arguments.generate:
+        generate(arguments.generate, np.random.default_rng(0))
+    else:
+        run_cases(arguments.data)
+
+
+def run_cases(data: Path | None) -> None:
+    """Each case in processes of their own, as a process inherits the peak memory of its parent."""
+    if data:
         print("J-HMDB, split 1", flush=True)
-        run(data / "tubes/dets_jhmdb_s1.npz", data / "jhmdb/annotations/JHMDB-GT.pkl", 3)
+        truth = Path(data) / "jhmdb/annotations/JHMDB-GT.pkl"
+        run("--measure", Path(data) / "tubes/dets_jhmdb_s1.npz", truth, 3)
     with tempfile.TemporaryDirectory() as folder:
         print("generated, the size of UCF101-24's test side", flush=True)
-        generate(Path(folder), np.random.default_rng(0))
-        run(Path(folder) / "detections.npz", Path(folder) / "ground_truth.pkl", 1)
+        run("--generate", folder)
+        run("--measure", Path(folder) / "detections.npz", Path(folder) / "ground_truth.pkl", 1)
 
 
 if __name__ == "__main__":
