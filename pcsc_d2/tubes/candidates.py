@@ -52,10 +52,13 @@ class Candidates:
 def join(keys: np.ndarray, truth_keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Pairs (row, truth) of equal keys, sorted by row, then truth."""
     order = np.argsort(truth_keys, kind="stable")
-    starts = np.searchsorted(truth_keys, keys, side="left", sorter=order)
-    counts = np.searchsorted(truth_keys, keys, side="right", sorter=order) - starts
-    rows, truths = pair_up(starts, counts)
-    return rows, order[truths]
+    unique, starts, counts = np.unique(truth_keys[order], return_index=True, return_counts=True)
+    if not unique.size:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    place = np.minimum(np.searchsorted(unique, keys), len(unique) - 1)
+    rows = np.flatnonzero(unique[place] == keys)
+    pairs, truths = pair_up(starts[place[rows]], counts[place[rows]])
+    return rows[pairs], order[truths]
 
 
 def truth_rows(detections: Detections, ground_truth: GroundTruth) -> np.ndarray:

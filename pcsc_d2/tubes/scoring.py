@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,12 +102,17 @@ def score(
     """Scores what is given against the ground truth; raises and warns as ``frame_map``."""
     protocol = get_protocol(protocol)
     frame = errors = video = tube_errors = None
-    if detections is not None:
-        frame = frame_map(detections, ground_truth, 0.5, protocol)
-        errors = frame_errors(detections, ground_truth, ERROR_IOU, protocol)
-    if tubes is not None:
-        video = video_map(tubes, ground_truth, protocol=protocol)
-        tube_errors = video_errors(tubes, ground_truth, ERROR_IOU, protocol)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        if detections is not None:
+            frame = frame_map(detections, ground_truth, 0.5, protocol)
+            errors = frame_errors(detections, ground_truth, ERROR_IOU, protocol)
+        if tubes is not None:
+            video = video_map(tubes, ground_truth, protocol=protocol)
+            tube_errors = video_errors(tubes, ground_truth, ERROR_IOU, protocol)
+    # Each of the four says the same of videos that do not fit; once is enough.
+    for message in dict.fromkeys(str(warning.message) for warning in caught):
+        warnings.warn(message, stacklevel=2)
     return Results(protocol.name, frame, video, errors, tube_errors)
 
 

@@ -10,6 +10,7 @@ import pytest
 from pcsc_d2.tubes import Detections, GroundTruth, Tubes, frame_map, link, video_map
 from pcsc_d2.tubes.candidates import tube_nms
 from pcsc_d2.tubes.curves import Curve, envelope_area, trapezoid_area
+from pcsc_d2.tubes.scoring import score as score_all
 
 BOX = (0, 0, 99, 99)
 NEAR = (0, 0, 99, 79)  # IoU 0.8 with BOX
@@ -223,6 +224,9 @@ def test_videos_that_do_not_fit_are_said(
     assert score.curves["run"].hits.tolist() == [True]
     assert score.mean == 50
     tubes = make_tubes([(0, 0, 1.0, 1, [BOX]), (1, 0, 0.5, 1, [BOX])], names)
+    with pytest.warns(UserWarning, match="among|left out") as warned:
+        score_all(truth, found, tubes)
+    assert len(warned) == 2
     with pytest.warns(UserWarning, match="among|left out"):
         assert video_map(tubes, truth, [0.5])[0.5].mean == 50
 
