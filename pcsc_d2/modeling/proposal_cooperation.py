@@ -50,7 +50,7 @@ def best_foreground(boxes: torch.Tensor, probs: torch.Tensor) -> tuple[torch.Ten
     """Boxes ``(R, 4)`` and scores ``(R,)`` for each row's highest foreground class."""
     scores, classes = probs[:, :-1].max(dim=1)
     if boxes.shape[1] > 4:
-        per_class = boxes.view(len(boxes), -1, 4)
+        per_class = boxes.view(len(boxes), boxes.shape[1] // 4, 4)
         boxes = per_class[torch.arange(len(boxes), device=boxes.device), classes]
     return boxes, scores
 

@@ -88,7 +88,7 @@ def _candidates(
         finite = torch.isfinite(boxes).all(dim=1) & torch.isfinite(probs).all(dim=1)
         boxes, scores = boxes[finite], probs[finite, :-1]
         rows, classes = (scores > score_thresh).nonzero(as_tuple=True)
-        per_class = boxes.view(len(boxes), -1, 4)
+        per_class = boxes.view(len(boxes), boxes.shape[1] // 4, 4)
         chosen = Boxes(per_class[rows, classes if per_class.shape[1] > 1 else 0].clone())
         chosen.clip(image_size)
         parts.append(

@@ -1,0 +1,133 @@
+"""The packages that promise to need no Detectron2 keep to it, and imports go one way only."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "pcsc_d2"
+LOWER = {"layers", "tubes", "video"}
+ALLOWED = {
+    "layers": set(),
+    "tubes": set(),
+    "video": {"tubes"},
+    "data": LOWER,
+    "modeling": LOWER,
+    "evaluation": LOWER,
+    "engine": {"data", "modeling", "evaluation", *LOWER},
+}
+LIBRARIES = {
+    "layers": {"numpy", "torch"},
+    "tubes": {"numpy", "tqdm", "matplotlib"},
+    "video": {"numpy", "tqdm", "cv2", "av", "scipy"},
+}
+
+# Runs with the packages named first hidden from every way to find them, as if not installed.
+HIDE = """
+import importlib, pkgutil, runpy, sys
+
+HIDDEN = sys.argv[1].split(",")
+
+
+class Without:
+    def __init__(self, finder):
+        self.finder = finder
+
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
+
+    def find_spec(self, name, *args):
+        hidden = name.partition(".")[0] in HIDDEN
+        return None if hidden else self.finder.find_spec(name, *args)
+
+
+sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
+"""
+IMPORT_ALL = """
+package = importlib.import_module(sys.argv[2])
+names = [m.name for m in pkgutil.walk_packages(package.__path__, package.__name__ + ".")]
+for name in names:
+    importlib.import_module(name)
+import pcsc_d2
+print(len(names), hasattr(pcsc_d2, "add_pcsc_config"), *(set(HIDDEN) & set(sys.modules)))
+"""
+RUN = """
+sys.argv = sys.argv[2:]
+runpy.run_module(sys.argv[0], run_name="__main__")
+"""
+
+
+def run_hidden(code: str, hidden: str, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", HIDE + code, hidden, *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "hidden"),
+    [
+        ("tubes", "detectron2,fvcore,torch,torchvision,cv2,av,scipy,matplotlib"),
+        ("video", "detectron2,fvcore,torch,torchvision"),
+        ("layers", "detectron2,fvcore,cv2,av"),
+    ],
+)
+def test_imports_without_detectron2(name: str, hidden: str) -> None:
+    if name == "layers":
+        pytest.importorskip("torch")
+    count, registered, *loaded = run_hidden(IMPORT_ALL, hidden, f"pcsc_d2.{name}").split()
+    sources = [p for p in (PACKAGE / name).rglob("*.py") if p.stem != "__init__"]
+    assert int(count) == len(sources)
+    assert registered == "False"
+    assert loaded == []
+
+
+def test_tubes_run_without_detectron2_and_torch() -> None:
+    out = run_hidden(RUN, "detectron2,torch,cv2,av", "pcsc_d2.tubes", "--help")
+    assert "usage: python -m pcsc_d2.tubes" in out
+
+
+@pytest.mark.parametrize("name", ALLOWED)
+def test_imports_go_one_way(name: str) -> None:
+    for path in (PACKAGE / name).rglob("*.py"):
+        inner = {m.split(".")[1] for m in imported(path) if m.startswith("pcsc_d2.")}
+        wrong = (inner & set(ALLOWED)) - ALLOWED[name] - {name}
+        assert not wrong, f"{path}: {name} may not import {wrong}"
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_lower_packages_need_few_libraries(name: str) -> None:
+    for path in (PACKAGE / name).rglob("*.py"):
+        outer = {m.split(".")[0] for m in imported(path)} - set(sys.stdlib_module_names)
+        wrong = outer - LIBRARIES[name] - {"pcsc_d2"}
+        assert not wrong, f"{path}: {name} may not import {wrong}"
+
+
+def test_imported_modules_are_found() -> None:
+    found = imported(PACKAGE / "data" / "clip_mapper.py")
+    assert {"torch", "detectron2.config", "pcsc_d2.video", "pcsc_d2.data.flow_cache"} <= found
+
+
+def imported(path: Path) -> set[str]:
+    """Absolute names of the modules that a file imports, inside functions too."""
+    package = path.relative_to(ROOT).with_suffix("").parts[:-1]
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) + 1 - node.level] if node.level else ()
+            module = ".".join((*base, *filter(None, [node.module])))
+            names.add(module)
+            if module == "pcsc_d2":
+                names |= {f"pcsc_d2.{alias.name}" for alias in node.names}
+    return names
