@@ -28,6 +28,7 @@ CONFIG = REPOSITORY / "configs" / "synthetic" / "quick.yaml"
 SET = "easy"
 CLIPS = {"train": 80, "val": 10, "test": 10}
 VIDEOS_DRAWN = 4
+SCORE_DRAWN = 0.3
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -100,7 +101,7 @@ def _draw(folder: Path, out: Path, truth: GroundTruth, tubes: Tubes | None) -> N
     (out / "videos").mkdir(parents=True, exist_ok=True)
     for name in truth.videos.tolist()[:VIDEOS_DRAWN]:
         frames = list(VideoSource(folder / "videos" / f"{name}.mp4"))
-        shown = truth.tubes if tubes is None else tubes
+        shown = truth.tubes if tubes is None else tubes.take(tubes.score >= SCORE_DRAWN)
         white = None if tubes is None else truth.tubes
         drawn = [np.repeat(np.repeat(f, 3, 0), 3, 1) for f in frames]
         drawn = list(draw_tubes(drawn, enlarged(shown, 3), name, white and enlarged(white, 3)))

@@ -18,6 +18,13 @@ from .i3d_fpn import I3DFPN
 logger = logging.getLogger(__name__)
 
 
+def _say_random(name: str, norm: str) -> None:
+    key = f"MODEL.{name.upper()}.WEIGHTS"
+    logger.warning("%s is empty: the %s trunk starts from random weights", key, name)
+    if norm == "FrozenBN":
+        logger.warning("from random weights MODEL.I3D.NORM FrozenBN trains badly: use BN or GN")
+
+
 class Stream(nn.Module):
     """Clip normalisation, backbone and region proposal network of one stream.
 
@@ -57,8 +64,7 @@ class Stream(nn.Module):
         if node.WEIGHTS and not cfg.MODEL.WEIGHTS:
             load_i3d_weights(backbone.bottom_up.trunk, node.WEIGHTS)
         elif not cfg.MODEL.WEIGHTS:
-            key = f"MODEL.{name.upper()}.WEIGHTS"
-            logger.info("%s is empty: the %s trunk starts from random weights", key, name)
+            _say_random(name, cfg.MODEL.I3D.NORM)
         return {
             "name": name,
             "source": node.SOURCE,
