@@ -63,7 +63,8 @@ def _write(
     """Text on a plate of its own above a corner, or below it where there is no room."""
     (width, height), drop = cv2.getTextSize(text, _FONT, scale, 1)
     x = min(max(corner[0], 0), max(image.shape[1] - width, 0))
-    y = corner[1] - drop if corner[1] >= height + drop else corner[1] + height + drop
+    top = min(max(corner[1], 0), image.shape[0] - 1)
+    y = top - drop if top >= height + drop else top + height + drop
     cv2.rectangle(image, (x, y - height - 1), (x + width, y + drop - 1), color, cv2.FILLED)
     dark = sum(color) < 330
     cv2.putText(image, text, (x, y), _FONT, scale, _WHITE if dark else _BLACK, 1, cv2.LINE_AA)
@@ -126,11 +127,11 @@ def image_grid(
 
 
 def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
-    """Writes an RGB image atomically, in the format of the suffix."""
+    """Writes an RGB image atomically; ValueError for a suffix of no known format."""
     suffix = os.path.splitext(path)[1]
-    done, data = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-    if not done:
+    if not cv2.haveImageWriter(os.fspath(path)):
         raise ValueError(f"{path}: no image can be written with the suffix '{suffix}'")
+    _, data = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     with atomic_write(path) as file:
         file.write(data.tobytes())
 

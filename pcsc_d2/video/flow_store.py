@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -126,7 +127,7 @@ class FlowStore:
                     report.present += 1
                 elif outcome:
                     report.failed.append(outcome)
-                    progress.write(outcome)
+                    progress.write(outcome, file=sys.stderr)
                 else:
                     report.made += 1
                 progress.update()
@@ -139,10 +140,18 @@ class FlowStore:
         if processes <= 1:
             yield from (_make(self, key, video, rule) for key, video in todo)
             return
-        # One core each: OpenCV's threads would fight with the other processes.
-        with ProcessPoolExecutor(processes, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
-            tasks = [pool.submit(_make, self, key, video, rule) for key, video in todo]
-            yield from (task.result() for task in as_completed(tasks))
+        # One thread each, set before the fork: a forked process would wait for ever for the end
+        # of the threads that OpenCV had started in its parent.
+        threads = cv2.getNumThreads()
+        cv2.setNumThreads(1)
+        try:
+            with ProcessPoolExecutor(
+                processes, initializer=cv2.setNumThreads, initargs=(1,)
+            ) as pool:
+                tasks = [pool.submit(_make, self, key, video, rule) for key, video in todo]
+                yield from (task.result() for task in as_completed(tasks))
+        finally:
+            cv2.setNumThreads(threads)
 
     def _from_disk(
         self, video: str | os.PathLike[str], key: str, indices: list[int], rule: DecodingRule

@@ -24,7 +24,7 @@ class VideoSource:
 
     Iterating yields (H, W, 3) uint8 RGB frames, each decoded once; a place of the constant frame
     rate that repeats a frame yields the same array again. Of a video that is cut off, every frame
-    that decodes is yielded before the VideoError.
+    that decodes is yielded before the VideoError. (``list(source)`` asks for the length first.)
 
     Args:
         path: the file or folder.
