@@ -175,9 +175,14 @@ def _final_annots(content: Mapping[str, Any]) -> Iterator[tuple[str, _Video]]:
 
 
 def _from_xywh(boxes: np.ndarray) -> np.ndarray:
-    """(n, 4) x y w h counted from 1, small integers, to corners as ACT-detector's file has them."""
+    """(n, 4) x y w h counted from 1, small integers, to corners as ACT-detector's file has them.
+
+    Those are w + 1 by h + 1 pixels large, corners inclusive; an empty box becomes NaN.
+    """
     boxes = np.asarray(boxes).astype(np.float32).reshape(-1, 4)
-    return np.concatenate([boxes[:, :2] - 1, boxes[:, :2] + boxes[:, 2:] - 1], axis=1)
+    corners = np.concatenate([boxes[:, :2] - 1, boxes[:, :2] + boxes[:, 2:] - 1], axis=1)
+    corners[(boxes[:, 2:] <= 0).any(1)] = np.nan
+    return corners
 
 
 def _of_length(name: str, tubes: list[_Tube], ends: list[int]) -> list[_Tube]:
