@@ -114,17 +114,34 @@ def test_lanes_do_not_mix() -> None:
     assert frame.path.tolist() == [0, 1, 2]
 
 
-def test_filter() -> None:
-    options = LinkOptions(top=2, nms_top=3)
-    square = np.array([0.0, 0.0, 10.0, 10.0])
-    boxes = square + np.array([0, 0, 3, 20, 40, 60])[:, None] * [1, 0, 1, 0]
-    scores = np.array([0.9, 0.001, 0.8, 0.7, 0.6, 0.5])
-    # 0.001 is not over 0.001; IoU 70/130 suppresses the third; the fifth is fourth best.
-    lanes = np.zeros(6, int)
-    assert filter_detections(boxes, scores, lanes, options).tolist() == [0, 3]
-    # Without the 1 two squares 10 apart that share 55 % of their sides overlap by 0.379.
-    pair = square + np.array([[0], [4.5]]) * [1, 0, 1, 0]
-    assert len(filter_detections(pair, np.array([0.5, 0.4]), np.zeros(2, int), options)) == 2
+SQUARE = np.array([0.0, 0.0, 10.0, 10.0])
+
+
+def kept(boxes: np.ndarray, scores: list[float], **options: float) -> list[int]:
+    """What the filter keeps of the boxes of one class."""
+    lanes = np.zeros(len(scores), int)
+    return filter_detections(boxes, np.array(scores), lanes, LinkOptions(**options)).tolist()
+
+
+def test_filter_by_score_and_rank() -> None:
+    apart = SQUARE + np.arange(5)[:, None] * np.array([20, 0, 20, 0])
+    assert kept(apart, [0.3, 0.001, 0.5, 0.0011, 0.4]) == [2, 4, 0, 3]
+    assert kept(apart, [0.3, 0.2, 0.5, 0.1, 0.4], top=2) == [2, 4]
+    # The best three go into suppression, where one of them falls.
+    apart[4] = apart[2] + 1
+    assert kept(apart, [0.3, 0.2, 0.5, 0.1, 0.4], nms_top=3) == [2, 0]
+
+
+def test_filter_suppresses_over_its_threshold_without_the_one() -> None:
+    half = np.stack([SQUARE, SQUARE * [1, 1, 1, 0.5]])
+    assert kept(half, [0.5, 0.4], nms_iou=0.5) == [0, 1]
+    assert kept(half, [0.5, 0.4], nms_iou=0.49) == [0]
+    # Side 4, shifted by 1.6: IoU 2.4 / 5.6 = 0.43; with the 1 it would be 3.4 / 6.6 = 0.52.
+    shifted = np.array([[0, 0, 4, 4], [1.6, 0, 5.6, 4]])
+    assert kept(shifted, [0.5, 0.4]) == [0, 1]
+    # A box that is itself suppressed suppresses none.
+    chain = SQUARE + np.array([0, 3, 6])[:, None] * np.array([1, 0, 1, 0])
+    assert kept(chain, [0.5, 0.4, 0.3]) == [0, 2]
 
 
 def plain_link(detections: Detections, options: LinkOptions) -> list[tuple]:

@@ -33,6 +33,8 @@ def curve(hits: list[bool], positives: int) -> Curve:
         ([True, False, True], 2, 0.5 + 0.25 * (1 / 2 + 2 / 3), 0.5 + 0.5 * 2 / 3),
         # Two of four found at precision 1/2 and 2/4.
         ([False, True, False, True], 4, 0.125 * (0 + 1 / 2 + 1 / 3 + 1 / 2), 0.25),
+        # Precision rises to the end: 1/3 and 2/4, and 1/2 at both under the envelope.
+        ([False, False, True, True], 2, 0.25 * (0 + 1 / 3 + 1 / 3 + 1 / 2), 0.5),
         ([False], 1, 0, 0),
         ([], 3, 0, 0),
     ],
@@ -71,6 +73,31 @@ def test_second_choice_counts_in_act_only(
     found = make_detections([(0, 1, 0, 0.9, BOX), (0, 1, 0, 0.8, BOX)])
     assert frame_map(found, truth).curves["run"].hits.tolist() == [True, True]
     assert frame_map(found, truth, protocol="voc").curves["run"].hits.tolist() == [True, False]
+
+
+def test_the_best_overlap_is_matched_first(
+    make_detections: Callable[..., Detections], make_truth: Callable[..., GroundTruth]
+) -> None:
+    # The first overlaps one by 0.6 and the other by 1; the second only the one, by 0.75.
+    truth = make_truth([(0, 0, 1, [(0, 0, 99, 59)]), (0, 0, 1, [BOX])])
+    found = make_detections([(0, 1, 0, 0.9, BOX), (0, 1, 0, 0.8, (0, 0, 99, 44))])
+    for protocol in ("act", "voc"):
+        assert frame_map(found, truth, protocol=protocol).mean == 100
+
+
+@pytest.mark.parametrize("order", [[0, 1], [1, 0]])
+def test_equal_scores_are_ordered_by_their_boxes(
+    make_detections: Callable[..., Detections],
+    make_tubes: Callable[..., Tubes],
+    make_truth: Callable[..., GroundTruth],
+    order: list[int],
+) -> None:
+    truth = make_truth([(0, 0, 1, [BOX])])
+    boxes = [BOX, FAR]
+    found = make_detections([(0, 1, 0, 0.5, boxes[i]) for i in order])
+    assert frame_map(found, truth).curves["run"].hits.tolist() == [True, False]
+    tubes = make_tubes([(0, 0, 0.5, 1, [boxes[i]]) for i in order])
+    assert video_map(tubes, truth, [0.5])[0.5].curves["run"].hits.tolist() == [True, False]
 
 
 def test_class_without_ground_truth_is_left_out(
@@ -194,10 +221,12 @@ def test_tube_suppression_is_within_video_and_class(make_tubes: Callable[..., Tu
             (0, 1, 0.1, 1, [BOX] * 10),  # another class
             (1, 0, 0.1, 1, [BOX] * 10),  # another video
             (0, 0, 0.3, 1, [HALF] * 6),  # 50/80 * 6/10 = 0.375 with the second: goes
-            (0, 0, 0.3, 1, [BOX] * 3),  # exactly 0.8 * 0.3 with the second: stays
+            (0, 0, 0.3, 1, [NEAR] * 3),  # exactly 0.3 with the second: stays
+            (0, 2, 0.9, 1, [BOX] * 10),
+            (0, 2, 0.3, 1, [HALF] * 6),  # exactly 0.5 * 0.6 with the one before: stays
         ]
     )
-    assert tube_nms(tubes, 0.3).tolist() == [1, 2, 3, 4, 6]
+    assert tube_nms(tubes, 0.3).tolist() == [1, 2, 3, 4, 6, 7, 8]
 
 
 def test_suppression_before_scoring_is_a_matter_of_protocol(
