@@ -53,8 +53,7 @@ def assemble(
     kept = (found > options.gap) & (length >= options.min_length)
     pick = ranges(heads[kept], found[kept])
     frame, index, heads, length = frame[pick], index[pick], heads[kept], length[kept]
-    new = np.zeros(len(pick), bool)
-    new[np.cumsum(found[kept]) - found[kept]] = True
+    new = np.diff(path[pick], prepend=-1) != 0
     step = np.where(new, 1, np.diff(frame, prepend=0))
     boxes, fscores, actionness = (
         None if column is None else _fill(column[index], step, options.interpolate)
