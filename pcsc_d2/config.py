@@ -95,3 +95,8 @@ def _add_solver_and_test(cfg: CfgNode) -> None:
     cfg.TEST.TUBES.PROTOCOL = "act"
     # Consecutive misses that end a path.
     cfg.TEST.TUBES.GAP = 3
+    # Tubes whose detections carry actionness are refined: boxes whose actionness, smoothed by a
+    # median filter of so many frames, is lower are dropped.
+    cfg.TEST.TUBES.REFINE = True
+    cfg.TEST.TUBES.ACTIONNESS_THRESH = 0.5
+    cfg.TEST.TUBES.ACTIONNESS_WINDOW = 9

@@ -12,7 +12,7 @@ from detectron2.utils import comm
 
 from ..data import ClipMapper, ResumableTrainingSampler, TrainingClips, training_dicts
 from ..evaluation import TubeEvaluator
-from ..tubes import LinkOptions
+from ..tubes import LinkOptions, RefineOptions
 from .epochs import epochs_to_iterations
 from .hooks import SeedEachIteration, StageWarmup
 
@@ -59,5 +59,15 @@ class Trainer(DefaultTrainer):
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> TubeEvaluator:
         output = Path(cfg.OUTPUT_DIR, "inference", dataset_name)
-        options = LinkOptions(gap=cfg.TEST.TUBES.GAP) if cfg.TEST.TUBES.ON else None
-        return TubeEvaluator(dataset_name, output, cfg.TEST.TUBES.PROTOCOL, options)
+        node = cfg.TEST.TUBES
+        return TubeEvaluator(
+            dataset_name,
+            output,
+            node.PROTOCOL,
+            link_options=LinkOptions(gap=node.GAP) if node.ON else None,
+            refine_options=(
+                RefineOptions(node.ACTIONNESS_THRESH, node.ACTIONNESS_WINDOW)
+                if node.REFINE
+                else None
+            ),
+        )
