@@ -48,6 +48,9 @@ class Trainer(DefaultTrainer):
             # Grouping would hold clips back, and a resumed run could not know which.
             aspect_ratio_grouping=False,
             num_workers=cfg.DATALOADER.NUM_WORKERS,
+            # A loader without a seed takes one from the generator that the model draws from, in
+            # its first iteration: another one in a resumed run.
+            seed=cfg.SEED,
         )
 
     @classmethod

@@ -1,0 +1,63 @@
+"""The command: training, evaluating, and evaluating again from the checkpoint."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from detectron2.engine import default_argument_parser
+
+import train_net
+from pcsc_d2.tubes import Detections, Tubes
+from tests.tiny import CONFIGS
+
+SMALL = {
+    "MODEL.I3D.WIDTH": 0.0625,
+    "MODEL.FPN.OUT_CHANNELS": 16,
+    "MODEL.ROI_BOX_HEAD.FC_DIM": 16,
+    "MODEL.RPN.POST_NMS_TOPK_TEST": 10,
+    "INPUT.CLIP_LENGTH": 4,
+    "INPUT.MIN_SIZE_TRAIN": "(48,)",
+    "INPUT.MIN_SIZE_TEST": 48,
+    "SOLVER.IMS_PER_BATCH": 2,
+    "SOLVER.MAX_ITER": 2,
+    "SOLVER.STEPS": "(1,)",
+    "VIS_PERIOD": 1,
+    "TEST.EVAL_ALL_STAGES": True,
+    "MODEL.COOPERATION.NUM_STAGES": 2,
+}
+
+
+def run(folder: Path, *arguments: str) -> dict | None:
+    config = str(CONFIGS / "synthetic" / "quick.yaml")
+    options = [str(x) for pair in SMALL.items() for x in pair]
+    line = ["--config-file", config, *arguments, "OUTPUT_DIR", str(folder), *options]
+    return train_net.main(default_argument_parser().parse_args(line))
+
+
+def test_train_then_evaluate_from_the_checkpoint(tmp_path: Path, root: Path) -> None:
+    run(tmp_path / "train")
+    folder = tmp_path / "train" / "inference" / "synthetic_easy_test"
+    checkpoint = tmp_path / "train" / "model_final.pth"
+    evaluated = run(tmp_path / "eval", "--eval-only", "MODEL.WEIGHTS", str(checkpoint))
+    again = tmp_path / "eval" / "inference" / "synthetic_easy_test"
+
+    results = json.loads((folder / "results.json").read_text())
+    assert results == json.loads((again / "results.json").read_text())
+    assert results["frame"]["0.5"] == evaluated["frame"]["AP50"]
+    assert set(results["stages"]) == {"stage0", "stage1", "stage2"}
+    detections = Detections.load(folder / "detections.npz")
+    assert detections.nframes.tolist() == [16]
+    assert len(detections) > 0
+    Tubes.load(folder / "tubes.npz")
+    assert "<html" in (folder / "page.html").read_text()
+    # Flow was computed before training, beside the videos.
+    assert len(list((root / "flow").rglob("*.zip"))) == 4
+    logged = [json.loads(x) for x in (tmp_path / "train" / "metrics.json").open()]
+    assert {"loss_cls_stage2_flow", "frame/AP50", "video/AP50"} <= set().union(*logged)
+
+
+def test_evaluation_of_a_model_that_was_never_trained(tmp_path: Path) -> None:
+    results = run(tmp_path, "--eval-only", "TEST.TUBES.ON", "False")
+    assert list(results) == ["frame", "frame_stage0", "frame_stage1", "frame_stage2"]
+    assert not (tmp_path / "inference" / "synthetic_easy_test" / "tubes.npz").exists()

@@ -1,0 +1,97 @@
+"""A resumed run ends where an uninterrupted one does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from detectron2.config import CfgNode
+from detectron2.utils.env import seed_all_rng
+
+from pcsc_d2.engine import Trainer
+from tests.tiny import tiny_config
+
+ITERATIONS, INTERRUPTED_AFTER = 6, 3
+
+
+def config(folder: Path, *options: object) -> CfgNode:
+    cfg = tiny_config(
+        [
+            *("MODEL.COOPERATION.NUM_STAGES", 2, "MODEL.COOPERATION.IMAGE_MESSAGES", True),
+            # Running statistics are part of what has to come out equal.
+            *("MODEL.I3D.NORM", "BN"),
+            *("INPUT.CLIP_LENGTH", 4, "INPUT.MIN_SIZE_TRAIN", (32, 48)),
+            *("INPUT.CROP.ENABLED", True),
+            *("SOLVER.EPOCHS", 0.0, "SOLVER.MAX_ITER", ITERATIONS, "SOLVER.STEPS", (4,)),
+            *("SOLVER.IMS_PER_BATCH", 2, "SOLVER.WARMUP_ITERS", 2, "SOLVER.MOMENTUM", 0.9),
+            *("SOLVER.CHECKPOINT_PERIOD", INTERRUPTED_AFTER, "OUTPUT_DIR", str(folder)),
+            *options,
+        ]
+    )
+    cfg.DATASETS.TRAIN, cfg.DATASETS.TEST = ("synthetic_easy_train",), ()
+    return cfg
+
+
+class MachineTakenError(Exception):
+    """Ends a run as a machine does that is taken away."""
+
+
+def train(cfg: CfgNode, resume: bool = False, until: int = ITERATIONS) -> Trainer:
+    seed_all_rng(cfg.SEED)
+    trainer = Trainer(cfg)
+    trainer.resume_or_load(resume)
+    if until < ITERATIONS:
+        step = trainer.run_step
+
+        def run_step() -> None:
+            if trainer.iter == until:
+                raise MachineTakenError
+            step()
+
+        trainer.run_step = run_step
+        with pytest.raises(MachineTakenError):
+            trainer.train()
+    else:
+        trainer.train()
+    return trainer
+
+
+@pytest.mark.parametrize(
+    ("warmup", "workers"),
+    # The stages' warm-up ends when the run is resumed, or after that.
+    [(INTERRUPTED_AFTER, 0), (INTERRUPTED_AFTER + 1, 2)],
+)
+def test_resumed_run_ends_with_the_same_weights(warmup: int, workers: int, tmp_path: Path) -> None:
+    stages = ("MODEL.COOPERATION.WARMUP_ITERS", warmup)
+    whole = train(config(tmp_path / "whole", *stages))
+    # A step beyond the checkpoint is lost, and done again.
+    train(config(tmp_path / "parts", *stages), until=INTERRUPTED_AFTER + 1)
+    resumed = train(
+        config(tmp_path / "parts", *stages, "DATALOADER.NUM_WORKERS", workers), resume=True
+    )
+    assert resumed.start_iter == INTERRUPTED_AFTER
+    expected = whole.model.state_dict()
+    for key, value in resumed.model.state_dict().items():
+        assert torch.equal(value, expected[key]), key
+    momenta = [
+        [s["momentum_buffer"] for s in t.optimizer.state_dict()["state"].values()]
+        for t in (whole, resumed)
+    ]
+    assert len(momenta[0]) > 0
+    assert all(torch.equal(a, b) for a, b in zip(*momenta))
+
+
+def test_seed_of_the_config_decides_what_is_learned(tmp_path: Path) -> None:
+    one, other = (
+        train(config(tmp_path / str(seed), "SEED", seed, "SOLVER.MAX_ITER", 1)) for seed in (1, 2)
+    )
+    key = "roi_heads.stage0_heads.rgb.predictor.cls_score.weight"
+    weights = [t.model.state_dict()[key] for t in (one, other)]
+    assert not torch.equal(*weights)
+
+
+def test_run_without_a_seed_draws_one(tmp_path: Path) -> None:
+    cfg = config(tmp_path, "SEED", -1)
+    assert Trainer(cfg).cfg.SEED >= 0
+    assert cfg.SEED == -1
