@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import logging
+import math
 from collections import OrderedDict
 from pathlib import Path
 
@@ -156,11 +157,21 @@ class TubeEvaluator(DatasetEvaluator):
         if tubes is not None:
             tubes.save(folder / "tubes.npz")
         stages = {k.removeprefix("frame_"): v for k, v in scores.items() if k[:6] == "frame_"}
-        content = results.to_dict() | {"frame_at_075": scores["frame"]["AP75"]}
+        content = results.to_dict() | {"frame_at_075": _number(scores["frame"]["AP75"])}
+        if stages:
+            content["stages"] = {
+                name: {column: _number(value) for column, value in columns.items()}
+                for name, columns in stages.items()
+            }
         with atomic_write(folder / "results.json", "w") as file:
-            json.dump(content | ({"stages": stages} if stages else {}), file, indent=1)
+            json.dump(content, file, indent=1)
         write_page(folder / "page.html", self._name, results, tubes, truth, self._files)
         logger.info("Wrote detections, tubes, results.json and page.html to %s", folder)
+
+
+def _number(score: float) -> float | None:
+    """None for NaN (a class without ground truth), which JSON cannot say."""
+    return None if math.isnan(score) else score
 
 
 def _video_scores(results: Results) -> dict[str, float]:
@@ -199,14 +210,11 @@ def _report_missing(frames: Frames, ground_truth: GroundTruth) -> None:
 def _table(scores: dict[str, dict[str, float]]) -> str:
     """Overall scores of every output, and per class those of the final one."""
     columns = ["AP20", "AP50", "AP75", "AP50:95"]
-    rows = [[name, *(_cell(values, c) for c in columns)] for name, values in scores.items()]
-    overall = tabulate(rows, headers=["", *columns], tablefmt="pipe")
+    rows = [[name, *map(values.get, columns)] for name, values in scores.items()]
+    overall = tabulate(rows, headers=["", *columns], tablefmt="pipe", floatfmt=".2f")
     labels = [c.split("-", 1)[1] for c in scores["frame"] if c.startswith("AP50-")]
     tasks = [task for task in ("frame", "video") if task in scores]
-    rows = [[k, *(_cell(scores[task], f"AP50-{k}") for task in tasks)] for k in labels]
+    rows = [[k, *(scores[task][f"AP50-{k}"] for task in tasks)] for k in labels]
     headers = ["class", *(f"{task} AP50" for task in tasks)]
-    return f"{overall}\n\n{tabulate(rows, headers=headers, tablefmt='pipe')}"
-
-
-def _cell(scores: dict[str, float], column: str) -> str:
-    return f"{scores[column]:.2f}" if column in scores else ""
+    per_class = tabulate(rows, headers=headers, tablefmt="pipe", floatfmt=".2f")
+    return f"{overall}\n\n{per_class}"
