@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from detectron2.structures import Boxes, Instances
-from detectron2.utils.visualizer import Visualizer
 
 from ..video import flow_to_color
+from ..video.drawing import color_of, draw_boxes
 
 MAX_PROPOSALS = 20
-MAX_DETECTIONS = 10
+MAX_DETECTIONS = 5
+MIN_HEIGHT = 240  # pixels; smaller frames are enlarged
+TRUTH, PROPOSAL = (0, 255, 0), (255, 160, 0)
 
 
 def key_frames(example: dict) -> dict[str, np.ndarray]:
@@ -34,24 +35,25 @@ def draw_training_example(
         detections: ``pred_boxes``, ``scores``, ``pred_classes`` in the clip's pixels.
 
     Returns:
-        uint8 RGB (2 H, 3 W, 3); the key frame above, its flow as colour below.
+        uint8 RGB (2 k H, 3 k W, 3), enlarged by k; the key frame above, its flow below.
     """
     best = detections[detections.scores.argsort(descending=True)[:MAX_DETECTIONS]]
-    labels = [f"{c} {s:.2f}" for c, s in zip(best.pred_classes.tolist(), best.scores.tolist())]
+    captions = [f"{c} {s:.2f}" for c, s in zip(best.pred_classes.tolist(), best.scores.tolist())]
+    colors = [color_of(c) for c in best.pred_classes.tolist()]
+    truth = example["instances"]
     rows = []
     for stream, image in key_frames(example).items():
-        boxes = proposals[stream].proposal_boxes[:MAX_PROPOSALS]
+        factor = max(1, round(MIN_HEIGHT / len(image)))
+        image = image.repeat(factor, axis=0).repeat(factor, axis=1)
+        found = proposals[stream].proposal_boxes[:MAX_PROPOSALS]
         row = [
-            _overlay(image, example["instances"].gt_boxes),
-            _overlay(image, boxes),
-            _overlay(image, best.pred_boxes, labels),
+            draw_boxes(image, _scaled(truth.gt_boxes, factor), colors=[TRUTH] * len(truth)),
+            draw_boxes(image, _scaled(found, factor), colors=[PROPOSAL] * len(found)),
+            draw_boxes(image, _scaled(best.pred_boxes, factor), captions, colors),
         ]
         rows.append(np.concatenate(row, axis=1))
     return np.concatenate(rows, axis=0)
 
 
-def _overlay(
-    image: np.ndarray, boxes: Boxes | torch.Tensor, labels: list[str] | None = None
-) -> np.ndarray:
-    drawn = Visualizer(image).overlay_instances(boxes=boxes.to("cpu"), labels=labels)
-    return drawn.get_image()
+def _scaled(boxes: Boxes, factor: int) -> np.ndarray:
+    return boxes.tensor.detach().cpu().numpy() * factor
