@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from detectron2.config import get_cfg
@@ -15,6 +16,7 @@ from detectron2.utils.events import EventStorage
 import pcsc_d2
 from pcsc_d2.layers import InceptionI3D
 from pcsc_d2.modeling import TwoStreamRCNN
+from pcsc_d2.modeling.visualization import TRUTH
 from tests.tiny import tiny_config, tiny_input
 
 STAGES = ["MODEL.COOPERATION.NUM_STAGES", 4]
@@ -283,9 +285,13 @@ def test_picture_of_training(storage: EventStorage) -> None:
     ((name, picture, iteration),) = storage._vis_data
     assert "ground truth" in name
     assert iteration == 0
-    assert picture.shape == (3, 2 * 64, 3 * 96)
-    with_truth, with_proposals = picture[:, :, :96], picture[:, :, 96:192]
-    assert (with_truth != with_proposals).any()
+    factor = picture.shape[1] // (2 * 64)  # small frames are enlarged
+    assert picture.shape == (3, 2 * 64 * factor, 3 * 96 * factor)
+    columns = np.split(picture.transpose(1, 2, 0), 3, axis=1)
+    green = [int((column == TRUTH).all(axis=-1).sum()) for column in columns]
+    # Two boxes of 24 x 24, outlined on the frame and on the flow.
+    assert green[0] > 2 * 2 * 24 * factor
+    assert green[1:] == [0, 0]
 
 
 def test_picture_changes_nothing_that_is_learned(storage: EventStorage) -> None:
