@@ -300,7 +300,8 @@ def test_picture_changes_nothing_that_is_learned(storage: EventStorage) -> None:
     drawn.load_state_dict(plain.state_dict())
     a, b = (losses_of(m, [tiny_input(0), tiny_input(1)]) for m in (plain, drawn))
     assert all(torch.equal(a[k], b[k]) for k in a)
-    assert all(torch.equal(v, drawn.state_dict()[k]) for k, v in plain.state_dict().items())
+    state = drawn.state_dict()
+    assert all(torch.equal(value, state[key]) for key, value in plain.state_dict().items())
 
 
 def test_pictures_are_drawn_once_a_period() -> None:
