@@ -34,7 +34,8 @@ def setup(args: argparse.Namespace) -> CfgNode:
     return cfg
 
 
-def main(args: argparse.Namespace) -> dict:
+def main(args: argparse.Namespace) -> dict | None:
+    """Train, or with ``--eval-only`` evaluate; the scores, where there are any to return."""
     cfg = setup(args)
     names = cfg.DATASETS.TEST if args.eval_only else (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)
     precompute_flow(cfg, names)

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from pcsc_d2.tubes import Detections, GroundTruth, Tubes, frame_map
+from pcsc_d2.tubes.chance import chance
 from pcsc_d2.video import VideoSource, flow_to_color
 from pcsc_d2.video.drawing import draw_tubes, image_grid, write_image, write_video
 from pcsc_d2.video.flow import compute_flow
@@ -69,30 +70,13 @@ def _results(out: Path) -> Path:
 def _print_scores(out: Path, truth: GroundTruth) -> None:
     detections = Detections.load(_results(out) / "detections.npz")
     reached = frame_map(detections, truth).mean
-    guessed = frame_map(guessed_classes(truth), truth).mean
     print(
         f"\nframe mAP@0.5 on {len(truth.videos)} test clips: {reached:.1f} "
-        f"(chance: {guessed:.1f}, which is true boxes with classes drawn at random)"
+        f"(chance: {chance(truth):.1f}, which is true boxes with classes drawn at random)"
     )
     print(f"annotated videos:  {out / 'videos'}")
     print(f"a picture of them: {out / 'picture.png'}")
     print(f"the report:        {_results(out) / 'page.html'}")
-
-
-def guessed_classes(truth: GroundTruth, seed: int = 0) -> Detections:
-    """Chance: every true box, with a class and a score drawn at random."""
-    rng = np.random.default_rng(seed)
-    tubes, count = truth.tubes, len(truth.tubes.boxes)
-    return Detections.from_arrays(
-        truth.videos,
-        truth.labels,
-        truth.nframes,
-        tubes.video[tubes.box_tubes],
-        tubes.box_frames,
-        tubes.boxes,
-        rng.random(count),
-        rng.integers(len(truth.labels), size=count),
-    )
 
 
 def _draw(folder: Path, out: Path, truth: GroundTruth, tubes: Tubes | None) -> None:

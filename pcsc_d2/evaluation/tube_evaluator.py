@@ -27,6 +27,7 @@ from ..tubes import (
     link,
     refine,
 )
+from ..tubes.chance import chance
 from ..tubes.io import atomic_write
 from ..tubes.scoring import Results, score
 from .page import write_page
@@ -108,6 +109,8 @@ class TubeEvaluator(DatasetEvaluator):
             stage = _to_detections(frames, ground_truth)
             scores[f"frame{name}"] = self._frame_scores(stage, ground_truth)
         logger.info("Protocol %s, mAP in %%:\n%s", self._protocol, _table(scores))
+        guessed = chance(ground_truth, protocol=self._protocol)
+        logger.info("Chance (true boxes, classes guessed): frame AP50 %.2f", guessed)
         if self._output_dir is not None:
             self._write(results, detections, tubes, scores, ground_truth)
         return scores

@@ -56,4 +56,5 @@ def draw_training_example(
 
 
 def _scaled(boxes: Boxes, factor: int) -> np.ndarray:
-    return boxes.tensor.detach().cpu().numpy() * factor
+    # Detectron2's boxes end where the last pixel ends; drawing wants the last pixel itself.
+    return boxes.tensor.detach().cpu().numpy() * factor - np.array([0, 0, 1, 1])
