@@ -1,0 +1,106 @@
+"""Where the files of each dataset are under the dataset root; ``datasets/README.md`` shows it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from pcsc_d2.tubes import GroundTruth
+from pcsc_d2.video.annotations import read_annotations, read_video_list
+from pcsc_d2.video.decoding import DecodingRule
+from pcsc_d2.video.ground_truth_checks import Findings
+
+VIDEO_SUFFIXES = (".avi", ".mp4", ".mkv", ".webm", "")
+
+
+@dataclass(frozen=True)
+class DatasetFiles:
+    """The files of one dataset.
+
+    Attributes:
+        name: the folder under the root, with ``videos/<video>.<suffix>``.
+        decoding: how frames are counted.
+        annotations: in that folder, the first that is there is read.
+        test_list: of UCF101, where the annotations hold no splits.
+    """
+
+    name: str
+    decoding: DecodingRule
+    annotations: tuple[str, ...]
+    test_list: str | None = None
+
+    def ground_truth(self, root: Path, findings: Findings) -> GroundTruth:
+        """All annotated videos with their splits.
+
+        Args:
+            root: of all datasets.
+            findings: what had to be repaired, and listed videos that are not annotated.
+
+        Raises:
+            FileNotFoundError: no annotations there.
+            ValueError: they cannot be read.
+        """
+        folder = root / self.name
+        found = [folder / name for name in self.annotations if (folder / name).is_file()]
+        if not found:
+            expected = " or ".join(self.annotations)
+            raise FileNotFoundError(f"{folder}: no annotations there, expected {expected}")
+        test_list = None if self.test_list is None else folder / self.test_list
+        truth = read_annotations(found[0], test_list, findings)
+        if test_list is None:
+            findings.unannotated += _unannotated(folder / "splits", truth)
+        return truth
+
+
+DATASETS: dict[str, DatasetFiles] = {
+    "ucf24": DatasetFiles(
+        "ucf24",
+        "constant_rate",
+        ("annotations/pyannot.pkl", "annotations/finalAnnots.mat", "annotations/UCF101v2-GT.pkl"),
+        "annotations/testlist01.txt",
+    ),
+    "jhmdb": DatasetFiles("jhmdb", "coded", ("annotations/JHMDB-GT.pkl",)),
+}
+
+
+def dataset_files(name: str) -> DatasetFiles:
+    """The files of ``ucf24``, ``jhmdb`` or ``synthetic/<set>``; ValueError for another name."""
+    if name in DATASETS:
+        return DATASETS[name]
+    if name.startswith("synthetic/"):
+        return DatasetFiles(name, "coded", ("annotations.pkl",))
+    known = ", ".join([*DATASETS, "synthetic/<set>"])
+    raise ValueError(f"unknown dataset '{name}'; there are {known}")
+
+
+def datasets_under(root: str | os.PathLike[str]) -> list[str]:
+    """Names of the datasets that have a folder under a root."""
+    generated = sorted(p.parent.name for p in Path(root).glob("synthetic/*/annotations.pkl"))
+    found = [name for name in DATASETS if (Path(root) / name).is_dir()]
+    return found + [f"synthetic/{name}" for name in generated]
+
+
+def find_video(folder: Path, name: str) -> Path | None:
+    """The file or folder of frames of a video, whatever its suffix."""
+    for suffix in VIDEO_SUFFIXES:
+        # with_suffix would cut names that hold a dot.
+        path = folder / f"{name}{suffix}"
+        if path.exists():
+            return path
+    return None
+
+
+def video_name(path: Path) -> str:
+    """``<class>/<name>`` of a video file or folder of frames."""
+    name = path.name if path.suffix.lower() not in VIDEO_SUFFIXES[:-1] else path.stem
+    return f"{path.parent.name}/{name}"
+
+
+def _unannotated(splits: Path, truth: GroundTruth) -> list[str]:
+    """Videos that J-HMDB's split lists name and the annotations lack."""
+    listed: set[str] = set()
+    for file in splits.glob("*_test_split*.txt"):
+        label = file.name.split("_test_split")[0]
+        listed |= {f"{label}/{name}" for name in read_video_list(file)}
+    return sorted(listed - set(truth.videos.tolist()))
