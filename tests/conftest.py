@@ -15,17 +15,13 @@ HERE = Path(__file__).parent
 collect_ignore = [] if HAS_DETECTRON2 else [str(HERE / name) for name in NEEDS_DETECTRON2]
 
 
-def pytest_report_header() -> list[str]:
-    lines = []
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name what did not run, last, where it is seen."""
     if not HAS_DETECTRON2:
-        lines.append(
-            "SKIPPED: Detectron2 is not installed, so tests/{"
-            + ",".join(NEEDS_DETECTRON2)
-            + "} do not run"
-        )
+        folders = ", ".join(f"tests/{name}" for name in NEEDS_DETECTRON2)
+        terminalreporter.write_line(f"SKIPPED: Detectron2 is not installed: {folders}")
     if not os.environ.get("PCSC_TEST_DATA"):
-        lines.append("SKIPPED: PCSC_TEST_DATA names no data folder, so no test reads real clips")
-    return lines
+        terminalreporter.write_line("SKIPPED: tests on real clips: PCSC_TEST_DATA names no folder")
 
 
 @pytest.fixture(scope="session")
