@@ -59,7 +59,7 @@ def draw_clips(
         written.append(path)
         images += [kept[frame] for frame in frames]
         images += _flow_pictures(checked, files, name, frames, Path(flow))
-        captions += [f"{name}, frame {frame}" for frame in frames]
+        captions += [f"frame {frame}: {name}" for frame in frames]
         captions += [f"flow of frame {frame}" for frame in frames]
     if images:
         write_image(out / f"{stem}_sheet.png", image_grid(images, FRAMES, captions))
