@@ -36,7 +36,8 @@ from pcsc_d2.video.flow import FlowError
 _MAGIC = np.float32(202021.25)
 _UNKNOWN = 1e9
 _IMAGES = {".jpg", ".jpeg", ".png"}
-_SIDE = re.compile(r"(?:flow_?)?([xyuv])(?:_|$)", re.IGNORECASE)
+# Not any name that begins with v_, as those of UCF101 do.
+_SIDE = re.compile(r"(?:flow_?)?([xyuv])_?\d+", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,7 @@ def _side(path: Path, folder: Path) -> str:
     """Of an image of a pair, which it is: x, y, u or v; else ""."""
     if path.parent != folder:
         return path.parent.name.lower()
-    match = _SIDE.match(path.stem)
+    match = _SIDE.fullmatch(path.stem)
     return match.group(1).lower() if match else ""
 
 

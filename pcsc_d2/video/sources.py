@@ -13,6 +13,7 @@ from pcsc_d2.video.archives import is_archive, unpack
 
 _VIDEOS = {".avi", ".mp4", ".mkv", ".webm"}
 _IMAGES = {".jpg", ".jpeg", ".png"}
+_HIDDEN = (".", "__MACOSX")
 _FLOW = re.compile("flow|brox", re.IGNORECASE)
 _SPLIT = re.compile(r".+_test_split\d+\.txt")
 _ANNOTATIONS = {
@@ -75,25 +76,22 @@ def _scan(folder: Path, is_flow: bool, found: Sources, seen: set[str]) -> None:
     if real in seen:
         return
     seen.add(real)
-    below = []
-    for entry in os.scandir(folder):
-        if entry.name.startswith((".", "__MACOSX")):
-            continue
-        path = Path(entry.path)
-        if entry.is_dir():
-            below.append(path)
-        elif path.suffix.lower() in _IMAGES | {".flo"}:
-            _add_images(folder, is_flow or path.suffix.lower() == ".flo", found)
-            return
-        else:
-            _add_file(path, found)
-    for path in sorted(below):
+    entries = sorted(path for path in folder.iterdir() if not path.name.startswith(_HIDDEN))
+    below = [path for path in entries if path.is_dir()]
+    files = [path for path in entries if not path.is_dir()]
+    fields = [path for path in files if path.suffix.lower() == ".flo"]
+    if not below and (fields or any(path.suffix.lower() in _IMAGES for path in files)):
+        _add_images(folder, is_flow or bool(fields), found)
+    for path in files:
+        _add_file(path, found)
+    for path in below:
         _scan(path, is_flow or bool(_FLOW.search(path.name)), found, seen)
 
 
 def _add_images(folder: Path, is_flow: bool, found: Sources) -> None:
     if is_flow:
-        found.flow = found.flow or folder.parent.parent
+        video = folder.parent if folder.name.lower() in ("u", "v", "x", "y") else folder
+        found.flow = found.flow or video.parent.parent
     else:
         found.clips.setdefault(f"{folder.parent.name}/{folder.name}", folder)
 

@@ -122,6 +122,25 @@ def test_clip_one_frame_short(jhmdb, encode, gray):
     assert found == {"frames": {"run/a": counts}, "beyond": {"run/a": "1 boxes"}}
 
 
+def test_odd_clips_get_a_line_each(jhmdb, encode, gray):
+    videos = jhmdb / "jhmdb/videos"
+    (videos / "run/a.mp4").write_bytes(b"")
+    encode(videos / "run/b.mp4", gray(1))
+    (videos / "wave/c.mp4").unlink()
+    folder = videos / "wave/c"
+    folder.mkdir()
+    huge = np.frombuffer(_image(jhmdb).read_bytes(), np.uint8).copy()
+    huge[16:24] = [0, 1, 0, 0] * 2  # the header promises 65,536 x 65,536 pixels
+    (folder / "1.png").write_bytes(_image(jhmdb).read_bytes())
+    (folder / "2.png").write_bytes(huge.tobytes())
+    found = problems(jhmdb)
+    assert "a.mp4: the file is empty" in found["unreadable"]["run/a"]
+    assert found["frames"]["run/b"].startswith("6 annotated; 1 coded")
+    assert "2.png: the frame cannot be read" in found["unreadable"]["wave/c"]
+    cv2.imwrite(str(folder / "2.png"), np.zeros((40, 64, 3), np.uint8))
+    assert "2.png: is of another size" in problems(jhmdb)["unreadable"]["wave/c"]
+
+
 def test_both_rules_where_frames_are_not_coded(jhmdb, encode, gray):
     encode(jhmdb / "jhmdb/videos/run/b.mp4", gray(6), times=[0, 1, 2, 5, 6, 7])
     checked = check_dataset(jhmdb, JHMDB)

@@ -107,6 +107,8 @@ def test_three_channel_jpeg_is_within_its_rounding(tmp_path, field):
         ),
         (["u/1.jpg", "v/1.jpg"], [["u/1.jpg", "v/1.jpg"]]),
         (["frame000001.jpg"], [["frame000001.jpg"]]),
+        (["v_Diving_g01_c01_0001.jpg"], [["v_Diving_g01_c01_0001.jpg"]]),
+        (["img_1.jpg", "flow_x_1.jpg", "flow_y_1.jpg"], [["flow_x_1.jpg", "flow_y_1.jpg"]]),
     ],
 )
 def test_forms_are_told_apart(tmp_path, names, expected):

@@ -240,6 +240,21 @@ def test_command_says_what_is_missing(original, tmp_path, capsys):
     assert "1 annotated clips were not found (the first is wave/d)" in capsys.readouterr().out
 
 
+def test_flow_is_told_from_frames(tmp_path):
+    data = tmp_path / "data"
+    for name in ("rgb-images/run/a/1.jpg", "brox-images/run/a/1.jpg", "rgb-images/thumb.jpg"):
+        (data / name).parent.mkdir(parents=True, exist_ok=True)
+        (data / name).touch()
+    found = find_sources([data], tmp_path / "u")
+    assert found.clips == {"run/a": data / "rgb-images/run/a"}
+    assert found.flow == data / "brox-images"
+    for name in ("tvl1_flow/run/a/u/1.jpg", "other/run/a/1.flo"):
+        folder = data / name.split("/")[0]
+        (data / name).parent.mkdir(parents=True)
+        (data / name).touch()
+        assert find_sources([folder], tmp_path / "u").flow == folder
+
+
 def test_links_in_a_circle_end(original):
     (original / "again").symlink_to(original, target_is_directory=True)
     assert sorted(find_sources([original], original / "u").clips) == NAMES
