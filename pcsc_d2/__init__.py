@@ -13,6 +13,6 @@ __all__ = ["__version__"]
 # find_spec and not try/except: a Detectron2 that is installed but broken must fail loudly.
 if find_spec("detectron2") is not None:
     from . import data, evaluation, modeling  # noqa: F401
-    from .config import add_pcsc_config  # noqa: F401
+    from .config import add_pcsc_config
 
     __all__ += ["add_pcsc_config"]

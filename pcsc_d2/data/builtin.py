@@ -33,12 +33,11 @@ from detectron2.structures import BoxMode
 
 from ..tubes import GroundTruth
 from ..video import DecodingRule
+from ..video.dataset_files import dataset_files, find_video
 from ..video.ground_truth_checks import Findings, fit_to_clips, measure_clips
-from .ground_truth import GROUND_TRUTH, LABELS
+from .ground_truth import LABELS, read_ground_truth
 
 logger = logging.getLogger(__name__)
-
-VIDEO_SUFFIXES = (".avi", ".mp4", ".mkv", ".webm", "")
 
 
 @dataclass(frozen=True)
@@ -46,18 +45,19 @@ class ClipDataset:
     """A part of a dataset as it is registered.
 
     Attributes:
-        folder: under the dataset root, with ``videos/<video_id>.<suffix>``.
-        kind: the key of its reader in ``GROUND_TRUTH``.
+        folder: under the dataset root, a name known to ``video.dataset_files``.
         part: ``"train"``, ``"val"`` or ``"test"``.
         split: 1-based.
-        decoding: how frames are counted.
     """
 
     folder: str
-    kind: str
     part: str
     split: int = 1
-    decoding: DecodingRule = "coded"
+
+    @property
+    def decoding(self) -> DecodingRule:
+        """How frames are counted."""
+        return dataset_files(self.folder).decoding
 
     def ground_truth(self) -> GroundTruth:
         """The annotated tubes of the videos that are there."""
@@ -96,7 +96,7 @@ def dataset_root() -> Path:
 @functools.lru_cache(maxsize=8)
 def _present(dataset: ClipDataset, root: Path) -> Present:
     folder = root / dataset.folder
-    wanted = GROUND_TRUTH[dataset.kind](folder, dataset.part, dataset.split)
+    wanted = read_ground_truth(root, dataset.folder, dataset.part, dataset.split)
     found = {name: find_video(folder / "videos", name) for name in wanted.videos.tolist()}
     absent = [name for name, path in found.items() if path is None]
     if len(absent) == len(found):
@@ -119,16 +119,6 @@ def _present(dataset: ClipDataset, root: Path) -> Present:
     sizes = {name: clip._replace(frames=annotated[name]) for name, clip in clips.items()}
     num_frames = [clips[name].frames if name in clips else 0 for name in paths]
     return Present(fit_to_clips(truth, sizes, Findings()), list(paths.values()), num_frames)
-
-
-def find_video(folder: Path, name: str) -> Path | None:
-    """The file or folder of frames of a video, whatever its suffix."""
-    for suffix in VIDEO_SUFFIXES:
-        # with_suffix would cut names that hold a dot.
-        path = folder / f"{name}{suffix}"
-        if path.exists():
-            return path
-    return None
 
 
 def _video_dicts(dataset: ClipDataset, present: Present, video: int) -> list[dict]:
@@ -179,7 +169,7 @@ def register(name: str, dataset: ClipDataset) -> None:
     """Register with Detectron2's catalogs."""
     DatasetCatalog.register(name, dataset.dicts)
     MetadataCatalog.get(name).set(
-        thing_classes=list(LABELS[dataset.kind]),
+        thing_classes=list(LABELS[dataset.folder]),
         evaluator_type="tubes",
         load_ground_truth=dataset.ground_truth,
     )
@@ -188,11 +178,9 @@ def register(name: str, dataset: ClipDataset) -> None:
 def register_all() -> None:
     """Register all datasets of this module."""
     for part in ("train", "test"):
-        ucf = ClipDataset("ucf24", "ucf101_24", part, decoding="constant_rate")
-        register(f"ucf101_24_{part}", ucf)
+        register(f"ucf101_24_{part}", ClipDataset("ucf24", part))
         for split in (1, 2, 3):
-            register(f"jhmdb_split{split}_{part}", ClipDataset("jhmdb", "jhmdb", part, split))
+            register(f"jhmdb_split{split}_{part}", ClipDataset("jhmdb", part, split))
     for kind in ("easy", "pairs"):
         for part in ("train", "val", "test"):
-            dataset = ClipDataset(f"synthetic/{kind}", f"synthetic_{kind}", part)
-            register(f"synthetic_{kind}_{part}", dataset)
+            register(f"synthetic_{kind}_{part}", ClipDataset(f"synthetic/{kind}", part))

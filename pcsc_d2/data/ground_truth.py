@@ -1,12 +1,12 @@
-"""Class names of the registered datasets, and where their ground truth is read from."""
+"""Class names and ground truth of the registered datasets, by their folder."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from ..tubes import GroundTruth
-from ..video.annotations import read_annotations
+from ..video.dataset_files import dataset_files
+from ..video.ground_truth_checks import Findings
 from ..video.synthetic_clips import labels_of
 from ..video.synthetic_truth import split_videos
 
@@ -23,38 +23,23 @@ JHMDB_LABELS = (
     "swing_baseball", "throw", "walk", "wave",
 )  # fmt: skip
 LABELS: dict[str, tuple[str, ...]] = {
-    "ucf101_24": UCF101_24_LABELS,
+    "ucf24": UCF101_24_LABELS,
     "jhmdb": JHMDB_LABELS,
-    "synthetic_easy": labels_of("easy"),
-    "synthetic_pairs": labels_of("pairs"),
+    "synthetic/easy": labels_of("easy"),
+    "synthetic/pairs": labels_of("pairs"),
 }
 
 
-UCF101_24_FILES = ("pyannot.pkl", "finalAnnots.mat", "UCF101v2-GT.pkl")
+def read_ground_truth(root: Path, folder: str, part: str, split: int) -> GroundTruth:
+    """Ground truth of one part of a dataset.
 
-
-def _ucf101_24(folder: Path, part: str, split: int) -> GroundTruth:
-    annotations = folder / "annotations"
-    for name in UCF101_24_FILES:
-        if (annotations / name).is_file():
-            truth = read_annotations(annotations / name, annotations / "testlist01.txt")
-            return truth.split(split, part)
-    raise FileNotFoundError(f"{annotations}: expected one of {', '.join(UCF101_24_FILES)}")
-
-
-def _jhmdb(folder: Path, part: str, split: int) -> GroundTruth:
-    return read_annotations(folder / "annotations" / "JHMDB-GT.pkl").split(split, part)
-
-
-def _synthetic(folder: Path, part: str, split: int) -> GroundTruth:
-    del split  # generated clips have one
-    truth = GroundTruth.load(folder / "annotations.pkl")
-    return truth.select(split_videos(truth, part))
-
-
-GROUND_TRUTH: dict[str, Callable[[Path, str, int], GroundTruth]] = {
-    "ucf101_24": _ucf101_24,
-    "jhmdb": _jhmdb,
-    "synthetic_easy": _synthetic,
-    "synthetic_pairs": _synthetic,
-}
+    Args:
+        root: of all datasets.
+        folder: ``ucf24``, ``jhmdb`` or ``synthetic/<set>``.
+        part: ``"train"``, ``"test"``, or of generated clips any split by name.
+        split: 1-based; generated clips have one.
+    """
+    truth = dataset_files(folder).ground_truth(root, Findings())
+    if folder.startswith("synthetic/"):
+        return truth.select(split_videos(truth, part))
+    return truth.split(split, part)
