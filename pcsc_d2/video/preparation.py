@@ -36,12 +36,14 @@ class PreparationReport:
         linked: clips linked now.
         present: clips that were there already.
         missing: annotated clips that are neither in the sources nor there.
+        failed: why flow could not be converted, a line for each clip.
         notes: lines.
     """
 
     linked: int = 0
     present: int = 0
     missing: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
@@ -83,14 +85,14 @@ def prepare(
     if len(report.missing) == len(truth.videos):
         report.notes.append("expected <class>/<video>.avi, or <class>/<video>/ with frames")
     if flow is not None:
-        report.notes.append(_convert_flow(found.flow, flow, root, files, truth, processes))
+        _convert_flow(found.flow, flow, root, files, truth, processes, report)
     elif found.flow is not None:
         report.notes.append(f"{found.flow}: flow, left alone; --flow <name> converts it")
     return report
 
 
 def main(name: str, description: str, arguments: Sequence[str] | None = None) -> int:
-    """The command line of both scripts: 0 done, 1 clips are missing, 2 nothing could be done."""
+    """The command line of both scripts: 0 done, 1 clips or flow missing, 2 nothing to be done."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("sources", nargs="+", type=Path, help="folders, archives, files")
     default = Path(os.environ.get("DETECTRON2_DATASETS", "datasets")).expanduser()
@@ -105,7 +107,7 @@ def main(name: str, description: str, arguments: Sequence[str] | None = None) ->
         return 2
     print(report)
     print(f"next: python datasets/check.py --root {args.root} --dataset {name} --show 8")
-    return 1 if report.missing else 0
+    return 1 if report.missing or report.failed else 0
 
 
 def link(target: Path, source: Path, root: Path) -> bool:
@@ -200,11 +202,15 @@ def _convert_flow(
     files: DatasetFiles,
     truth: GroundTruth,
     processes: int,
-) -> str:
-    """Converts the flow of the clips that are there; a line that says what was done."""
+    report: PreparationReport,
+) -> None:
+    """Converts the flow of the clips that are there."""
     if source is None:
-        return "no flow among the sources"
+        report.notes.append("no flow among the sources")
+        return
     clips = {name: find_video(root / files.name / "videos", name) for name in truth.videos.tolist()}
     todo = [(f"{files.name}/{name}", path) for name, path in clips.items() if path is not None]
     store = FlowStore(root / "flow", FlowFiles(method, source))
-    return str(store.precompute(todo, files.decoding, processes))
+    done = store.precompute(todo, files.decoding, processes)
+    report.failed += done.failed
+    report.notes.append(str(done))

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
+
+from tqdm import tqdm
 
 from pcsc_d2.video.archives import is_archive, unpack
 
 _VIDEOS = {".avi", ".mp4", ".mkv", ".webm"}
 _IMAGES = {".jpg", ".jpeg", ".png"}
+_FIELDS = {".flo"}
 _HIDDEN = (".", "__MACOSX")
 _FLOW = re.compile("flow|brox", re.IGNORECASE)
 _SPLIT = re.compile(r".+_test_split\d+\.txt")
@@ -40,6 +44,13 @@ class Sources:
     splits: dict[str, Path] = field(default_factory=dict)
 
 
+class _Folder(NamedTuple):
+    path: Path
+    files: list[Path]
+    is_leaf: bool
+    is_flow: bool  # by its name or that of a folder above
+
+
 def find_sources(paths: Sequence[Path], unpacked: Path, threads: int = 1) -> Sources:
     """Looks through folders, archives and single files for what makes a dataset.
 
@@ -61,8 +72,10 @@ def find_sources(paths: Sequence[Path], unpacked: Path, threads: int = 1) -> Sou
     for path in folders:
         if path.is_file():
             _add_file(path, found)
-        else:
-            _scan(path, bool(_FLOW.search(path.name)), found, seen)
+            continue
+        walk = _walk(path, bool(_FLOW.search(path.name)), seen)
+        for folder in tqdm(walk, f"looking through {path.name}", unit="folder", delay=1):
+            _add_folder(folder, found)
     return found
 
 
@@ -70,22 +83,30 @@ def _opened(path: Path, unpacked: Path) -> Path:
     return unpack(path, unpacked / path.name) if is_archive(path) else path
 
 
-def _scan(folder: Path, is_flow: bool, found: Sources, seen: set[str]) -> None:
-    """Adds what a folder and those below it hold; links are followed, each folder once."""
-    real = os.path.realpath(folder)
+def _walk(path: Path, is_flow: bool, seen: set[str]) -> Iterator[_Folder]:
+    """A folder and those below it, in order; links are followed, each folder once."""
+    real = os.path.realpath(path)
     if real in seen:
         return
     seen.add(real)
-    entries = sorted(path for path in folder.iterdir() if not path.name.startswith(_HIDDEN))
-    below = [path for path in entries if path.is_dir()]
-    files = [path for path in entries if not path.is_dir()]
-    fields = [path for path in files if path.suffix.lower() == ".flo"]
-    if not below and (fields or any(path.suffix.lower() in _IMAGES for path in files)):
-        _add_images(folder, is_flow or bool(fields), found)
-    for path in files:
+    below, files = [], []
+    # A folder of frames holds thousands of files: not one more system call for each.
+    with os.scandir(path) as entries:
+        for entry in entries:
+            if not entry.name.startswith(_HIDDEN):
+                (below if entry.is_dir() else files).append(Path(entry.path))
+    yield _Folder(path, sorted(files), not below, is_flow)
+    for folder in sorted(below):
+        yield from _walk(folder, is_flow or bool(_FLOW.search(folder.name)), seen)
+
+
+def _add_folder(folder: _Folder, found: Sources) -> None:
+    suffixes = {path.suffix.lower() for path in folder.files}
+    if folder.is_leaf and suffixes & (_IMAGES | _FIELDS) and not suffixes & _VIDEOS:
+        _add_images(folder.path, folder.is_flow or bool(suffixes & _FIELDS), found)
+        return
+    for path in folder.files:
         _add_file(path, found)
-    for path in below:
-        _scan(path, is_flow or bool(_FLOW.search(path.name)), found, seen)
 
 
 def _add_images(folder: Path, is_flow: bool, found: Sources) -> None:

@@ -124,6 +124,15 @@ def test_frames_and_flow_of_act_and_moc(frames, tmp_path):
     assert prepare([frames], root, "jhmdb").notes[0].endswith("--flow <name> converts it")
 
 
+def test_flow_that_does_not_fit_its_clip_is_said(frames, tmp_path, capsys):
+    (frames / "FlowBrox04/run/a/00001.jpg").unlink()
+    (frames / "FlowBrox04/run/a/00002.jpg").unlink()
+    assert main("jhmdb", "", [str(frames), "--root", str(tmp_path / "root"), "--flow", "brox"]) == 1
+    told = capsys.readouterr()
+    assert "flow of 2 videos computed, 0 were there already, 1 failed" in told.out
+    assert "run/a: 2 fields for a video of 4 frames" in told.err
+
+
 def test_video_instead_of_frames_takes_their_place(frames, original, tmp_path):
     root = tmp_path / "root"
     prepare([frames], root, "jhmdb")
@@ -238,6 +247,11 @@ def test_command_says_what_is_missing(original, tmp_path, capsys):
     (original / "JHMDB_video/wave/d.avi").unlink()
     assert main("jhmdb", "", [str(original), "--root", root]) == 1
     assert "1 annotated clips were not found (the first is wave/d)" in capsys.readouterr().out
+
+
+def test_picture_beside_videos_hides_none(original):
+    (original / "JHMDB_video/run/thumb.jpg").touch()
+    assert sorted(find_sources([original], original / "u").clips) == NAMES
 
 
 def test_flow_is_told_from_frames(tmp_path):
