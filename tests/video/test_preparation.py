@@ -66,7 +66,7 @@ def zipped(folder: Path, path: Path) -> Path:
 
 def test_original_layout(original, tmp_path):
     root = tmp_path / "root"
-    report = prepare([original], root, "jhmdb")
+    report = prepare([original / "sub_splits", original], root, "jhmdb")
     assert (report.linked, report.present, report.missing) == (3, 0, [])
     for name in NAMES:
         made = root / "jhmdb/videos" / f"{name}.avi"
