@@ -11,7 +11,8 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from pcsc_d2.video.checking import KINDS, CheckReport, check_dataset, write_reports
@@ -22,8 +23,6 @@ from pcsc_d2.video.dataset_files import dataset_files, datasets_under
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line: check, print a table, and give the exit status."""
     args = _parser().parse_args(arguments)
-    # The reports tell what the readers would log.
-    logging.getLogger("pcsc_d2").setLevel(logging.ERROR)
     names = datasets_under(args.root) if args.dataset == "all" else [args.dataset]
     if not names:
         print(f"{args.root}: no dataset there; see datasets/README.md", file=sys.stderr)
@@ -31,7 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     reports, failed = [], False
     for name in names:
         try:
-            reports.append(_check(args, name))
+            with _quiet():
+                reports.append(_check(args, name))
         except (OSError, ValueError) as error:
             print(f"{name}: cannot be checked: {error}", file=sys.stderr)
             failed = True
@@ -50,6 +50,18 @@ def _check(args: argparse.Namespace, name: str) -> CheckReport:
         for path in draw_clips(checked, files, args.show, args.out, flow):
             print(f"  {path}")
     return checked.report
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Leaves out warnings of the package: the reports tell the same."""
+    logger = logging.getLogger("pcsc_d2")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _parser() -> argparse.ArgumentParser:
