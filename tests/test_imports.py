@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -131,3 +132,25 @@ def imported(path: Path) -> set[str]:
             if module == "pcsc_d2":
                 names |= {f"pcsc_d2.{alias.name}" for alias in node.names}
     return names
+
+
+LIGHT = """
+import sys
+import pcsc_d2.layers, pcsc_d2.tubes, pcsc_d2.video
+assert "detectron2" not in sys.modules
+import pcsc_d2
+pcsc_d2.add_pcsc_config
+from detectron2.data import DatasetCatalog
+assert "jhmdb_split1_train" in DatasetCatalog.list()
+"""
+AFTER_DETECTRON2 = """
+from detectron2.data import DatasetCatalog
+import pcsc_d2
+assert "jhmdb_split1_train" in DatasetCatalog.list()
+"""
+
+
+@pytest.mark.skipif(find_spec("detectron2") is None, reason="Detectron2 is not installed")
+@pytest.mark.parametrize("code", [LIGHT, AFTER_DETECTRON2], ids=["light", "after detectron2"])
+def test_registers_when_detectron2_is_used_and_not_before(code: str) -> None:
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=ROOT, check=True)
