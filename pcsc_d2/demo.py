@@ -57,8 +57,6 @@ def _train_and_evaluate(root: Path, out: Path, options: list[str]) -> Tubes:
     """Run ``train_net.py``, which ends with an evaluation; the linked tubes of the test clips."""
     command = [sys.executable, str(REPOSITORY / "train_net.py"), "--config-file", str(CONFIG)]
     environment = os.environ | {"DETECTRON2_DATASETS": str(root)}
-    # Threads that wait without spinning: on a busy machine spinning ones take each other's cores.
-    environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     subprocess.run([*command, "OUTPUT_DIR", str(out), *options], check=True, env=environment)
     return Tubes.load(_results(out) / "tubes.npz")
 
