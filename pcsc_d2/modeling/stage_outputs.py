@@ -6,6 +6,8 @@ stages 1, 2, ... The output of stage t draws on sources 0..t+1.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from detectron2.layers import batched_nms
 from detectron2.modeling.roi_heads.fast_rcnn import fast_rcnn_inference_single_image
@@ -14,6 +16,14 @@ from detectron2.structures import Boxes, Instances, pairwise_iou
 from .proposal_cooperation import StageOutput
 
 MODES = ("union", "average", "last_two")
+
+
+class Limits(NamedTuple):
+    """Which boxes become detections: over a score, by NMS per class, so many of an image."""
+
+    score_thresh: float
+    nms_thresh: float
+    topk: int
 
 
 def combine(
@@ -29,10 +39,9 @@ def combine(
     if mode == "last_two":
         sources = sources[-2:]
     merge = _average if mode == "average" else _union
+    limits = Limits(score_thresh, nms_thresh, topk)
     return [
-        merge(
-            [(s.boxes[i], s.probs[i]) for s in sources], image_size, score_thresh, nms_thresh, topk
-        )
+        merge([(s.boxes[i], s.probs[i]) for s in sources], image_size, limits)
         for i, image_size in enumerate(sources[0].image_sizes)
     ]
 
@@ -40,35 +49,28 @@ def combine(
 def _union(
     sources: list[tuple[torch.Tensor, torch.Tensor]],
     image_size: tuple[int, int],
-    score_thresh: float,
-    nms_thresh: float,
-    topk: int,
+    limits: Limits,
 ) -> Instances:
     boxes, probs = (torch.cat(parts) for parts in zip(*sources))
-    detections, _ = fast_rcnn_inference_single_image(
-        boxes, probs, image_size, score_thresh, nms_thresh, topk
-    )
-    return detections
+    return fast_rcnn_inference_single_image(boxes, probs, image_size, *limits)[0]
 
 
 def _average(
     sources: list[tuple[torch.Tensor, torch.Tensor]],
     image_size: tuple[int, int],
-    score_thresh: float,
-    nms_thresh: float,
-    topk: int,
+    limits: Limits,
 ) -> Instances:
-    boxes, scores, classes, source = _candidates(sources, image_size, score_thresh)
-    kept = batched_nms(boxes, scores, classes, nms_thresh)
+    boxes, scores, classes, source = _candidates(sources, image_size, limits.score_thresh)
+    kept = batched_nms(boxes, scores, classes, limits.nms_thresh)
     # (kept, candidates): candidates that speak for the same detection.
-    agree = (pairwise_iou(Boxes(boxes[kept]), Boxes(boxes)) >= nms_thresh) & (
+    agree = (pairwise_iou(Boxes(boxes[kept]), Boxes(boxes)) >= limits.nms_thresh) & (
         classes[kept, None] == classes[None]
     )
     supported = torch.where(agree, scores[None], scores.new_zeros(()))
     best = scores.new_zeros(len(kept), len(sources))
     best.scatter_reduce_(1, source.expand(len(kept), -1), supported, reduce="amax")
     mean = best.mean(dim=1)
-    order = mean.argsort(descending=True, stable=True)[:topk]
+    order = mean.argsort(descending=True, stable=True)[: limits.topk]
     return Instances(
         image_size,
         pred_boxes=Boxes(boxes[kept][order]),
