@@ -28,8 +28,8 @@ from ..layers import MessagePassing
 from .proposal_cooperation import BoxSelection, StageOutput, cooperate, select_boxes
 from .stage_labels import label_proposals, log_proposals
 from .stage_outputs import MODES, combine
+from .stream import STREAMS
 
-STREAMS = ("rgb", "flow")
 Predictions = tuple[torch.Tensor, torch.Tensor]
 
 

@@ -17,6 +17,8 @@ from .i3d_fpn import I3DFPN
 
 logger = logging.getLogger(__name__)
 
+STREAMS = ("rgb", "flow")
+
 
 def _say_random(name: str, norm: str) -> None:
     key = f"MODEL.{name.upper()}.WEIGHTS"

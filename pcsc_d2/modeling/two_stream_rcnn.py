@@ -17,10 +17,9 @@ from detectron2.utils.events import get_event_storage
 from torch import nn
 
 from ..layers import MessagePassing
-from .stream import Stream
+from .stream import STREAMS, Stream
 from .visualization import draw_training_example
 
-STREAMS = ("rgb", "flow")
 Pyramids = dict[str, dict[str, torch.Tensor]]
 
 
