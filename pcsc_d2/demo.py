@@ -30,6 +30,7 @@ SET = "easy"
 CLIPS = {"train": 80, "val": 10, "test": 10}
 VIDEOS_DRAWN = 4
 SCORE_DRAWN = 0.3
+ENLARGED = 3
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -85,19 +86,23 @@ def _draw(folder: Path, out: Path, truth: GroundTruth, tubes: Tubes | None) -> N
         frames = list(VideoSource(folder / "videos" / f"{name}.mp4"))
         shown = truth.tubes if tubes is None else tubes.take(tubes.score >= SCORE_DRAWN)
         white = None if tubes is None else truth.tubes
-        drawn = [np.repeat(np.repeat(f, 3, 0), 3, 1) for f in frames]
-        drawn = list(draw_tubes(drawn, enlarged(shown, 3), name, white and enlarged(white, 3)))
+        drawn = [_enlarged_image(frame) for frame in frames]
+        drawn = list(draw_tubes(drawn, _enlarged(shown), name, white and _enlarged(white)))
         write_video(out / "videos" / f"{Path(name).name}.mp4", drawn)
         middle = len(frames) // 2
         flow = flow_to_color(compute_flow(frames[middle : middle + 2])[0], max_flow=4.0)
-        cells += [drawn[middle], np.repeat(np.repeat(flow, 3, 0), 3, 1)]
+        cells += [drawn[middle], _enlarged_image(flow)]
     write_image(out / "picture.png", image_grid(cells, columns=4))
 
 
-def enlarged(tubes: Tubes, factor: int) -> Tubes:
-    """Tubes for frames enlarged by a whole factor; corners stay inclusive."""
+def _enlarged_image(image: np.ndarray) -> np.ndarray:
+    return image.repeat(ENLARGED, axis=0).repeat(ENLARGED, axis=1)
+
+
+def _enlarged(tubes: Tubes) -> Tubes:
+    """Tubes for enlarged frames; corners stay inclusive."""
     last = np.array([0, 0, 1, 1], np.float32)
-    return replace(tubes, boxes=(tubes.boxes + last) * factor - last)
+    return replace(tubes, boxes=(tubes.boxes + last) * ENLARGED - last)
 
 
 if __name__ == "__main__":

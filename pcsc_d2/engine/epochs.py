@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from detectron2.config import CfgNode
-from detectron2.data import get_detection_dataset_dicts
+
+from ..data import training_dicts
 
 
 def epochs_to_iterations(cfg: CfgNode, dataset_size: int | None = None) -> CfgNode:
@@ -17,8 +18,7 @@ def epochs_to_iterations(cfg: CfgNode, dataset_size: int | None = None) -> CfgNo
     if cfg.SOLVER.EPOCHS <= 0:
         return cfg
     if dataset_size is None:
-        filter_empty = cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS
-        dataset_size = len(get_detection_dataset_dicts(cfg.DATASETS.TRAIN, filter_empty))
+        dataset_size = len(training_dicts(cfg))
     per_epoch = dataset_size / cfg.SOLVER.IMS_PER_BATCH
     cfg = cfg.clone()
     frozen = cfg.is_frozen()
