@@ -45,8 +45,8 @@ def _add_backbone(cfg: CfgNode) -> None:
     # Trunk weights of either public port of Kinetics I3D; used where MODEL.WEIGHTS is empty.
     cfg.MODEL.RGB.WEIGHTS = ""
     cfg.MODEL.FLOW = CfgNode()
-    # What the second stream sees: "flow", or "rgb" for the ablation with two RGB streams (with
-    # PIXEL_MEAN and PIXEL_STD of three channels).
+    # What the second stream sees: "flow", or "rgb" for the ablation with two RGB streams (which
+    # then takes PIXEL_MEAN and PIXEL_STD from the first).
     cfg.MODEL.FLOW.SOURCE = "flow"
     # Pixels. Normalised inputs are clipped to [-1, 1], so flow is clipped to +-20 pixels.
     cfg.MODEL.FLOW.PIXEL_MEAN = [0.0, 0.0]
@@ -77,7 +77,8 @@ def _add_cooperation(cfg: CfgNode) -> None:
     node.OWN_STREAM_CONTROL = False
     # How the stages' detections are put together: "union" (the paper's), "average", "last_two".
     node.OUTPUT = "union"
-    # Iterations that train stage 0 alone; the later heads then start from the stream's own.
+    # Iterations that train stage 0 alone, without messages; the later heads then start from the
+    # stream's own. So they do where MODEL.WEIGHTS is a baseline's, which needs no warm-up.
     node.WARMUP_ITERS = 0
 
 

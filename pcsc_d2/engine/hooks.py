@@ -28,24 +28,28 @@ class SeedEachIteration(HookBase):
 class StageWarmup(HookBase):
     """Trains stage 0 alone for a while, then starts each later head from its stream's stage 0.
 
-    A stream that leans on the other before it has learned its own cue stops learning it.
+    A stream that leans on the other before it has learned its own cue stops learning it: messages
+    between the images rest as well.
 
     Args:
-        roi_heads: :class:`~pcsc_d2.modeling.CooperationROIHeads`.
+        model: :class:`~pcsc_d2.modeling.TwoStreamRCNN`.
         iterations: length of the warm-up; 0 for none.
     """
 
-    def __init__(self, roi_heads: nn.Module, iterations: int) -> None:
-        self._roi_heads = roi_heads
+    def __init__(self, model: nn.Module, iterations: int) -> None:
+        self._model = model
         self._iterations = iterations
-        self._all = roi_heads.active_stages
+        self._all = model.roi_heads.active_stages
 
     def before_step(self) -> None:
-        warm = self.trainer.iter >= self._iterations
-        self._roi_heads.active_stages = self._all if warm else 0
+        self._cooperate(self.trainer.iter >= self._iterations)
         if 0 < self._iterations == self.trainer.iter and self._all:
-            self._roi_heads.start_stages_from_stage0()
+            self._model.roi_heads.start_stages_from_stage0()
             logger.info("warm-up over: %d stages start from stage 0's heads", self._all)
 
     def after_train(self) -> None:
-        self._roi_heads.active_stages = self._all
+        self._cooperate(True)
+
+    def _cooperate(self, on: bool) -> None:
+        self._model.roi_heads.active_stages = self._all if on else 0
+        self._model.active_messages = on

@@ -34,7 +34,7 @@ class Trainer(DefaultTrainer):
 
     def build_hooks(self) -> list[HookBase]:
         model = self.model.module if hasattr(self.model, "module") else self.model
-        warmup = StageWarmup(model.roi_heads, self.cfg.MODEL.COOPERATION.WARMUP_ITERS)
+        warmup = StageWarmup(model, self.cfg.MODEL.COOPERATION.WARMUP_ITERS)
         return [SeedEachIteration(self.cfg.SEED), warmup, *super().build_hooks()]
 
     @classmethod

@@ -12,6 +12,8 @@ Paper Sections 3.1 to 3.3. With no stages this is the two-stream baseline.
 
 from __future__ import annotations
 
+import logging
+
 import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.layers import ShapeSpec
@@ -26,9 +28,12 @@ from torch import nn
 
 from ..layers import MessagePassing
 from .proposal_cooperation import BoxSelection, StageOutput, cooperate, select_boxes
+from .resting import idle_loss
 from .stage_labels import label_proposals, log_proposals
 from .stage_outputs import MODES, combine
 from .stream import STREAMS
+
+logger = logging.getLogger(__name__)
 
 Predictions = tuple[torch.Tensor, torch.Tensor]
 
@@ -164,24 +169,63 @@ class CooperationROIHeads(ROIHeads):
             unless ``every_stage``) of the detections of each image, and no losses.
         """
         del images
-        # Streams lie side by side in the batch, so that pooling is one call for both.
-        pyramid = [torch.cat([features[s][f] for s in STREAMS]) for f in self.box_in_features]
+        pyramid = self._side_by_side(features)
         losses = self._stage0_losses(pyramid, proposals, targets) if self.training else {}
         if self.training and self.active_stages == 0:
             return [], losses | self._idle_loss()
-        sources = self._stage0_outputs(pyramid, proposals)
+        sources, stage_losses = self._run_stages(pyramid, proposals, targets)
+        losses.update(stage_losses)
+        return ([], losses) if self.training else (self.detections(sources), losses)
+
+    @torch.no_grad()
+    def head_outputs(
+        self,
+        features: dict[str, dict[str, torch.Tensor]],
+        proposals: dict[str, list[Instances]],
+    ) -> list[StageOutput]:
+        """What each head says in testing, in the order in which they run: stage 0 of RGB and of
+        flow, then stages 1, 2, ...; arguments as of :meth:`forward`."""
+        return self._run_stages(self._side_by_side(features), proposals, None)[0]
+
+    def start_stages_from_stage0(self) -> None:
+        """Copy each stream's stage-0 head to its later stages (the end of the warm-up)."""
+        for stage, head in enumerate(self.stage_heads, start=1):
+            head.load_state_dict(self.stage0_heads[target_stream(stage)].state_dict())
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: object) -> None:
+        """Later heads that the weights lack (a baseline's) start from the stream's stage-0 head."""
+        absent = [
+            stage
+            for stage in range(1, len(self.stage_heads) + 1)
+            if not any(key.startswith(f"{prefix}stage_heads.{stage - 1}.") for key in state_dict)
+        ]
+        for stage in absent:
+            stage0 = f"{prefix}stage0_heads.{target_stream(stage)}."
+            own = f"{prefix}stage_heads.{stage - 1}."
+            found = {k: v for k, v in state_dict.items() if k.startswith(stage0)}
+            state_dict.update({own + k.removeprefix(stage0): v for k, v in found.items()})
+        if absent:
+            logger.info("stages without weights of their own start from stage 0's: %s", absent)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def _side_by_side(self, features: dict[str, dict[str, torch.Tensor]]) -> list[torch.Tensor]:
+        """The pyramid's levels ``(2 N, C, H_l, W_l)``: pooling is one call for both streams."""
+        return [torch.cat([features[s][f] for s in STREAMS]) for f in self.box_in_features]
+
+    def _run_stages(
+        self,
+        pyramid: list[torch.Tensor],
+        proposals: dict[str, list[Instances]],
+        targets: list[Instances] | None,
+    ) -> tuple[list[StageOutput], dict[str, torch.Tensor]]:
+        sources, losses = self._stage0_outputs(pyramid, proposals), {}
         latest = {output.stream: output for output in sources}
         for stage in range(1, self.active_stages + 1):
             output, stage_losses = self._run_stage(stage, pyramid, latest, targets)
             losses.update(stage_losses)
             latest[output.stream] = output
             sources.append(output)
-        return ([], losses) if self.training else (self._detections(sources), losses)
-
-    def start_stages_from_stage0(self) -> None:
-        """Copy each stream's stage-0 head to its later stages (the end of the warm-up)."""
-        for stage, head in enumerate(self.stage_heads, start=1):
-            head.load_state_dict(self.stage0_heads[target_stream(stage)].state_dict())
+        return sources, losses
 
     def _pool(
         self, pyramid: list[torch.Tensor], boxes: dict[str, list[Boxes]]
@@ -214,10 +258,10 @@ class CooperationROIHeads(ROIHeads):
         """B_0 of both streams, from the proposals that testing would look at."""
         best = {s: [p[: self.test_proposals] for p in proposals[s]] for s in STREAMS}
         rois = self._pool(pyramid, {s: [p.proposal_boxes for p in best[s]] for s in STREAMS})
-        return [_output(head, head(rois[s]), best[s], s) for s, head in self._stage0_items()]
-
-    def _stage0_items(self) -> list[tuple[str, DetectionHead]]:
-        return [(s, self.stage0_heads[s]) for s in STREAMS]
+        heads = {s: self.stage0_heads[s] for s in STREAMS}
+        return [
+            _output(head, head(rois[s]), best[s], s, {"rpn": best[s]}) for s, head in heads.items()
+        ]
 
     def _run_stage(
         self,
@@ -228,27 +272,24 @@ class CooperationROIHeads(ROIHeads):
     ) -> tuple[StageOutput, dict[str, torch.Tensor]]:
         target = target_stream(stage)
         assistant = STREAMS[1 - STREAMS.index(target)]
-        own, cross = self._select(latest[target], latest[assistant])
-        proposals = cooperate(own, cross)
-        counts = [len(p) for p in proposals]
+        origins = self._select(latest[target], latest[assistant])
+        proposals = cooperate(origins)
         if self.training:
-            log_proposals(f"{target}_stage{stage}", own, cross, targets)
+            log_proposals(f"{target}_stage{stage}", origins, targets)
             proposals = add_ground_truth_to_proposals(targets, proposals)
             proposals = label_proposals(proposals, targets, self.proposal_matcher, self.num_classes)
         head = self.stage_heads[stage - 1]
         predictions = head(self._refined_rois(stage, pyramid, proposals))
-        output = _output(head, predictions, proposals, target, counts)
+        output = _output(head, predictions, proposals, target, origins)
         if not self.training:
             return output, {}
         return output, _losses(head, predictions, proposals, stage, target)
 
-    def _select(
-        self, own: StageOutput, cross: StageOutput
-    ) -> tuple[list[Instances], list[Instances] | None]:
-        own_boxes = select_boxes(own, self.own_selection[self.training])
-        if self.cross_selection is None:
-            return own_boxes, None
-        return own_boxes, select_boxes(cross, self.cross_selection[self.training])
+    def _select(self, own: StageOutput, cross: StageOutput) -> dict[str, list[Instances]]:
+        origins = {"own": select_boxes(own, self.own_selection[self.training])}
+        if self.cross_selection is not None:
+            origins["cross"] = select_boxes(cross, self.cross_selection[self.training])
+        return origins
 
     def _refined_rois(
         self, stage: int, pyramid: list[torch.Tensor], proposals: list[Instances]
@@ -263,13 +304,21 @@ class CooperationROIHeads(ROIHeads):
         assistant = STREAMS[1 - STREAMS.index(target)]
         return self.roi_messages[stage - 1](rois[target], rois[assistant])
 
-    def _detections(self, sources: list[StageOutput]) -> list[list[Instances]]:
+    def detections(
+        self, sources: list[StageOutput], mode: str | None = None, every_stage: bool | None = None
+    ) -> list[list[Instances]]:
+        """Outputs of the stages from what their heads say: a list over stages (the last alone
+        unless ``every_stage``) of the detections of each image.
+
+        ``mode`` and ``every_stage`` are the config's where they are None.
+        """
         predictor = self.stage0_heads["rgb"].predictor
-        first = 2 if self.every_stage else len(sources)
+        every_stage = self.every_stage if every_stage is None else every_stage
+        first = 2 if every_stage else len(sources)
         return [
             combine(
                 sources[:n],
-                self.output_mode,
+                mode or self.output_mode,
                 predictor.test_score_thresh,
                 predictor.test_nms_thresh,
                 predictor.test_topk_per_image,
@@ -278,11 +327,10 @@ class CooperationROIHeads(ROIHeads):
         ]
 
     def _idle_loss(self) -> dict[str, torch.Tensor]:
-        """Zero, touching the parameters of resting stages: DDP expects a gradient from each."""
         resting = [*self.stage_heads.parameters()]
         if self.roi_messages is not None:
             resting += [*self.roi_messages.parameters()]
-        return {"loss_idle_stages": 0.0 * sum(p.sum() for p in resting)} if resting else {}
+        return {"loss_idle_stages": idle_loss(resting)} if resting else {}
 
 
 def _losses(
@@ -302,16 +350,18 @@ def _output(
     predictions: Predictions,
     proposals: list[Instances],
     stream: str,
-    counts: list[int] | None = None,
+    origins: dict[str, list[Instances]],
 ) -> StageOutput:
-    """The head's boxes and probabilities; of each image the first ``counts`` rows, or all."""
+    """The head's boxes and probabilities for the proposals that ``origins`` count, which come
+    first in each image: ground truth that was added for training stays behind."""
     predictions = tuple(p.detach().float() for p in predictions)
     boxes = head.predictor.predict_boxes(predictions, proposals)
     probs = head.predictor.predict_probs(predictions, proposals)
-    counts = counts or [len(p) for p in proposals]
+    counts = [sum(map(len, parts)) for parts in zip(*origins.values())]
     return StageOutput(
         stream,
         [b[:n] for b, n in zip(boxes, counts)],
         [p[:n] for p, n in zip(probs, counts)],
         [p.image_size for p in proposals],
+        origins,
     )

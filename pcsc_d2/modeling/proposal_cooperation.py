@@ -7,7 +7,7 @@ boxes pass a lower NMS threshold than a stream's own. The same in training and i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from detectron2.layers import nms
@@ -38,12 +38,15 @@ class StageOutput:
         boxes: per image ``(R, 4)``, or ``(R, 4 K)`` for class-specific regression, x1 y1 x2 y2.
         probs: per image ``(R, K + 1)``, background last.
         image_sizes: per image (height, width).
+        origins: per image the proposals that the head was shown, by where they come from:
+            ``"rpn"`` at stage 0, then ``"own"`` and ``"cross"``; ground truth is not among them.
     """
 
     stream: str
     boxes: list[torch.Tensor]
     probs: list[torch.Tensor]
     image_sizes: list[tuple[int, int]]
+    origins: dict[str, list[Instances]] = field(default_factory=dict)
 
 
 def best_foreground(boxes: torch.Tensor, probs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -79,8 +82,6 @@ def _select_single_image(
     )
 
 
-def cooperate(own: list[Instances], cross: list[Instances] | None) -> list[Instances]:
+def cooperate(origins: dict[str, list[Instances]]) -> list[Instances]:
     """The union, image by image: a stream's own boxes first, then the other stream's."""
-    if cross is None:
-        return own
-    return [Instances.cat(pair) for pair in zip(own, cross)]
+    return [Instances.cat(parts) for parts in zip(*origins.values())]

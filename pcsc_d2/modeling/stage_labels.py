@@ -30,11 +30,10 @@ def label_proposals(
 
 @torch.no_grad()
 def log_proposals(
-    scope: str, own: list[Instances], cross: list[Instances] | None, targets: list[Instances]
+    scope: str, origins: dict[str, list[Instances]], targets: list[Instances]
 ) -> None:
     """Log proposals of an image by origin, recall at IoU 0.5 by origin and together, and the
     share of foreground among them."""
-    origins = {"own": own} | ({} if cross is None else {"cross": cross})
     hits = {}
     storage = get_event_storage()
     for origin, found in origins.items():

@@ -61,7 +61,9 @@ class Stream(nn.Module):
     @classmethod
     def from_config(cls, cfg: CfgNode, name: str) -> dict[str, object]:
         node = cfg.MODEL.RGB if name == "rgb" else cfg.MODEL.FLOW
-        backbone = build_backbone(cfg, ShapeSpec(channels=len(node.PIXEL_MEAN)))
+        # Two RGB streams normalise alike, whatever the second one's statistics of flow are.
+        pixels = cfg.MODEL.RGB if node.SOURCE == cfg.MODEL.RGB.SOURCE else node
+        backbone = build_backbone(cfg, ShapeSpec(channels=len(pixels.PIXEL_MEAN)))
         # MODEL.WEIGHTS is a whole detector and overrides what a trunk starts from.
         if node.WEIGHTS and not cfg.MODEL.WEIGHTS:
             load_i3d_weights(backbone.bottom_up.trunk, node.WEIGHTS)
@@ -72,8 +74,8 @@ class Stream(nn.Module):
             "source": node.SOURCE,
             "backbone": backbone,
             "proposal_generator": build_proposal_generator(cfg, backbone.output_shape()),
-            "pixel_mean": node.PIXEL_MEAN,
-            "pixel_std": node.PIXEL_STD,
+            "pixel_mean": pixels.PIXEL_MEAN,
+            "pixel_std": pixels.PIXEL_STD,
         }
 
     @property

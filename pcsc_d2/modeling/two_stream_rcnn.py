@@ -17,6 +17,7 @@ from detectron2.utils.events import get_event_storage
 from torch import nn
 
 from ..layers import MessagePassing
+from .resting import idle_loss
 from .stream import STREAMS, Stream
 from .visualization import draw_training_example
 
@@ -50,6 +51,8 @@ class TwoStreamRCNN(nn.Module):
         self.image_messages = image_messages
         self.roi_heads = roi_heads
         self.vis_period = vis_period
+        # Lowered while stage 0 warms up in training; see engine.StageWarmup.
+        self.active_messages = True
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, object]:
@@ -91,9 +94,11 @@ class TwoStreamRCNN(nn.Module):
             return self.inference(batched_inputs)
         targets = [x["instances"].to(self.device) for x in batched_inputs]
         images, pyramids = self.extract_features(batched_inputs)
-        proposals, losses = self._propose(images, pyramids, targets)
+        proposals, losses = self.propose(images, pyramids, targets)
         _, head_losses = self.roi_heads(images["rgb"], pyramids, proposals, targets)
         losses.update(head_losses)
+        if self.image_messages is not None and not self.active_messages:
+            losses["loss_idle_messages"] = idle_loss(self.image_messages.parameters())
         if self.vis_period > 0 and get_event_storage().iter % self.vis_period == 0:
             self._put_picture(batched_inputs[0], {s: p[0] for s, p in proposals.items()})
         return losses
@@ -102,7 +107,7 @@ class TwoStreamRCNN(nn.Module):
         """Batched clips and feature pyramids ``{"p2".."p6"}`` of both streams."""
         images = {s: self._stream(s).preprocess(batched_inputs) for s in STREAMS}
         features = {s: self._stream(s).backbone.bottom_up(images[s].tensor) for s in STREAMS}
-        if self.image_messages is not None:
+        if self.image_messages is not None and self.active_messages:
             features["rgb"] = {
                 level: message(features["rgb"][level], features["flow"][level])
                 for level, message in self.image_messages.items()
@@ -113,7 +118,7 @@ class TwoStreamRCNN(nn.Module):
     def inference(self, batched_inputs: list[dict]) -> list[dict]:
         """See :meth:`forward`."""
         images, pyramids = self.extract_features(batched_inputs)
-        proposals, _ = self._propose(images, pyramids, None)
+        proposals, _ = self.propose(images, pyramids, None)
         stages, _ = self.roi_heads(images["rgb"], pyramids, proposals)
         outputs = []
         for i, (x, size) in enumerate(zip(batched_inputs, images["rgb"].image_sizes)):
@@ -127,12 +132,13 @@ class TwoStreamRCNN(nn.Module):
     def _stream(self, name: str) -> Stream:
         return self.rgb if name == "rgb" else self.flow
 
-    def _propose(
+    def propose(
         self,
         images: dict[str, ImageList],
         pyramids: Pyramids,
         targets: list[Instances] | None,
     ) -> tuple[dict[str, list[Instances]], dict[str, torch.Tensor]]:
+        """Each stream's region proposals, best first, and in training the losses of the RPNs."""
         proposals, losses = {}, {}
         for s in STREAMS:
             proposals[s], stream_losses = self._stream(s).propose(images[s], pyramids[s], targets)

@@ -83,8 +83,13 @@ def frame_map(
     ground_truth: GroundTruth,
     iou: float = 0.5,
     protocol: str | Protocol = "act",
+    ignored: np.ndarray | None = None,
 ) -> Score:
     """Frame mAP; every frame of every video counts, frames without ground truth too.
+
+    Where ``ignored`` (T,) bool marks ground-truth tubes, their boxes are neither to be found nor
+    a mistake to find: detections credited with them are left out, so that the score is that of
+    the other tubes alone (as COCO treats crowds).
 
     Videos of the ground truth without detections count as missed, detections of other videos are
     left out, both with a warning. ``protocol`` "act" is what ACT-detector and MOC-detector
@@ -96,12 +101,17 @@ def frame_map(
     """
     protocol = get_protocol(protocol)
     detections = align_detections(detections, ground_truth)
-    hits = frame_candidates(detections, ground_truth, protocol.plus_one).match(iou, protocol) >= 0
-    truth_classes = np.repeat(ground_truth.tubes.cls, ground_truth.tubes.lengths)
-    positives = np.bincount(truth_classes, minlength=len(ground_truth.labels))
-    curves = class_curves(
-        ground_truth.labels, detections.classes, detections.scores, hits, positives
+    credited = frame_candidates(detections, ground_truth, protocol.plus_one).match(iou, protocol)
+    tubes = ground_truth.tubes
+    ignored = np.zeros(len(tubes), bool) if ignored is None else np.asarray(ignored, bool)
+    # One more at the end, for the detections that are credited with nothing (-1).
+    counts = ~np.append(np.repeat(ignored, tubes.lengths), False)[credited]
+    classes, scores, hits = (
+        a[counts] for a in (detections.classes, detections.scores, credited >= 0)
     )
+    wanted = np.repeat(tubes.cls, tubes.lengths * ~ignored)
+    positives = np.bincount(wanted, minlength=len(ground_truth.labels))
+    curves = class_curves(ground_truth.labels, classes, scores, hits, positives)
     return Score.of(iou, protocol, curves)
 
 

@@ -64,10 +64,10 @@ def test_union_keeps_every_box_of_both() -> None:
     cross = select_boxes(
         output([[0.0, 0.0, 10.0, 9.0], [40.0, 40.0, 50.0, 50.0]], [0.9, 0.7]), rule
     )
-    (union,) = cooperate(own, cross)
+    (union,) = cooperate({"own": own, "cross": cross})
     assert union.proposal_boxes.tensor.tolist() == [
         [0, 0, 10, 10],
         [0, 0, 10, 9],
         [40, 40, 50, 50],
     ]
-    assert cooperate(own, None) is own
+    assert cooperate({"own": own})[0] is own[0]

@@ -128,6 +128,53 @@ def test_trained_messages_change_detections(option: str) -> None:
     assert before["instances"].scores.tolist() != after["instances"].scores.tolist()
 
 
+def test_stages_start_from_the_heads_of_a_baseline() -> None:
+    baseline, full = model(), model(FULL)
+    state = baseline.state_dict()
+    fit = full.load_state_dict(state, strict=False)
+    assert all("messages" in key for key in fit.missing_keys)
+    for stage, stream in enumerate(("rgb", "flow", "rgb", "flow")):
+        for key, value in full.roi_heads.stage_heads[stage].state_dict().items():
+            assert torch.equal(value, state[f"roi_heads.stage0_heads.{stream}.{key}"])
+    # Weights that hold stages keep them.
+    again = model(FULL)
+    torch.nn.init.normal_(full.roi_heads.stage_heads[2].predictor.cls_score.weight)
+    again.load_state_dict(full.state_dict())
+    assert torch.equal(
+        again.roi_heads.stage_heads[2].predictor.cls_score.weight,
+        full.roi_heads.stage_heads[2].predictor.cls_score.weight,
+    )
+
+
+def test_messages_that_rest_are_left_out_and_still_get_a_gradient(storage: EventStorage) -> None:
+    built = model(FULL)
+    for message in built.image_messages.values():
+        torch.nn.init.normal_(message.restore.weight)
+    (with_messages,) = built.eval()([tiny_input()])
+    built.active_messages = False
+    (without,) = built([tiny_input()])
+    assert with_messages["instances"].scores.tolist() != without["instances"].scores.tolist()
+    losses = losses_of(built, [tiny_input()])
+    sum(losses.values()).backward()
+    assert losses["loss_idle_messages"] == 0
+    assert all(p.grad is not None and not p.grad.any() for p in built.image_messages.parameters())
+
+
+def test_head_outputs_give_every_way_of_putting_them_together() -> None:
+    built = model(FULL + EVERY).eval()
+    (output,) = built([tiny_input()])
+    with torch.no_grad():
+        images, pyramids = built.extract_features([tiny_input()])
+        proposals, _ = built.propose(images, pyramids, None)
+    sources = built.roi_heads.head_outputs(pyramids, proposals)
+    assert [s.stream for s in sources] == ["rgb", "flow", "rgb", "flow", "rgb", "flow"]
+    assert [list(s.origins) for s in sources] == [["rpn"]] * 2 + [["own", "cross"]] * 4
+    for stage, expected in zip(built.roi_heads.detections(sources), output["stages"]):
+        assert_same_detections(stage[0], expected)
+    (last,) = built.roi_heads.detections(sources, "average", every_stage=False)
+    assert last[0].scores.tolist() != output["instances"].scores.tolist()
+
+
 def test_every_stage_is_given_where_asked_for() -> None:
     built = model(FULL + EVERY).eval()
     (output,) = built([tiny_input()])
@@ -262,10 +309,9 @@ def test_stages_without_a_single_proposal(storage: EventStorage) -> None:
 
 
 def test_two_rgb_streams() -> None:
-    half = [127.5] * 3
-    second = ["MODEL.FLOW.SOURCE", "rgb", "MODEL.FLOW.PIXEL_MEAN", half]
-    built = model([*FULL, *second, "MODEL.FLOW.PIXEL_STD", half]).eval()
+    built = model([*FULL, "MODEL.FLOW.SOURCE", "rgb"]).eval()
     assert stem(built, "flow").shape[1] == 3
+    assert torch.equal(built.flow.pixel_mean, built.rgb.pixel_mean)
     clip = tiny_input()
     (output,) = built([clip])
     del clip["flow"]

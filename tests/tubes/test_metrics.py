@@ -65,6 +65,20 @@ def test_duplicate_is_wrong(
     assert score.mean == pytest.approx(100 * (0.5 + 0.25 * (1 / 2 + 2 / 3)))
 
 
+def test_ignored_tubes_are_neither_to_be_found_nor_a_mistake(
+    make_detections: Callable[..., Detections], make_truth: Callable[..., GroundTruth]
+) -> None:
+    truth = make_truth([(0, 0, 1, [BOX]), (0, 0, 1, [FAR, FAR]), (0, 1, 1, [BOX])])
+    found = make_detections(
+        [(0, 1, 0, 0.9, FAR), (0, 1, 0, 0.8, BOX), (0, 2, 0, 0.7, BOX), (0, 1, 1, 0.6, BOX)]
+    )
+    score = frame_map(found, truth, ignored=np.array([False, True, True]))
+    assert score.curves["run"].hits.tolist() == [True, False]
+    assert score.per_class["run"] == pytest.approx(100)
+    assert np.isnan(score.per_class["jump"])
+    assert frame_map(found, truth, ignored=np.zeros(3, bool)).mean == frame_map(found, truth).mean
+
+
 def test_second_choice_counts_in_act_only(
     make_detections: Callable[..., Detections], make_truth: Callable[..., GroundTruth]
 ) -> None:

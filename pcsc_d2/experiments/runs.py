@@ -1,0 +1,163 @@
+"""Training runs of a comparison: every variant from the same stage 0, by ``train_net.py``.
+
+::
+
+    <out>/seed<k>/warmup/     stage 0 alone, both streams learning their own cue
+    <out>/seed<k>/<variant>/  goes on from there, all variants for the same iterations
+
+Each folder holds ``config.yaml``, ``model_final.pth`` and ``train.log``; a finished run is kept,
+an interrupted one is resumed.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from detectron2.config import CfgNode, get_cfg
+from tqdm import tqdm
+
+from ..config import add_pcsc_config
+from ..engine import epochs_to_iterations
+
+REPOSITORY = Path(__file__).parents[2]
+WARMUP = "warmup"
+
+_STAGES = ("MODEL.COOPERATION.NUM_STAGES", "4")
+_MESSAGES = ("MODEL.COOPERATION.IMAGE_MESSAGES", "True")
+VARIANTS: dict[str, tuple[str, ...]] = {
+    "baseline": (),
+    "control": (*_STAGES, "MODEL.COOPERATION.OWN_STREAM_CONTROL", "True"),
+    "proposals": (*_STAGES, "MODEL.COOPERATION.ROI_MESSAGES", "False"),
+    "pcsc": (*_STAGES, *_MESSAGES),
+    "messages": (*_STAGES, *_MESSAGES, "MODEL.COOPERATION.PROPOSALS", "False"),
+    "no_image_messages": _STAGES,
+    "no_roi_messages": (*_STAGES, *_MESSAGES, "MODEL.COOPERATION.ROI_MESSAGES", "False"),
+    "two_rgb": (*_STAGES, *_MESSAGES, "MODEL.FLOW.SOURCE", "rgb"),
+}
+"""Name of a variant to the options that make it from the baseline's config."""
+TITLES = {
+    "baseline": "baseline",
+    "control": "control: own stream",
+    "proposals": "PCSC w/o feature cooperation",
+    "pcsc": "PCSC",
+    "messages": "PCSC w/o proposal cooperation",
+    "no_image_messages": "PCSC w/o image messages",
+    "no_roi_messages": "PCSC w/o ROI messages",
+    "two_rgb": "PCSC, both streams RGB",
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training.
+
+    Attributes:
+        folder: of the run, ``<out>/seed<k>/<name>``.
+        config_file: of the baseline.
+        options: KEY, VALUE, ... on top of it.
+    """
+
+    folder: Path
+    config_file: Path
+    options: tuple[str, ...]
+
+    @property
+    def weights(self) -> Path:
+        """The trained model; there once the run has finished."""
+        return self.folder / "model_final.pth"
+
+    def train(self, threads: int) -> None:
+        """Run ``train_net.py`` unless it has finished; RuntimeError names the log if it fails."""
+        if self.weights.exists():
+            return
+        command = [sys.executable, str(REPOSITORY / "train_net.py"), "--resume"]
+        command += ["--config-file", str(self.config_file), *self.options]
+        call([*command, "OUTPUT_DIR", str(self.folder)], self.folder / "train.log", threads)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is trained.
+
+    Attributes:
+        out: the folder of all runs.
+        config_file: the baseline's. Of its iterations, MODEL.COOPERATION.WARMUP_ITERS are the
+            warm-up, and the variants go on for the rest.
+        options: KEY, VALUE, ... for all runs.
+    """
+
+    out: Path
+    config_file: Path
+    options: tuple[str, ...] = ()
+
+    def config(self) -> CfgNode:
+        """The baseline's config."""
+        cfg = get_cfg()
+        add_pcsc_config(cfg)
+        cfg.merge_from_file(str(self.config_file))
+        cfg.merge_from_list(list(self.options))
+        return epochs_to_iterations(cfg)
+
+    def warmup(self, seed: int, two_rgb: bool = False) -> Run:
+        """Stage 0 alone; two RGB streams need one of their own."""
+        length = self.config().MODEL.COOPERATION.WARMUP_ITERS
+        name = f"{WARMUP}_two_rgb" if two_rgb else WARMUP
+        options = ("MODEL.FLOW.SOURCE", "rgb") if two_rgb else ()
+        return self._run(seed, name, length, (), options)
+
+    def variant(self, seed: int, name: str) -> Run:
+        """A variant that goes on from the warm-up."""
+        cfg, start = self.config(), self.warmup(seed, two_rgb=name == "two_rgb")
+        done = cfg.MODEL.COOPERATION.WARMUP_ITERS
+        steps = [step - done for step in cfg.SOLVER.STEPS if step > done]
+        drops = len(cfg.SOLVER.STEPS) - len(steps)
+        options = (
+            *("MODEL.WEIGHTS", str(start.weights)),
+            *("SOLVER.BASE_LR", str(cfg.SOLVER.BASE_LR * cfg.SOLVER.GAMMA**drops)),
+            *VARIANTS[name],
+        )
+        return self._run(seed, name, cfg.SOLVER.MAX_ITER - done, steps, options)
+
+    def _run(
+        self, seed: int, name: str, length: int, steps: Sequence[int], options: tuple[str, ...]
+    ) -> Run:
+        schedule = {
+            "SEED": seed,
+            "SOLVER.EPOCHS": 0.0,
+            "SOLVER.MAX_ITER": length,
+            "SOLVER.STEPS": tuple(steps),
+            "DATASETS.TEST": (),
+            # The warm-up is a run of its own here.
+            "MODEL.COOPERATION.WARMUP_ITERS": 0,
+        }
+        pairs = [str(part) for pair in schedule.items() for part in pair]
+        folder = self.out / f"seed{seed}" / name
+        return Run(folder, self.config_file, (*self.options, *pairs, *options))
+
+
+def call(command: Sequence[str], log: Path, threads: int) -> None:
+    """Run a command with its output in a file; RuntimeError names the file if it fails."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
+    with log.open("a") as output:
+        status = subprocess.run(
+            command, stdout=output, stderr=subprocess.STDOUT, env=environment
+        ).returncode
+    if status != 0:
+        raise RuntimeError(f"{' '.join(command[1:3])} failed with status {status}: see {log}")
+
+
+def side_by_side(description: str, works: Iterable[Callable[[int], None]], jobs: int) -> None:
+    """Do works, ``jobs`` at a time, each on its share of the cores, with a progress bar."""
+    works = list(works)
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    with ThreadPoolExecutor(jobs) as pool:
+        running = [pool.submit(work, threads) for work in works]
+        for future in tqdm(running, description, unit="run"):
+            future.result()

@@ -1,0 +1,127 @@
+"""Everything the stages' table needs of one trained model, from one pass over the test clips.
+
+    python -m pcsc_d2.experiments.stage_scores RUN_FOLDER DATASET
+
+Writes ``RUN_FOLDER/stages_<DATASET>.json``: frame AP of every stage under every way of putting
+scores together, by kind of actor where the dataset tells kinds, and the recall of every stage's
+proposals by where they come from; and ``rescues_<DATASET>/``, pictures of actors that one stream
+had lost and the other's proposal brought back.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.config import CfgNode, get_cfg
+from detectron2.data import MetadataCatalog, build_detection_test_loader
+from detectron2.modeling import build_model, detector_postprocess
+from tqdm import tqdm
+
+from ..config import add_pcsc_config
+from ..data import ClipMapper, dataset_root
+from ..evaluation.tube_evaluator import _to_arrays
+from ..modeling import TwoStreamRCNN
+from ..modeling.proposal_cooperation import StageOutput
+from ..modeling.stage_outputs import MODES
+from ..tubes import Detections, GroundTruth, frame_map
+from ..tubes.io import atomic_write
+from ..video.synthetic_truth import tube_kinds
+from .proposal_recall import ProposalRecall, truth_by_frame
+from .rescues import Rescues
+
+BATCH = 4
+KeyFrame = tuple[str, int]
+
+
+def load_run(folder: Path) -> tuple[CfgNode, TwoStreamRCNN]:
+    """Config and trained model of a run."""
+    cfg = get_cfg()
+    add_pcsc_config(cfg)
+    cfg.merge_from_file(str(folder / "config.yaml"))
+    cfg.MODEL.WEIGHTS = str(folder / "model_final.pth")
+    model = build_model(cfg).eval()
+    DetectionCheckpointer(model).load(cfg.MODEL.WEIGHTS)
+    return cfg, model
+
+
+@torch.no_grad()
+def head_outputs(
+    cfg: CfgNode, model: TwoStreamRCNN, dataset: str
+) -> Iterator[tuple[list[dict], list[StageOutput]]]:
+    """Model inputs of all key frames, a batch at a time, and what every head says of them."""
+    loader = build_detection_test_loader(
+        cfg, dataset, mapper=ClipMapper(cfg, is_train=False), batch_size=BATCH
+    )
+    for inputs in tqdm(loader, f"scoring on {dataset}", unit="batch"):
+        images, pyramids = model.extract_features(inputs)
+        proposals, _ = model.propose(images, pyramids, None)
+        yield inputs, model.roi_heads.head_outputs(pyramids, proposals)
+
+
+def score_run(folder: Path, dataset: str) -> dict:
+    """Score a trained run; see the top of this module for what comes out."""
+    cfg, model = load_run(folder)
+    truth = MetadataCatalog.get(dataset).load_ground_truth()
+    kinds = kinds_of(truth, dataset)
+    frames: dict[tuple[str, int], dict[KeyFrame, tuple]] = defaultdict(dict)
+    at_frame = truth_by_frame(truth)
+    recall, rescues = ProposalRecall(), Rescues()
+    for inputs, sources in head_outputs(cfg, model, dataset):
+        outputs = {mode: model.roi_heads.detections(sources, mode, True) for mode in MODES}
+        for i, x in enumerate(inputs):
+            key = (x["video_id"], x["frame_index"])
+            for mode, stages in outputs.items():
+                for stage, detections in enumerate(stages):
+                    scaled = detector_postprocess(detections[i], x["height"], x["width"])
+                    frames[mode, stage][key] = _to_arrays(scaled)
+            wanted = at_frame.get(key)
+            if wanted is not None:
+                recall.add(wanted, sources, i, (x["height"], x["width"]))
+                rescues.add(x, wanted, sources, outputs["union"][-1][i], i)
+    rescues.draw(folder / f"rescues_{dataset}", truth.labels)
+    return {
+        "frame": {
+            f"{mode}/{stage}": _scores(found, truth, kinds)
+            for (mode, stage), found in frames.items()
+        },
+        "recall": recall.by_kind(kinds),
+    }
+
+
+def kinds_of(truth: GroundTruth, dataset: str) -> np.ndarray | None:
+    """The kind of actor of every tube; None where a dataset does not tell kinds."""
+    parts = dataset.split("_")
+    if parts[0] != "synthetic":
+        return None
+    return tube_kinds(truth, dataset_root() / "synthetic" / parts[1] / "actors.json")
+
+
+def _scores(
+    frames: dict[KeyFrame, tuple], truth: GroundTruth, kinds: np.ndarray | None
+) -> dict[str, float]:
+    found = Detections.from_frames(truth.videos, truth.labels, truth.nframes, frames)
+    scores = {f"AP{round(100 * iou)}": frame_map(found, truth, iou).mean for iou in (0.5, 0.75)}
+    for kind in [] if kinds is None else np.unique(kinds).tolist():
+        scores[f"AP50 {kind}"] = frame_map(found, truth, 0.5, ignored=kinds != kind).mean
+    return scores
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m pcsc_d2.experiments.stage_scores")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("dataset")
+    args = parser.parse_args()
+    scores = score_run(args.folder, args.dataset)
+    with atomic_write(args.folder / f"stages_{args.dataset}.json", "w") as file:
+        json.dump(scores, file, indent=1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""Tables and a picture of what the stages reach, mean and spread over seeds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from tabulate import tabulate
+
+from ..modeling.stage_outputs import MODES
+from ..tubes.io import atomic_write
+from .runs import TITLES
+
+Scores = dict[str, list[dict]]
+
+
+def spread(values: Iterable[float]) -> str:
+    """``mean +- standard deviation`` (of a sample), in two decimals; ``-`` for no values."""
+    values = [v for v in values if v is not None and not np.isnan(v)]
+    if not values:
+        return "-"
+    mean = f"{np.mean(values):.2f}"
+    return mean if len(values) == 1 else f"{mean} ± {np.std(values, ddof=1):.2f}"
+
+
+def stage_table(scores: Scores, mode: str, column: str) -> list[list[str]]:
+    """A row a stage, a column a variant, as the paper's Table 5."""
+    last = max(_last_stage(runs) for runs in scores.values())
+    return [
+        [
+            stage,
+            *(
+                spread(run["frame"].get(f"{mode}/{stage}", {}).get(column, np.nan) for run in runs)
+                for runs in scores.values()
+            ),
+        ]
+        for stage in range(last + 1)
+    ]
+
+
+def kind_table(scores: Scores, mode: str) -> list[list[str]]:
+    """A row a variant, a column a kind of actor, at the last stage; no rows without kinds."""
+    kinds = _kinds(scores)
+    return [
+        [
+            TITLES[name],
+            *(
+                spread(run["frame"][f"{mode}/{_last_stage(runs)}"][f"AP50 {kind}"] for run in runs)
+                for kind in kinds
+            ),
+        ]
+        for name, runs in scores.items()
+        if kinds
+    ]
+
+
+def recall_table(runs: list[dict]) -> list[list[str]]:
+    """Recall at IoU 0.5 of one variant's proposals: a row a stage, stream and origin."""
+    rows = runs[0]["recall"]
+    kinds = list(next(iter(rows.values()), {}))
+    return [
+        [*row.split("/"), *(spread(run["recall"][row][kind] for run in runs) for kind in kinds)]
+        for row in rows
+    ]
+
+
+def write_tables(scores: Scores, out: Path, dataset: str) -> str:
+    """Write ``tables.md`` and ``tables.json``; the text of the former."""
+    titles = [TITLES[name] for name in scores]
+    seeds = len(next(iter(scores.values())))
+    parts = [f"# {dataset}: frame mAP in %, mean ± standard deviation of {seeds} seeds"]
+    for mode in MODES:
+        for column, iou in (("AP50", "0.5"), ("AP75", "0.75")):
+            parts.append(f"## Stages put together by {mode}: frame mAP@{iou}")
+            parts.append(_markdown(stage_table(scores, mode, column), ["stage", *titles]))
+        if _kinds(scores):
+            parts.append(f"### By kind of actor, last stage, {mode}: frame mAP@0.5")
+            parts.append(_markdown(kind_table(scores, mode), ["", *_kinds(scores)]))
+    for name, runs in scores.items():
+        kinds = next(iter(runs[0]["recall"].values()), {})
+        parts.append(f"## Recall of proposals at IoU 0.5: {TITLES[name]}")
+        parts.append(_markdown(recall_table(runs), ["stage", "stream", "origin", *kinds]))
+    text = "\n\n".join(parts) + "\n"
+    with atomic_write(out / "tables.md", "w") as file:
+        file.write(text)
+    with atomic_write(out / "tables.json", "w") as file:
+        json.dump(scores, file, indent=1)
+    return text
+
+
+def draw_curves(scores: Scores, path: Path) -> None:
+    """Frame mAP@0.5 by stage: a panel for each way of putting stages together."""
+    # Lazily, since it is slow to import and training does not need it.
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(1, len(MODES), figsize=(13, 4), sharey=True)
+    for panel, mode in zip(axes, MODES):
+        for name, runs in scores.items():
+            stages = range(_last_stage(runs) + 1)
+            values = [[r["frame"][f"{mode}/{s}"]["AP50"] for r in runs] for s in stages]
+            mean, deviation = np.mean(values, axis=1), np.std(values, axis=1)
+            panel.errorbar(stages, mean, deviation, marker="o", capsize=3, label=TITLES[name])
+        panel.set(
+            title=mode, xlabel="stage", xticks=range(max(map(_last_stage, scores.values())) + 1)
+        )
+        panel.grid(alpha=0.3)
+    axes[0].set_ylabel("frame mAP@0.5 (%)")
+    axes[0].legend(fontsize=8)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def _last_stage(runs: list[dict]) -> int:
+    return max(int(key.split("/")[1]) for key in runs[0]["frame"])
+
+
+def _kinds(scores: Scores) -> list[str]:
+    columns = next(iter(scores.values()))[0]["frame"]["union/0"]
+    return [c.removeprefix("AP50 ") for c in columns if c.startswith("AP50 ")]
+
+
+def _markdown(rows: list[list[str]], headers: list[str]) -> str:
+    return tabulate(rows, headers=headers, tablefmt="pipe", disable_numparse=True)

@@ -1,0 +1,115 @@
+"""The command of the comparison: every variant from one stage 0, scored, in tables."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+
+from pcsc_d2.experiments import runs, stages
+from pcsc_d2.experiments.runs import Comparison
+from pcsc_d2.video.synthetic import generate
+from tests.tiny import CONFIGS
+
+PAIRS = CONFIGS / "synthetic" / "pairs.yaml"
+SMALL = {
+    "MODEL.I3D.WIDTH": 0.0625,
+    "MODEL.FPN.OUT_CHANNELS": 16,
+    "MODEL.ROI_BOX_HEAD.FC_DIM": 16,
+    "MODEL.RPN.POST_NMS_TOPK_TEST": 10,
+    "MODEL.COOPERATION.WARMUP_ITERS": 2,
+    "MODEL.COOPERATION.SCORE_THRESH": 0.0,
+    "INPUT.CLIP_LENGTH": 4,
+    "INPUT.MIN_SIZE_TRAIN": "(48,)",
+    "INPUT.MIN_SIZE_TEST": 48,
+    "SOLVER.IMS_PER_BATCH": 2,
+    "SOLVER.MAX_ITER": 3,
+    "SOLVER.STEPS": "(2,)",
+    "VIS_PERIOD": 0,
+}
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Commands run in this process, which spares importing Detectron2 for each."""
+    commands = []
+
+    def call(command: Sequence[str], log: Path, threads: int) -> None:
+        commands.append(list(command))
+        words = list(command[1:])
+        monkeypatch.setattr(sys, "argv", words[1:] if words[0] == "-m" else words)
+        if words[0] == "-m":
+            runpy.run_module(words[1], run_name="__main__")
+        else:
+            runpy.run_path(words[0], run_name="__main__")
+
+    monkeypatch.setattr(runs, "call", call)
+    monkeypatch.setattr(stages, "call", call)
+    return commands
+
+
+def test_one_command_trains_scores_and_prints(
+    tmp_path: Path, in_process: list, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path))
+    monkeypatch.delenv("PCSC_CACHE", raising=False)
+    sizes = {"train": 3, "test": 1}
+    generate(tmp_path, "pairs", sizes, size=(48, 64), length=(16, 16), progress=False)
+    line = ["--config-file", str(PAIRS), "--dataset", "synthetic_pairs_test", "--jobs", "1"]
+    line += ["--out", str(tmp_path / "out"), "--seeds", "5", "--variants", "baseline", "pcsc"]
+    line += ["--", *(str(x) for pair in SMALL.items() for x in pair)]
+    assert stages.main(line) == 0
+
+    seed = tmp_path / "out" / "seed5"
+    assert {p.name for p in seed.iterdir()} == {"warmup", "baseline", "pcsc"}
+    assert "PCSC" in capsys.readouterr().out
+    assert (tmp_path / "out" / "tables.md").exists()
+    # The baseline trained on from the warm-up, and PCSC's later heads started from its stage 0.
+    warm, baseline, pcsc = (
+        torch.load(seed / name / "model_final.pth", weights_only=True)["model"]
+        for name in ("warmup", "baseline", "pcsc")
+    )
+    for state in (baseline, pcsc):
+        weights = {k: v for k, v in warm.items() if k.endswith("conv3d.weight")}
+        moved = [(state[k] - v).abs().max().item() for k, v in weights.items()]
+        assert 0 < max(moved) < 1
+    assert not any("stage_heads" in k for k in baseline)
+    # A second call has nothing left to do.
+    assert len(in_process) == 5
+    assert stages.main(line) == 0
+    assert len(in_process) == 5
+
+
+def options_of(run: runs.Run) -> dict[str, str]:
+    return dict(zip(run.options[::2], run.options[1::2]))
+
+
+def test_variants_share_the_warmup_and_the_schedule(tmp_path: Path) -> None:
+    comparison = Comparison(tmp_path, PAIRS, ("SOLVER.MAX_ITER", "1100"))
+    cfg = comparison.config()
+    done = cfg.MODEL.COOPERATION.WARMUP_ITERS
+    assert 0 < done < 1100
+    warm = options_of(comparison.warmup(2))
+    assert (warm["SOLVER.MAX_ITER"], warm["SOLVER.STEPS"]) == (str(done), "()")
+    found = {name: options_of(comparison.variant(2, name)) for name in runs.VARIANTS}
+    for name, options in found.items():
+        assert options["SOLVER.MAX_ITER"] == str(1100 - done)
+        assert options["SEED"] == "2"
+        start = "warmup_two_rgb" if name == "two_rgb" else "warmup"
+        assert options["MODEL.WEIGHTS"] == str(tmp_path / "seed2" / start / "model_final.pth")
+        # Drops of the rate up to the end of the warm-up are behind a variant.
+        drops = sum(step <= done for step in cfg.SOLVER.STEPS)
+        rate = cfg.SOLVER.BASE_LR * cfg.SOLVER.GAMMA**drops
+        assert float(options["SOLVER.BASE_LR"]) == pytest.approx(rate)
+    assert found["two_rgb"]["MODEL.FLOW.SOURCE"] == "rgb"
+
+
+def test_failed_run_names_its_log(tmp_path: Path) -> None:
+    run = runs.Run(tmp_path / "run", tmp_path / "no.yaml", ())
+    with pytest.raises(RuntimeError, match=r"train\.log"):
+        run.train(threads=1)
+    assert "no.yaml" in (tmp_path / "run" / "train.log").read_text()
