@@ -106,10 +106,12 @@ class Comparison:
 
     def warmup(self, seed: int, two_rgb: bool = False) -> Run:
         """Stage 0 alone; two RGB streams need one of their own."""
-        length = self.config().MODEL.COOPERATION.WARMUP_ITERS
+        cfg = self.config()
+        length = cfg.MODEL.COOPERATION.WARMUP_ITERS
+        steps = [step for step in cfg.SOLVER.STEPS if step < length]
         name = f"{WARMUP}_two_rgb" if two_rgb else WARMUP
         options = ("MODEL.FLOW.SOURCE", "rgb") if two_rgb else ()
-        return self._run(seed, name, length, (), options)
+        return self._run(seed, name, length, steps, options)
 
     def variant(self, seed: int, name: str) -> Run:
         """A variant that goes on from the warm-up."""

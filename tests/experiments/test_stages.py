@@ -89,22 +89,22 @@ def options_of(run: runs.Run) -> dict[str, str]:
 
 
 def test_variants_share_the_warmup_and_the_schedule(tmp_path: Path) -> None:
-    comparison = Comparison(tmp_path, PAIRS, ("SOLVER.MAX_ITER", "1100"))
-    cfg = comparison.config()
-    done = cfg.MODEL.COOPERATION.WARMUP_ITERS
-    assert 0 < done < 1100
+    options = ("SOLVER.MAX_ITER", "1100", "SOLVER.STEPS", "(500,600,1000)")
+    comparison = Comparison(tmp_path, PAIRS, (*options, "MODEL.COOPERATION.WARMUP_ITERS", "600"))
+    cfg, done = comparison.config(), 600
     warm = options_of(comparison.warmup(2))
-    assert (warm["SOLVER.MAX_ITER"], warm["SOLVER.STEPS"]) == (str(done), "()")
+    before = tuple(step for step in cfg.SOLVER.STEPS if step < done)
+    assert (warm["SOLVER.MAX_ITER"], warm["SOLVER.STEPS"]) == (str(done), str(before))
     found = {name: options_of(comparison.variant(2, name)) for name in runs.VARIANTS}
     for name, options in found.items():
         assert options["SOLVER.MAX_ITER"] == str(1100 - done)
         assert options["SEED"] == "2"
         start = "warmup_two_rgb" if name == "two_rgb" else "warmup"
         assert options["MODEL.WEIGHTS"] == str(tmp_path / "seed2" / start / "model_final.pth")
-        # Drops of the rate up to the end of the warm-up are behind a variant.
-        drops = sum(step <= done for step in cfg.SOLVER.STEPS)
-        rate = cfg.SOLVER.BASE_LR * cfg.SOLVER.GAMMA**drops
+        # Two drops of the rate are behind a variant, the third is 400 iterations off.
+        rate = cfg.SOLVER.BASE_LR * cfg.SOLVER.GAMMA**2
         assert float(options["SOLVER.BASE_LR"]) == pytest.approx(rate)
+        assert options["SOLVER.STEPS"] == "(400,)"
     assert found["two_rgb"]["MODEL.FLOW.SOURCE"] == "rgb"
 
 
