@@ -2,6 +2,7 @@
 
 from .builtin import dataset_root, register_all, training_dicts
 from .clip_mapper import ClipMapper
+from .clip_transforms import register_clip_transforms
 from .flow_cache import flow_store, precompute_flow
 from .flow_transforms import register_flow_transforms
 from .training_clips import ResumableTrainingSampler, TrainingClips
@@ -17,4 +18,5 @@ __all__ = [
 ]
 
 register_flow_transforms()
+register_clip_transforms()
 register_all()

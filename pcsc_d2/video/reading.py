@@ -16,10 +16,11 @@ import numpy as np
 
 from pcsc_d2.video.decoding import DecodingRule, FrameReader, VideoError, open_reader
 from pcsc_d2.video.key_frames import KeyFrames
+from pcsc_d2.video.open_files import OpenFiles
 
-# Files that a cache keeps open, each in the middle of its pass.
-_OPEN_FILES = 8
-# Files whose key frames a cache remembers, some KB each.
+# Videos that a cache keeps open, each in the middle of its pass.
+_OPEN_FILES = 16
+# Videos whose key frames a cache remembers, some KB each.
 _KNOWN_FILES = 10_000
 
 
@@ -106,7 +107,9 @@ class FrameCache:
 
     def __init__(self, max_bytes: int = 1 << 29) -> None:
         self.max_bytes = max_bytes
-        self._reset()
+        self._frames = ByteLRU(max_bytes)
+        self._passes: OpenFiles[_Pass] = OpenFiles(_OPEN_FILES)
+        self._keys: OpenFiles[KeyFrames] = OpenFiles(_KNOWN_FILES)
 
     def __getstate__(self) -> dict[str, int]:
         return {"max_bytes": self.max_bytes}
@@ -114,18 +117,10 @@ class FrameCache:
     def __setstate__(self, state: dict[str, int]) -> None:
         self.__init__(state["max_bytes"])
 
-    def _reset(self) -> None:
-        self._frames = ByteLRU(self.max_bytes)
-        self._passes: OrderedDict[Hashable, _Pass] = OrderedDict()
-        self._keys: OrderedDict[Hashable, KeyFrames] = OrderedDict()
-        self._process = os.getpid()
-
     def read(
         self, path: str | os.PathLike[str], indices: Sequence[int] | np.ndarray, rule: DecodingRule
     ) -> list[np.ndarray]:
         """Like ``read_frames``, but a list of frames: they are the cache's, not to be changed."""
-        if self._process != os.getpid():
-            self._reset()  # after a fork the position in the open files is the parent's
         key = (os.fspath(path), rule)
         found = {i: self._frames.get((key, i)) for i in map(int, indices)}
         missing = sorted(i for i, frame in found.items() if frame is None)
@@ -141,22 +136,12 @@ class FrameCache:
         try:
             yield from self._pass(key).read(wanted)
         except VideoError:
-            self._passes.pop(key, None)  # so that the next call tells the same
+            self._passes.drop(key)  # so that the next call tells the same
             raise
 
     def _pass(self, key: tuple[str, DecodingRule]) -> _Pass:
         """The video's open pass, or a new one."""
-        running = self._passes.pop(key, None)
-        if running is None:
-            keys = self._keys.pop(key, None) or KeyFrames()
-            running = _Pass(*key, keys)
-            self._keys[key] = keys
-            if len(self._keys) > _KNOWN_FILES:
-                self._keys.popitem(last=False)
-        self._passes[key] = running
-        if len(self._passes) > _OPEN_FILES:
-            self._passes.popitem(last=False)[1].reader.close()
-        return running
+        return self._passes.get(key, lambda: _Pass(*key, self._keys.get(key, KeyFrames)))
 
 
 class _Pass:
