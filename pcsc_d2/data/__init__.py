@@ -5,16 +5,21 @@ from .clip_mapper import ClipMapper
 from .clip_transforms import register_clip_transforms
 from .flow_cache import flow_store, precompute_flow
 from .flow_transforms import register_flow_transforms
-from .training_clips import ResumableTrainingSampler, TrainingClips
+from .loaders import start_at, testing_loader, training_loader
+from .training_clips import ClipSampler, ResumableTrainingSampler, TrainingClips
 
 __all__ = [
     "ClipMapper",
+    "ClipSampler",
     "ResumableTrainingSampler",
     "TrainingClips",
     "dataset_root",
     "flow_store",
     "precompute_flow",
+    "start_at",
+    "testing_loader",
     "training_dicts",
+    "training_loader",
 ]
 
 register_flow_transforms()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 
 import numpy as np
@@ -20,6 +21,7 @@ from ..video import (
 )
 from .flow_cache import flow_store
 from .planes import flow_planes, rgb_planes
+from .training_clips import numpy_seed
 
 logger = logging.getLogger(__name__)
 
@@ -67,11 +69,16 @@ class ClipMapper:
             "frame_cache_bytes": cfg.INPUT.FRAME_CACHE_MB << 20,
         }
 
-    def __call__(self, dataset_dict: dict) -> dict | None:
+    def __call__(self, dataset_dict: dict, seed: int | None = None) -> dict | None:
         """See ``TwoStreamRCNN.forward`` for the model input.
 
-        Returns None for a clip that cannot be read, after one warning that names the file: the
-        loaders go on with another clip.
+        Args:
+            dataset_dict: of a key frame.
+            seed: of what augmentations draw; None draws from NumPy's generator as it is.
+
+        Returns:
+            None for a clip that cannot be read, after one warning that names the file: training
+            goes on with another clip, testing without it.
         """
         try:
             frames, codes = self._read(dataset_dict)
@@ -80,7 +87,9 @@ class ClipMapper:
                 self._unreadable.add(dataset_dict["file_name"])
                 logger.warning("clips of this video are left out: %s", error)
             return None
-        return self._transform(dataset_dict, frames, codes)
+        with contextlib.nullcontext() if seed is None else numpy_seed(seed):
+            transforms = self._augmentations(T.AugInput(frames[len(frames) // 2]))
+        return self._transform(dataset_dict, frames, codes, transforms)
 
     def _read(self, clip: dict) -> tuple[list[np.ndarray], list[np.ndarray]]:
         indices = clip_indices(clip["frame_index"], self._clip_length, clip["num_frames"])
@@ -89,8 +98,13 @@ class ClipMapper:
         fields = flow_indices(indices, clip["num_frames"])
         return frames, self._flow.read_codes(path, clip["flow_key"], fields, rule)
 
-    def _transform(self, clip: dict, frames: list[np.ndarray], codes: list[np.ndarray]) -> dict:
-        transforms = self._augmentations(T.AugInput(frames[len(frames) // 2]))
+    def _transform(
+        self,
+        clip: dict,
+        frames: list[np.ndarray],
+        codes: list[np.ndarray],
+        transforms: T.TransformList,
+    ) -> dict:
         rgb = transforms.apply_rgb_clip(rgb_planes(frames))
         flow = transforms.apply_flow_clip(flow_planes(codes, self._flow.bound))
         example = {k: clip[k] for k in KEPT_KEYS}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
@@ -13,12 +14,12 @@ File = TypeVar("File")
 class OpenFiles(Generic[File]):
     """Open files by key; beyond a number the least recently used is let go.
 
-    Each process has its own, since after a fork the position in a file would be shared. Nothing
-    is closed by force: a file that somebody still reads stays open for that long.
+    Threads share them; each process has its own, since after a fork the position in a file would
+    be shared. Nothing is closed by force: a file that is still read stays open for that long.
     """
 
     def __init__(self, limit: int) -> None:
-        self._limit, self._process = limit, os.getpid()
+        self._limit, self._process, self._lock = limit, os.getpid(), threading.Lock()
         self._files: OrderedDict[Hashable, File] = OrderedDict()
 
     def __len__(self) -> int:
@@ -34,14 +35,16 @@ class OpenFiles(Generic[File]):
         """The file of a key, opened where it is not yet."""
         if self._process != os.getpid():
             self.__init__(self._limit)
-        file = self._files.pop(key, None)
-        if file is None:
-            file = opened()
-        self._files[key] = file
-        if len(self._files) > self._limit:
-            self._files.popitem(last=False)
-        return file
+        with self._lock:
+            file = self._files.pop(key, None)
+            if file is None:
+                file = opened()
+            self._files[key] = file
+            if len(self._files) > self._limit:
+                self._files.popitem(last=False)
+            return file
 
     def drop(self, key: Hashable) -> None:
         """Forgets a file, which is opened anew next time."""
-        self._files.pop(key, None)
+        with self._lock:
+            self._files.pop(key, None)

@@ -6,6 +6,7 @@ Frame indices are 0-based here; annotation files count from 1. ``decoding`` expl
 from __future__ import annotations
 
 import os
+import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator, Sequence
 from functools import cached_property
@@ -64,10 +65,11 @@ class VideoSource:
 
 
 class ByteLRU:
-    """Arrays by key, the least recently used dropped beyond a number of bytes."""
+    """Arrays by key, the least recently used dropped beyond a number of bytes; threads share it."""
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes, self.bytes = max_bytes, 0
+        self._lock = threading.Lock()
         self._arrays: OrderedDict[Hashable, np.ndarray] = OrderedDict()
 
     def __len__(self) -> int:
@@ -80,26 +82,28 @@ class ByteLRU:
         self.__init__(state["max_bytes"])
 
     def get(self, key: Hashable) -> np.ndarray | None:
-        array = self._arrays.get(key)
-        if array is not None:
-            self._arrays.move_to_end(key)
-        return array
+        with self._lock:
+            array = self._arrays.get(key)
+            if array is not None:
+                self._arrays.move_to_end(key)
+            return array
 
     def put(self, key: Hashable, array: np.ndarray) -> None:
         """Keeps an array; its owner must not change it any more."""
-        old = self._arrays.pop(key, None)
-        self.bytes += array.nbytes - (0 if old is None else old.nbytes)
-        self._arrays[key] = array
-        while self.bytes > self.max_bytes:
-            self.bytes -= self._arrays.popitem(last=False)[1].nbytes
+        with self._lock:
+            old = self._arrays.pop(key, None)
+            self.bytes += array.nbytes - (0 if old is None else old.nbytes)
+            self._arrays[key] = array
+            while self.bytes > self.max_bytes:
+                self.bytes -= self._arrays.popitem(last=False)[1].nbytes
 
 
 class FrameCache:
     """Decoded frames of several videos within a number of bytes.
 
     Clips of one video that follow one another decode each frame once: a file stays open where its
-    last clip ended. Others begin at the key frame before them. Every process of a data loader has
-    a cache of its own, made on first use.
+    last clip ended. Others begin at the key frame before them. Threads share a cache, of which
+    one at a time decodes a video; every process has its own.
 
     Args:
         max_bytes: for the frames; 1 GiB holds 4,660 frames of 240 x 320.
@@ -123,32 +127,35 @@ class FrameCache:
         """Like ``read_frames``, but a list of frames: they are the cache's, not to be changed."""
         key = (os.fspath(path), rule)
         found = {i: self._frames.get((key, i)) for i in map(int, indices)}
-        missing = sorted(i for i, frame in found.items() if frame is None)
-        if missing:
-            for index, frame in self._decode(key, missing):
-                self._frames.put((key, index), frame)
-                found[index] = frame
+        if any(frame is None for frame in found.values()):
+            running = self._passes.get(key, lambda: _Pass(*key, self._keys.get(key, KeyFrames)))
+            with running.lock:
+                self._decode(key, running, found)
         return [found[int(i)] for i in indices]
 
     def _decode(
-        self, key: tuple[str, DecodingRule], wanted: list[int]
-    ) -> Iterator[tuple[int, np.ndarray]]:
+        self,
+        key: tuple[str, DecodingRule],
+        running: _Pass,
+        found: dict[int, np.ndarray | None],
+    ) -> None:
+        """Fills in frames that are None, which another thread may have decoded meanwhile."""
+        missing = [i for i in sorted(found) if found[i] is None]
+        found |= {i: self._frames.get((key, i)) for i in missing}
         try:
-            yield from self._pass(key).read(wanted)
+            for index, frame in running.read([i for i in missing if found[i] is None]):
+                self._frames.put((key, index), frame)
+                found[index] = frame
         except VideoError:
             self._passes.drop(key)  # so that the next call tells the same
             raise
-
-    def _pass(self, key: tuple[str, DecodingRule]) -> _Pass:
-        """The video's open pass, or a new one."""
-        return self._passes.get(key, lambda: _Pass(*key, self._keys.get(key, KeyFrames)))
 
 
 class _Pass:
     """A pass over a video that stops, goes on and jumps."""
 
     def __init__(self, path: str, rule: DecodingRule, keys: KeyFrames | None = None) -> None:
-        self.path, self.next = path, 0
+        self.path, self.next, self.lock = path, 0, threading.Lock()
         self.reader: FrameReader = open_reader(path, rule, keys)
         self._handles: Iterator[Any] = iter(self.reader)
 
