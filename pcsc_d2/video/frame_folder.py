@@ -11,7 +11,7 @@ import numpy as np
 
 from pcsc_d2.video.video_error import VideoError
 
-_FRAME_SUFFIXES = {".jpg", ".jpeg", ".png"}
+FRAME_SUFFIXES = {".jpg", ".jpeg", ".png"}
 
 
 class FolderReader:
@@ -21,7 +21,7 @@ class FolderReader:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        frames = [p for p in path.iterdir() if p.suffix.lower() in _FRAME_SUFFIXES]
+        frames = [p for p in path.iterdir() if p.suffix.lower() in FRAME_SUFFIXES]
         if not frames:
             raise VideoError(path, "the folder holds no frames (jpg or png)")
         self.frames = sorted(frames, key=_natural_order)
