@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pcsc_d2.tubes import GroundTruth
@@ -26,7 +26,7 @@ _SUFFIXES = (".csv", ".json", ".xml", ".zip")
 class OwnFiles(DatasetFiles):
     """The files of one's own dataset: ``annotations`` are all read, not the first alone."""
 
-    description: Description = Description()
+    description: Description = field(default_factory=Description)
 
     def ground_truth(self, root: Path, findings: Findings) -> GroundTruth:
         folder = Path(root) / self.name

@@ -14,7 +14,13 @@ import numpy as np
 from pcsc_d2.tubes import GroundTruth
 from pcsc_d2.video.dataset_files import VIDEO_SUFFIXES
 from pcsc_d2.video.frame_folder import FRAME_SUFFIXES
-from pcsc_d2.video.ground_truth_checks import Findings, RawTubes, checked_tubes, measure_clips
+from pcsc_d2.video.ground_truth_checks import (
+    Clip,
+    Findings,
+    RawTubes,
+    checked_tubes,
+    measure_clips,
+)
 from pcsc_d2.video.own_description import DESCRIPTION, Description
 from pcsc_d2.video.own_formats import read_rows
 from pcsc_d2.video.own_rows import Annotations
@@ -77,8 +83,7 @@ def read_own(
     clips = measure_clips(
         {n: there[n] for n in names if n in there}, description.decoding, findings
     )
-    measured = {name: tuple(clip) for name, clip in clips.items()}
-    size = np.array([_size(name, tables, measured.get(name)) for name in names]).reshape(-1, 3)
+    size = _sizes(names, tables, clips)
     parts = [_tubes(t, names, labels, size, there, description, findings) for t in tables]
     raw = RawTubes(
         *(
@@ -114,16 +119,23 @@ def _meant(name: str, names: Sequence[str]) -> str:
     return f"; is '{close[0]}' meant?" if close else f" ({', '.join(sorted(names)[:5])} ...)"
 
 
-def _size(
-    name: str, tables: Sequence[Annotations], measured: tuple[int, int, int] | None
-) -> tuple[int, int, int]:
-    """Frames, height and width: as the annotations say, else as they are, else what boxes need."""
-    told = next((t.sizes[name] for t in tables if name in t.sizes), (None, None, None))
-    if measured is None:
-        rows = [(t, i) for t in tables for i, video in enumerate(t.videos) if video == name]
-        ends = [(t.frames[i] + 1, t.boxes[i][3] + 1, t.boxes[i][2] + 1) for t, i in rows]
-        measured = tuple(int(max(1, *column)) for column in zip((1, 1, 1), *ends))
-    return tuple(int(a or b) for a, b in zip(told, measured))
+def _sizes(
+    names: Sequence[str], tables: Sequence[Annotations], clips: Mapping[str, Clip]
+) -> np.ndarray:
+    """(V, 3) frames, height and width: as told, else as they are, else what the boxes need."""
+    needed: dict[str, list[float]] = {name: [1, 1, 1] for name in names if name not in clips}
+    if needed:
+        for table in tables:
+            for name, frame, box in zip(table.videos, table.frames, table.boxes):
+                if name in needed:
+                    ends = (frame + 1, box[3], box[2])
+                    needed[name] = [max(pair) for pair in zip(needed[name], ends)]
+    rows = []
+    for name in names:
+        told = next((t.sizes[name] for t in tables if name in t.sizes), (None, None, None))
+        actual = clips.get(name) or needed[name]
+        rows.append([int(np.ceil(a or b)) for a, b in zip(told, actual)])
+    return np.array(rows, np.int64).reshape(-1, 3)
 
 
 def _tubes(
