@@ -209,11 +209,9 @@ def flow_videos(names: Iterable[str]) -> dict[DecodingRule, dict[str, str]]:
 
 
 def register_dataset(name: str, dataset: ActionDataset, labels: Sequence[str]) -> None:
-    """Register with Detectron2's catalogs."""
+    """Register with Detectron2's catalogs; without labels the dataset has to set them itself."""
     DatasetCatalog.register(name, dataset.dicts)
-    MetadataCatalog.get(name).set(
-        thing_classes=list(labels),
-        evaluator_type="tubes",
-        load_ground_truth=dataset.ground_truth,
-        clips=dataset,
-    )
+    metadata = MetadataCatalog.get(name)
+    metadata.set(evaluator_type="tubes", load_ground_truth=dataset.ground_truth, clips=dataset)
+    if labels:
+        metadata.thing_classes = list(labels)

@@ -150,4 +150,4 @@ def write_own(
     WRITERS[form](folder, truth)
     description = {"labels": list(truth.labels), "splits": {k: list(v) for k, v in splits.items()}}
     with atomic_write(folder / DESCRIPTION, "w") as file:
-        json.dump(description, file, indent=1)
+        file.write(json.dumps(description, indent=1) + "\n")
