@@ -18,7 +18,7 @@ from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
 from pcsc_d2 import add_pcsc_config
-from pcsc_d2.data import precompute_flow
+from pcsc_d2.data import check_datasets, precompute_flow, register_own_datasets
 from pcsc_d2.engine import Trainer
 
 
@@ -38,6 +38,8 @@ def main(args: argparse.Namespace) -> dict | None:
     """Train, or with ``--eval-only`` evaluate; the scores, where there are any to return."""
     cfg = setup(args)
     names = cfg.DATASETS.TEST if args.eval_only else (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)
+    register_own_datasets()
+    check_datasets(cfg)
     precompute_flow(cfg, names)
     if args.eval_only:
         model = Trainer.build_model(cfg)

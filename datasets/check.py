@@ -17,13 +17,13 @@ from pathlib import Path
 
 from pcsc_d2.video.checking import KINDS, CheckReport, check_dataset, write_reports
 from pcsc_d2.video.checking_pictures import draw_clips
-from pcsc_d2.video.dataset_files import dataset_files, datasets_under
+from pcsc_d2.video.own_data import all_datasets, any_files
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line: check, print a table, and give the exit status."""
     args = _parser().parse_args(arguments)
-    names = datasets_under(args.root) if args.dataset == "all" else [args.dataset]
+    names = all_datasets(args.root) if args.dataset == "all" else [args.dataset]
     if not names:
         print(f"{args.root}: no dataset there; see datasets/README.md", file=sys.stderr)
         return 2
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _check(args: argparse.Namespace, name: str) -> CheckReport:
-    files = dataset_files(name)
+    files = any_files(args.root, name)
     flow = args.flow or args.root / "flow"
     checked = check_dataset(args.root, files, flow, not args.quick, args.threads)
     print(checked.report.table())
@@ -72,7 +72,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     root = Path(os.environ.get("DETECTRON2_DATASETS", "datasets")).expanduser()
     parser.add_argument("--root", type=Path, default=root, help="of all datasets (%(default)s)")
-    parser.add_argument("--dataset", default="all", help="ucf24, jhmdb, synthetic/<set> or all")
+    parser.add_argument(
+        "--dataset",
+        default="all",
+        help="ucf24, jhmdb, synthetic/<set>, a folder with dataset.json, or all",
+    )
     parser.add_argument("--flow", type=Path, help="folder of flow (<root>/flow)")
     parser.add_argument("--quick", action="store_true", help="count frames, do not decode them")
     parser.add_argument("--allow", nargs="*", default=[], choices=KINDS, metavar="KIND",

@@ -22,9 +22,15 @@ def _add_input(cfg: CfgNode) -> None:
     # Folder that keeps computed flow. "auto": beside the videos where that is writable, else in
     # the user's cache folder (PCSC_CACHE overrides it); "none": computed on the fly.
     cfg.INPUT.FLOW.CACHE = "auto"
-    # Decoded frames that each loading process keeps, in MiB, so that clips of one video decode
-    # each frame once.
+    # Decoded frames that are kept, in MiB (by each loading process), so that clips of one video
+    # decode each frame once.
     cfg.INPUT.FRAME_CACHE_MB = 512
+    # DATALOADER.NUM_WORKERS threads of this process load clips and share one cache, and clips need
+    # not be handed from process to process; False makes them processes.
+    cfg.DATALOADER.THREADS = True
+    # Training key frames are drawn from so many videos at a time, whose frames are then decoded
+    # about once; 0 draws from all.
+    cfg.DATALOADER.VIDEOS_AT_A_TIME = 0
 
 
 def _add_backbone(cfg: CfgNode) -> None:

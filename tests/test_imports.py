@@ -26,7 +26,7 @@ ALLOWED = {
 LIBRARIES = {
     "layers": {"numpy", "torch"},
     "tubes": {"numpy", "tqdm", "matplotlib"},
-    "video": {"numpy", "tqdm", "cv2", "av", "scipy"},
+    "video": {"numpy", "tqdm", "cv2", "av", "scipy", "defusedxml"},
 }
 
 # Runs with the packages named first hidden from every way to find them, as if not installed.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 
 import numpy as np
@@ -17,9 +18,10 @@ from ..video import (
     VideoError,
     clip_indices,
     flow_indices,
-    read_frames,
 )
 from .flow_cache import flow_store
+from .planes import flow_planes, rgb_planes
+from .training_clips import numpy_seed
 
 logger = logging.getLogger(__name__)
 
@@ -67,37 +69,49 @@ class ClipMapper:
             "frame_cache_bytes": cfg.INPUT.FRAME_CACHE_MB << 20,
         }
 
-    def __call__(self, dataset_dict: dict) -> dict | None:
+    def __call__(self, dataset_dict: dict, seed: int | None = None) -> dict | None:
         """See ``TwoStreamRCNN.forward`` for the model input.
 
-        Returns None for a clip that cannot be read, after one warning that names the file: the
-        loaders go on with another clip.
+        Args:
+            dataset_dict: of a key frame.
+            seed: of what augmentations draw; None draws from NumPy's generator as it is.
+
+        Returns:
+            None for a clip that cannot be read, after one warning that names the file: training
+            goes on with another clip, testing without it.
         """
         try:
-            frames, flow = self._read(dataset_dict)
+            frames, codes = self._read(dataset_dict)
         except (VideoError, FlowError) as error:
             if dataset_dict["file_name"] not in self._unreadable:
                 self._unreadable.add(dataset_dict["file_name"])
                 logger.warning("clips of this video are left out: %s", error)
             return None
-        return self._transform(dataset_dict, frames, flow)
+        with contextlib.nullcontext() if seed is None else numpy_seed(seed):
+            transforms = self._augmentations(T.AugInput(frames[len(frames) // 2]))
+        return self._transform(dataset_dict, frames, codes, transforms)
 
-    def _read(self, clip: dict) -> tuple[np.ndarray, np.ndarray]:
+    def _read(self, clip: dict) -> tuple[list[np.ndarray], list[np.ndarray]]:
         indices = clip_indices(clip["frame_index"], self._clip_length, clip["num_frames"])
         path, rule = clip["file_name"], clip["decoding"]
-        frames = read_frames(path, indices, rule=rule, cache=self._frames)
+        frames = self._frames.read(path, indices, rule)
         fields = flow_indices(indices, clip["num_frames"])
-        return frames, self._flow.read(path, clip["flow_key"], fields, rule)
+        return frames, self._flow.read_codes(path, clip["flow_key"], fields, rule)
 
-    def _transform(self, clip: dict, frames: np.ndarray, flow: np.ndarray) -> dict:
-        transforms = self._augmentations(T.AugInput(frames[len(frames) // 2]))
-        rgb = np.stack([transforms.apply_image(frame) for frame in frames])
-        flow = np.stack([transforms.apply_flow(field) for field in flow])
+    def _transform(
+        self,
+        clip: dict,
+        frames: list[np.ndarray],
+        codes: list[np.ndarray],
+        transforms: T.TransformList,
+    ) -> dict:
+        rgb = transforms.apply_rgb_clip(rgb_planes(frames))
+        flow = transforms.apply_flow_clip(flow_planes(codes, self._flow.bound))
         example = {k: clip[k] for k in KEPT_KEYS}
-        example["rgb"] = torch.as_tensor(np.ascontiguousarray(rgb.transpose(3, 0, 1, 2)))
-        example["flow"] = torch.as_tensor(np.ascontiguousarray(flow.transpose(3, 0, 1, 2)))
+        example["rgb"] = torch.as_tensor(np.ascontiguousarray(rgb))
+        example["flow"] = torch.as_tensor(np.ascontiguousarray(flow))
         if self._is_train:
-            size = rgb.shape[1:3]
+            size = rgb.shape[2:]
             boxes = [
                 utils.transform_instance_annotations(dict(a), transforms, size)
                 for a in clip["annotations"]

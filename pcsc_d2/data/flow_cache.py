@@ -8,11 +8,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from detectron2.config import CfgNode
-from detectron2.data import DatasetCatalog
 from detectron2.utils import comm
 
 from ..video import FlowStore
-from .builtin import dataset_root
+from .datasets import dataset_root, flow_videos
 
 logger = logging.getLogger(__name__)
 
@@ -44,17 +43,8 @@ def precompute_flow(cfg: CfgNode, dataset_names: Iterable[str]) -> None:
     """
     store = flow_store(cfg)
     if store.folder is not None and comm.get_local_rank() == 0:
-        for rule, videos in _videos_by_rule(dataset_names).items():
+        for rule, videos in flow_videos(dataset_names).items():
             report = store.precompute(videos.items(), rule, processes=os.cpu_count() or 1)
             if report.failed:
                 logger.warning("%s; clips of those videos are left out", report)
     comm.synchronize()
-
-
-def _videos_by_rule(dataset_names: Iterable[str]) -> dict[str, dict[str, str]]:
-    """Decoding rule -> flow key -> path of the video."""
-    found: dict[str, dict[str, str]] = {}
-    for name in dict.fromkeys(dataset_names):
-        for clip in DatasetCatalog.get(name):
-            found.setdefault(clip["decoding"], {})[clip["flow_key"]] = clip["file_name"]
-    return found

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Hashable, Iterator, Sequence
 
 import numpy as np
 from detectron2.data import DatasetFromList
@@ -37,12 +38,14 @@ class TrainingClips(Dataset):
 
     Args:
         dicts: dataset dicts in Detectron2's format.
-        mapper: dict -> model input, or None for a clip that cannot be read; then a clip drawn
-            by the same generator takes its place.
+        mapper: (dict, seed of what it draws) -> model input, or None for a clip that cannot be
+            read; then a clip drawn by the same generator takes its place.
         seed: of the whole run.
     """
 
-    def __init__(self, dicts: list[dict], mapper: Callable[[dict], dict | None], seed: int) -> None:
+    def __init__(
+        self, dicts: list[dict], mapper: Callable[[dict, int], dict | None], seed: int
+    ) -> None:
         self._dicts = DatasetFromList(dicts, copy=False)
         self._mapper = mapper
         self._seed = seed
@@ -54,8 +57,7 @@ class TrainingClips(Dataset):
         position, index = divmod(draw, len(self))
         generator = np.random.default_rng([self._seed, position])
         for _ in range(ATTEMPTS):
-            with numpy_seed(int(generator.integers(2**32))):
-                example = self._mapper(self._dicts[index])
+            example = self._mapper(self._dicts[index], int(generator.integers(2**32)))
             if example is not None:
                 return example
             index = int(generator.integers(len(self)))
@@ -65,12 +67,45 @@ class TrainingClips(Dataset):
         )
 
 
+class ClipSampler(ResumableTrainingSampler):
+    """Key frames of a few videos at a time, so that their decoded frames are used again.
+
+    The videos are shuffled and dealt into groups; the key frames of a group are shuffled. An
+    epoch still has every key frame once, and a batch still mixes videos and moments.
+
+    Args:
+        videos: of each key frame, its video.
+        at_a_time: videos in a group.
+        seed: of the whole run.
+    """
+
+    def __init__(self, videos: Sequence[Hashable], at_a_time: int, seed: int) -> None:
+        super().__init__(len(videos), seed=seed)
+        numbers: dict[Hashable, int] = {}
+        self._video = np.array([numbers.setdefault(v, len(numbers)) for v in videos])
+        self._at_a_time = at_a_time
+
+    def _infinite_indices(self) -> Iterator[int]:
+        generator = np.random.default_rng(self._seed)
+        while True:
+            place = generator.permutation(self._video.max() + 1)
+            group = place[self._video] // self._at_a_time
+            yield from np.lexsort([generator.random(self._size), group]).tolist()
+
+
+_SEEDING = threading.RLock()
+
+
 @contextlib.contextmanager
 def numpy_seed(seed: int) -> Iterator[None]:
-    """Seed NumPy's global generator, from which Detectron2's augmentations draw, for a while."""
-    state = np.random.get_state()
-    np.random.seed(seed)
-    try:
-        yield
-    finally:
-        np.random.set_state(state)
+    """Seed NumPy's global generator, from which Detectron2's augmentations draw, for a while.
+
+    One thread at a time, since they share that generator.
+    """
+    with _SEEDING:
+        state = np.random.get_state()
+        np.random.seed(seed)
+        try:
+            yield
+        finally:
+            np.random.set_state(state)

@@ -6,7 +6,7 @@ import math
 
 from detectron2.config import CfgNode
 
-from ..data import training_dicts
+from ..data import count_training_dicts
 
 
 def epochs_to_iterations(cfg: CfgNode, dataset_size: int | None = None) -> CfgNode:
@@ -18,7 +18,7 @@ def epochs_to_iterations(cfg: CfgNode, dataset_size: int | None = None) -> CfgNo
     if cfg.SOLVER.EPOCHS <= 0:
         return cfg
     if dataset_size is None:
-        dataset_size = len(training_dicts(cfg))
+        dataset_size = count_training_dicts(cfg)
     per_epoch = dataset_size / cfg.SOLVER.IMS_PER_BATCH
     cfg = cfg.clone()
     frozen = cfg.is_frozen()

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from detectron2.config import CfgNode
-from detectron2.data import build_detection_test_loader, build_detection_train_loader
+from detectron2.data import get_detection_dataset_dicts
 from detectron2.engine import DefaultTrainer, HookBase
 from detectron2.utils import comm
 
-from ..data import ClipMapper, ResumableTrainingSampler, TrainingClips, training_dicts
+from ..data import ClipMapper, start_at, testing_loader, training_dicts, training_loader
 from ..evaluation import TubeEvaluator
 from ..tubes import LinkOptions, RefineOptions
 from .epochs import epochs_to_iterations
@@ -30,7 +30,7 @@ class Trainer(DefaultTrainer):
 
     def resume_or_load(self, resume: bool = True) -> None:
         super().resume_or_load(resume)
-        self.data_loader.dataset.sampler.start = self.start_iter * self.cfg.SOLVER.IMS_PER_BATCH
+        start_at(self.data_loader, self.start_iter * self.cfg.SOLVER.IMS_PER_BATCH)
 
     def build_hooks(self) -> list[HookBase]:
         model = self.model.module if hasattr(self.model, "module") else self.model
@@ -39,25 +39,12 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_train_loader(cls, cfg: CfgNode) -> Iterable[list[dict]]:
-        dicts = training_dicts(cfg)
-        return build_detection_train_loader(
-            TrainingClips(dicts, ClipMapper(cfg, is_train=True), cfg.SEED),
-            mapper=None,
-            sampler=ResumableTrainingSampler(len(dicts), seed=cfg.SEED),
-            total_batch_size=cfg.SOLVER.IMS_PER_BATCH,
-            # Grouping would hold clips back, and a resumed run could not know which.
-            aspect_ratio_grouping=False,
-            num_workers=cfg.DATALOADER.NUM_WORKERS,
-            # A loader without a seed takes one from the generator that the model draws from, in
-            # its first iteration: another one in a resumed run.
-            seed=cfg.SEED,
-        )
+        return training_loader(cfg, training_dicts(cfg), ClipMapper(cfg, is_train=True))
 
     @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> Iterable[list[dict]]:
-        return build_detection_test_loader(
-            cfg, dataset_name, mapper=ClipMapper(cfg, is_train=False)
-        )
+        dicts = get_detection_dataset_dicts(dataset_name, filter_empty=False)
+        return testing_loader(cfg, dicts, ClipMapper(cfg, is_train=False), dataset_name)
 
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> TubeEvaluator:

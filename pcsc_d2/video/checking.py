@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from pcsc_d2.tubes import GroundTruth
 from pcsc_d2.tubes.io import atomic_write
-from pcsc_d2.video.dataset_files import DatasetFiles, find_video, video_name
+from pcsc_d2.video.dataset_files import DatasetFiles, find_video
 from pcsc_d2.video.decoding import DecodingRule, VideoError
 from pcsc_d2.video.flow import FlowError
 from pcsc_d2.video.flow_codec import FlowFile
@@ -125,7 +125,7 @@ def check_dataset(
     fitted = fit_to_clips(truth.select(list(clips)), clips, findings)
     _count(report, truth, fitted)
     _report_findings(report, findings, measured)
-    _report_coverage(report, truth, paths, videos)
+    _report_coverage(report, truth, paths, set(files.videos_there(root, truth)))
     _report_rules(report, measured)
     _report_flow(report, Path(flow or root / "flow"), files, clips)
     return Checked(report, fitted, {name: paths[name] for name in clips})
@@ -195,7 +195,7 @@ def _report_findings(
 
 
 def _report_coverage(
-    report: CheckReport, truth: GroundTruth, paths: Mapping[str, Path], videos: Path
+    report: CheckReport, truth: GroundTruth, paths: Mapping[str, Path], shown: set[str]
 ) -> None:
     """Clips that no tube speaks of, and classes that no clip shows."""
     with_tubes = set(truth.videos[truth.tubes.video].tolist())
@@ -204,9 +204,6 @@ def _report_coverage(
     report.add("unannotated", dict.fromkeys(bare, "annotated without a tube"))
     empty = {n: "annotated without a tube" for n in paths if n not in with_tubes}
     known = set(truth.videos.tolist())
-    folders = [videos / name for name in sorted({name.split("/")[0] for name in known})]
-    files = [p for folder in folders if folder.is_dir() for p in sorted(folder.iterdir())]
-    shown = {video_name(path) for path in files if not path.name.startswith(".")}
     report.add("no_tubes", {**empty, **dict.fromkeys(sorted(shown - known), "not annotated")})
     classes = set(truth.tubes.cls[[str(truth.videos[v]) in paths for v in truth.tubes.video]])
     absent = [label for i, label in enumerate(truth.labels) if i not in classes]

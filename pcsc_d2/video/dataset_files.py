@@ -52,6 +52,14 @@ class DatasetFiles:
             findings.unannotated += _unannotated(folder / "splits", truth)
         return truth
 
+    def videos_there(self, root: Path, truth: GroundTruth) -> list[str]:
+        """Names of the videos in the folders of the annotated classes."""
+        videos = root / self.name / "videos"
+        classes = sorted({name.split("/")[0] for name in truth.videos.tolist()})
+        folders = [videos / name for name in classes if (videos / name).is_dir()]
+        files = [path for folder in folders for path in sorted(folder.iterdir())]
+        return [video_name(path) for path in files if not path.name.startswith(".")]
+
 
 DATASETS: dict[str, DatasetFiles] = {
     "ucf24": DatasetFiles(

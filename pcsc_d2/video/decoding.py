@@ -15,42 +15,29 @@ A folder of frames (jpg or png in natural order: frame 10 follows frame 9) is ta
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import av
-import cv2
 import numpy as np
 from av.video.reformatter import VideoReformatter
+
+from pcsc_d2.video.frame_folder import FolderReader
+from pcsc_d2.video.key_frames import KeyFrames, scan, stamp_of
+from pcsc_d2.video.video_error import VideoError
 
 DecodingRule = Literal["coded", "constant_rate"]
 DECODING_RULES = ("coded", "constant_rate")
 
-_FRAME_SUFFIXES = {".jpg", ".jpeg", ".png"}
 # In these a packet is a frame, so frames are counted without decoding. (MPEG-4 has packets that
 # say "not coded", VP8 and VP9 have frames that are never shown.)
 _PACKET_IS_FRAME = {"h264", "hevc", "mjpeg"}
 # A header may promise a frame or two more than there are; a file that was cut off lacks more.
 _HEADER_TOLERANCE = 2
-
-
-class VideoError(ValueError):
-    """A video that is missing, empty, cut off or no video; one line that names the file.
-
-    Attributes:
-        path: the file or folder.
-        reason: what is wrong and what to do.
-        decoded: how many frames could be read before the trouble.
-    """
-
-    def __init__(self, path: str | Path, reason: str, decoded: int = 0) -> None:
-        super().__init__(str(path), reason, decoded)
-        self.path, self.reason, self.decoded = str(path), reason, decoded
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.reason}"
+# Frames ahead that are reached sooner by decoding than by seeking.
+_NEAR = 4
 
 
 class FrameReader(Protocol):
@@ -59,17 +46,28 @@ class FrameReader(Protocol):
     Attributes:
         size: height and width.
         rate: frames per second.
-        sequential: whether walking past a frame already costs decoding it.
     """
 
     size: tuple[int, int]
     rate: float
-    sequential: bool
 
     def __iter__(self) -> Iterator[Any]: ...
 
     def pixels(self, handle: Any) -> np.ndarray:
         """The (H, W, 3) uint8 RGB frame of a handle."""
+        ...
+
+    def walk_from(self, index: int, here: int | None) -> tuple[int, Iterator[Any]] | None:
+        """A new walk that reaches a frame sooner than going on with the present one.
+
+        Args:
+            index: 0-based, the frame to be reached.
+            here: the frame that comes next in the present walk; None where there is none.
+
+        Returns:
+            The number of its first frame, at most ``index``, and the handles from there on; the
+            present walk must not be used any more. None: go on with that.
+        """
         ...
 
     def count(self) -> int:
@@ -79,8 +77,13 @@ class FrameReader(Protocol):
     def close(self) -> None: ...
 
 
-def open_reader(path: str | Path, rule: str) -> FrameReader:
+def open_reader(path: str | Path, rule: str, keys: KeyFrames | None = None) -> FrameReader:
     """Opens a video file or a folder of frames for one pass.
+
+    Args:
+        path: the file or folder.
+        rule: how frames are counted.
+        keys: what readers of this file by this rule learn about its key frames.
 
     Raises:
         VideoError: nothing there, or it cannot be opened as a video.
@@ -93,65 +96,42 @@ def open_reader(path: str | Path, rule: str) -> FrameReader:
         return FolderReader(path)
     if not path.is_file():
         raise VideoError(path, "no such video; check the dataset root")
-    return FileReader(path, rule)
-
-
-class FolderReader:
-    """A folder of frames; a handle is the path of an image."""
-
-    sequential = False
-    rate = 25.0
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        frames = [p for p in path.iterdir() if p.suffix.lower() in _FRAME_SUFFIXES]
-        if not frames:
-            raise VideoError(path, "the folder holds no frames (jpg or png)")
-        self.frames = sorted(frames, key=_natural_order)
-        self.size = _read_image(self.frames[0]).shape[:2]
-
-    def __iter__(self) -> Iterator[Path]:
-        return iter(self.frames)
-
-    def pixels(self, handle: Path) -> np.ndarray:
-        image = _read_image(handle)
-        if image.shape[:2] != self.size:
-            raise VideoError(handle, "is of another size than the folder's first frame")
-        return image
-
-    def count(self) -> int:
-        return len(self.frames)
-
-    def close(self) -> None:
-        pass
+    return FileReader(path, rule, keys)
 
 
 class FileReader:
     """A video file; a handle is a decoded frame, still as the codec stores it.
 
     Walking yields every frame that decodes, then raises VideoError if the file ends early.
+    ``walk_from`` begins at a key frame whose number is certain: by the constant rate its time
+    stamp says it; of coded frames it is the rank of the stamp where every packet is a frame, and
+    else what earlier walks have counted. Where a file does not do as its index says, the walk
+    begins at its start.
     """
 
-    sequential = True
-
-    def __init__(self, path: Path, rule: str) -> None:
-        if path.stat().st_size == 0:
-            raise VideoError(path, "the file is empty (0 bytes); fetch it again")
+    def __init__(self, path: Path, rule: str, keys: KeyFrames | None = None) -> None:
         self.path, self.rule = path, rule
+        self._keys = KeyFrames() if keys is None else keys
+        self._reformatter = VideoReformatter()
+        self._open()
+
+    def _open(self) -> None:
+        if self.path.stat().st_size == 0:
+            raise VideoError(self.path, "the file is empty (0 bytes); fetch it again")
         try:
-            self.container = av.open(str(path), metadata_errors="ignore")
+            self.container = av.open(str(self.path), metadata_errors="ignore")
         except (av.FFmpegError, EOFError) as error:
             reason = f"cannot be opened as a video ({_why(error)}); fetch it again"
-            raise VideoError(path, reason) from None
+            raise VideoError(self.path, reason) from None
         if not self.container.streams.video:
-            raise VideoError(path, "holds no video stream; fetch it again")
+            raise VideoError(self.path, "holds no video stream; fetch it again")
         self.stream = self.container.streams.video[0]
         self.size = (self.stream.height, self.stream.width)
         self._step, self.rate = self._frame_duration()
         # Threads would not survive the fork of a data loader, whose workers share the cores.
         self.stream.thread_type, self.stream.codec_context.thread_count = "NONE", 1
-        self._reformatter = VideoReformatter()
         self._packets = self._places = self._decoded = 0
+        self._is_open = self._from_start = True
 
     def _frame_duration(self) -> tuple[float, float]:
         """A frame's duration in units of the stream's time stamps, and frames per second."""
@@ -162,15 +142,66 @@ class FileReader:
         return float(1 / (rate * self.stream.time_base)), float(rate)
 
     def __iter__(self) -> Iterator[av.VideoFrame]:
+        return self._walk(self._decode(), 0)
+
+    def _walk(self, frames: Iterator[av.VideoFrame], first: int) -> Iterator[av.VideoFrame]:
+        # No `finally`: a walk that is dropped must not close the file of the one that follows.
         try:
-            yield from self._placed() if self.rule == "constant_rate" else self._coded()
-        finally:
+            numbered = self._placed if self.rule == "constant_rate" else self._counted
+            yield from numbered(frames, first)
+        except VideoError:
             self.close()
-        self._check_complete()
+            raise
+        self.close()
+        if self._from_start:
+            self._check_complete()
+
+    def walk_from(self, index: int, here: int | None) -> tuple[int, Iterator[av.VideoFrame]] | None:
+        if here is not None and 0 <= index - here <= _NEAR:
+            return None
+        if not self._is_open:
+            self._open()
+        if not self._keys.scanned:
+            here = self._scan(here)
+        key = self._keys.before(index)
+        if here is not None and here <= index and (key is None or key[0] <= here):
+            return None
+        walk = None if key is None else self._walk_from_key(*key)
+        if walk is not None:
+            return key[0], walk
+        self.close()
+        self._open()
+        return 0, iter(self)
+
+    def _scan(self, here: int | None) -> int | None:
+        """Looks for key frames once; ``here``, or None if that ended the present walk."""
+        self._keys.scanned = True
+        if self.rule == "coded" and not self._packet_is_frame():
+            return here
+        if self._packets:
+            self.close()
+            self._open()
+        scan(self.container, self.stream, self._keys, self._number)
+        return None
+
+    def _walk_from_key(self, index: int, stamp: int) -> Iterator[av.VideoFrame] | None:
+        """None where the file has no such key frame at that time stamp after all."""
+        self._from_start = False
+        self._packets = self._places = self._decoded = index
+        try:
+            self.container.seek(stamp, stream=self.stream)
+            frames = self._decode()
+            # Frames shown before the key frame may be coded after it, and lack what they need.
+            first = next((f for f in frames if (stamp_of(f) or 0) >= stamp), None)
+        except (av.FFmpegError, EOFError, VideoError):
+            return None
+        if first is None or stamp_of(first) != stamp or not first.key_frame:
+            return None
+        self._decoded = index + 1
+        return self._walk(itertools.chain([first], frames), index)
 
     def count(self) -> int:
-        known = self.stream.codec_context.codec.canonical_name in _PACKET_IS_FRAME
-        if self.rule == "coded" and not known:
+        if self.rule == "coded" and not self._packet_is_frame():
             return sum(1 for _ in self)
         for _ in self._demux():
             self._decoded = self._packets
@@ -178,12 +209,19 @@ class FileReader:
         self._check_complete()
         return self._places if self.rule == "constant_rate" else self._packets
 
+    def _packet_is_frame(self) -> bool:
+        return self.stream.codec_context.codec.canonical_name in _PACKET_IS_FRAME
+
+    def _number(self, rank: int, stamp: int) -> int:
+        return rank if self.rule == "coded" else self._place(stamp)
+
     def pixels(self, handle: av.VideoFrame) -> np.ndarray:
         # A reformatter of our own: `VideoFrame.to_ndarray` sets one up for every frame, which
         # takes ten times as long as the conversion.
         return self._reformatter.reformat(handle, format="rgb24", threads=1).to_ndarray()
 
     def close(self) -> None:
+        self._is_open = False
         self.container.close()
 
     def _demux(self) -> Iterator[av.Packet]:
@@ -193,12 +231,12 @@ class FileReader:
                     raise self._broken("the data ends early")
                 if packet.size:
                     self._packets += 1
-                    self._places = max(self._places, self._place(packet, self._places) + 1)
+                    self._places = max(self._places, self._place_of(packet, self._places) + 1)
                 yield packet
         except (av.FFmpegError, EOFError) as error:
             raise self._broken(_why(error)) from None
 
-    def _coded(self) -> Iterator[av.VideoFrame]:
+    def _decode(self) -> Iterator[av.VideoFrame]:
         for packet in self._demux():
             try:
                 frames = packet.decode()
@@ -210,10 +248,16 @@ class FileReader:
                 self._decoded += 1
                 yield frame
 
-    def _placed(self) -> Iterator[av.VideoFrame]:
-        place, held = 0, None
-        for frame in self._coded():
-            target = self._place(frame, place)
+    def _counted(self, frames: Iterable[av.VideoFrame], index: int) -> Iterator[av.VideoFrame]:
+        for number, frame in enumerate(frames, start=index):
+            if frame.key_frame and stamp_of(frame) is not None:
+                self._keys.add(number, stamp_of(frame))
+            yield frame
+
+    def _placed(self, frames: Iterable[av.VideoFrame], place: int) -> Iterator[av.VideoFrame]:
+        held = None
+        for frame in frames:
+            target = self._place_of(frame, place)
             for _ in range(place, target):
                 yield held or frame
             held = frame
@@ -223,10 +267,11 @@ class FileReader:
         for _ in range(place, self._places if held else 0):
             yield held
 
-    def _place(self, timed: av.Packet | av.VideoFrame, default: int) -> int:
-        stamp = timed.pts if timed.pts is not None else timed.dts
-        if stamp is None:
-            return default
+    def _place_of(self, timed: av.Packet | av.VideoFrame, default: int) -> int:
+        stamp = stamp_of(timed)
+        return default if stamp is None else self._place(stamp)
+
+    def _place(self, stamp: int) -> int:
         return round((stamp - (self.stream.start_time or 0)) / self._step)
 
     def _check_complete(self) -> None:
@@ -240,18 +285,6 @@ class FileReader:
     def _broken(self, why: str) -> VideoError:
         reason = f"cannot be decoded after frame {self._decoded} ({why}); fetch it again"
         return VideoError(self.path, reason, self._decoded)
-
-
-def _natural_order(path: Path) -> list[tuple[int, str]]:
-    parts = re.findall(r"\d+|\D+", path.name.lower())
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
-
-
-def _read_image(path: Path) -> np.ndarray:
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise VideoError(path, "the frame cannot be read; extract it again")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
 def _why(error: Exception) -> str:

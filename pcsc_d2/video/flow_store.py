@@ -17,9 +17,11 @@ from tqdm import tqdm
 from pcsc_d2.video.decoding import DecodingRule, VideoError
 from pcsc_d2.video.flow import FlowError, FlowMethod, flow_method
 from pcsc_d2.video.flow_codec import FlowFile, decode_flow, encode_flow, write_flow_file
+from pcsc_d2.video.open_files import OpenFiles
 from pcsc_d2.video.reading import ByteLRU, FrameCache, VideoSource, read_frames
 
 _logger = logging.getLogger(__name__)
+_OPEN_FILES = 16
 
 
 @dataclass
@@ -64,6 +66,7 @@ class FlowStore:
         self.bound = float(bound)
         self.frames = frames
         self._fields = ByteLRU(cache_bytes)
+        self._files: OpenFiles[FlowFile] = OpenFiles(_OPEN_FILES)
 
     def path(self, key: str) -> Path:
         """The file of a video's flow; ValueError for a key that leaves the folder."""
@@ -94,6 +97,16 @@ class FlowStore:
             VideoError: the video cannot be read, or has no such frames.
             FlowError: the stored flow is of other settings, or damaged, or has no such fields.
         """
+        return decode_flow(np.stack(self.read_codes(video, key, indices, rule)), self.bound)
+
+    def read_codes(
+        self,
+        video: str | os.PathLike[str],
+        key: str,
+        indices: Sequence[int] | np.ndarray,
+        rule: DecodingRule = "coded",
+    ) -> list[np.ndarray]:
+        """Like ``read``, but the codes of each field, (H, W, 2): not to be changed."""
         names = {int(i): (os.fspath(video), key, rule, int(i)) for i in indices}
         found = {i: self._fields.get(name) for i, name in names.items()}
         missing = sorted(i for i, codes in found.items() if codes is None)
@@ -102,7 +115,7 @@ class FlowStore:
             for i, codes in zip(missing, source(video, key, missing, rule)):
                 found[i] = codes
                 self._fields.put(names[i], codes)
-        return decode_flow(np.stack([found[int(i)] for i in indices]), self.bound)
+        return [found[int(i)] for i in indices]
 
     def precompute(
         self,
@@ -156,12 +169,15 @@ class FlowStore:
     def _from_disk(
         self, video: str | os.PathLike[str], key: str, indices: list[int], rule: DecodingRule
     ) -> list[np.ndarray]:
+        file = self._files.get((key, rule), lambda: self._opened(video, key, rule))
+        if file.meta["fields"] == 0:
+            return [_still(file.meta["size"])] * len(indices)
+        return file.read(indices)
+
+    def _opened(self, video: str | os.PathLike[str], key: str, rule: DecodingRule) -> FlowFile:
         if not self.is_current(video, key, rule):
             self.make(video, key, rule)
-        with FlowFile(self.path(key)) as file:
-            if file.meta["fields"] == 0:
-                return [_still(file.meta["size"])] * len(indices)
-            return file.read(indices)
+        return FlowFile(self.path(key))
 
     def _on_the_fly(
         self, video: str | os.PathLike[str], key: str, indices: list[int], rule: DecodingRule

@@ -6,17 +6,23 @@ Frame indices are 0-based here; annotation files count from 1. ``decoding`` expl
 from __future__ import annotations
 
 import os
+import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from pcsc_d2.video.decoding import DecodingRule, FrameReader, VideoError, open_reader
+from pcsc_d2.video.key_frames import KeyFrames
+from pcsc_d2.video.open_files import OpenFiles
 
-# Files that a cache keeps open, each in the middle of its pass.
-_OPEN_FILES = 8
+# Videos that a cache keeps open, each in the middle of its pass.
+_OPEN_FILES = 16
+# Videos whose key frames a cache remembers, some KB each.
+_KNOWN_FILES = 10_000
 
 
 class VideoSource:
@@ -59,10 +65,11 @@ class VideoSource:
 
 
 class ByteLRU:
-    """Arrays by key, the least recently used dropped beyond a number of bytes."""
+    """Arrays by key, the least recently used dropped beyond a number of bytes; threads share it."""
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes, self.bytes = max_bytes, 0
+        self._lock = threading.Lock()
         self._arrays: OrderedDict[Hashable, np.ndarray] = OrderedDict()
 
     def __len__(self) -> int:
@@ -75,25 +82,28 @@ class ByteLRU:
         self.__init__(state["max_bytes"])
 
     def get(self, key: Hashable) -> np.ndarray | None:
-        array = self._arrays.get(key)
-        if array is not None:
-            self._arrays.move_to_end(key)
-        return array
+        with self._lock:
+            array = self._arrays.get(key)
+            if array is not None:
+                self._arrays.move_to_end(key)
+            return array
 
     def put(self, key: Hashable, array: np.ndarray) -> None:
         """Keeps an array; its owner must not change it any more."""
-        old = self._arrays.pop(key, None)
-        self.bytes += array.nbytes - (0 if old is None else old.nbytes)
-        self._arrays[key] = array
-        while self.bytes > self.max_bytes:
-            self.bytes -= self._arrays.popitem(last=False)[1].nbytes
+        with self._lock:
+            old = self._arrays.pop(key, None)
+            self.bytes += array.nbytes - (0 if old is None else old.nbytes)
+            self._arrays[key] = array
+            while self.bytes > self.max_bytes:
+                self.bytes -= self._arrays.popitem(last=False)[1].nbytes
 
 
 class FrameCache:
     """Decoded frames of several videos within a number of bytes.
 
     Clips of one video that follow one another decode each frame once: a file stays open where its
-    last clip ended. Every process of a data loader has a cache of its own, made on first use.
+    last clip ended. Others begin at the key frame before them. Threads share a cache, of which
+    one at a time decodes a video; every process has its own.
 
     Args:
         max_bytes: for the frames; 1 GiB holds 4,660 frames of 240 x 320.
@@ -101,7 +111,9 @@ class FrameCache:
 
     def __init__(self, max_bytes: int = 1 << 29) -> None:
         self.max_bytes = max_bytes
-        self._reset()
+        self._frames = ByteLRU(max_bytes)
+        self._passes: OpenFiles[_Pass] = OpenFiles(_OPEN_FILES)
+        self._keys: OpenFiles[KeyFrames] = OpenFiles(_KNOWN_FILES)
 
     def __getstate__(self) -> dict[str, int]:
         return {"max_bytes": self.max_bytes}
@@ -109,73 +121,72 @@ class FrameCache:
     def __setstate__(self, state: dict[str, int]) -> None:
         self.__init__(state["max_bytes"])
 
-    def _reset(self) -> None:
-        self._frames = ByteLRU(self.max_bytes)
-        self._passes: OrderedDict[Hashable, _Pass] = OrderedDict()
-        self._process = os.getpid()
-
     def read(
         self, path: str | os.PathLike[str], indices: Sequence[int] | np.ndarray, rule: DecodingRule
-    ) -> np.ndarray:
-        """Like ``read_frames``."""
-        if self._process != os.getpid():
-            self._reset()  # after a fork the position in the open files is the parent's
+    ) -> list[np.ndarray]:
+        """Like ``read_frames``, but a list of frames: they are the cache's, not to be changed."""
         key = (os.fspath(path), rule)
-        wanted = {int(i) for i in indices}
-        found = {i: self._frames.get((key, i)) for i in wanted}
-        missing = {i for i, frame in found.items() if frame is None}
-        if missing:
-            for index, frame in self._decode(key, missing):
-                self._frames.put((key, index), frame)
-                if index in missing:
-                    found[index] = frame
-        return np.stack([found[int(i)] for i in indices])
+        found = {i: self._frames.get((key, i)) for i in map(int, indices)}
+        if any(frame is None for frame in found.values()):
+            running = self._passes.get(key, lambda: _Pass(*key, self._keys.get(key, KeyFrames)))
+            with running.lock:
+                self._decode(key, running, found)
+        return [found[int(i)] for i in indices]
 
     def _decode(
-        self, key: tuple[str, DecodingRule], wanted: set[int]
-    ) -> Iterator[tuple[int, np.ndarray]]:
+        self,
+        key: tuple[str, DecodingRule],
+        running: _Pass,
+        found: dict[int, np.ndarray | None],
+    ) -> None:
+        """Fills in frames that are None, which another thread may have decoded meanwhile."""
+        missing = [i for i in sorted(found) if found[i] is None]
+        found |= {i: self._frames.get((key, i)) for i in missing}
         try:
-            yield from self._pass(key, min(wanted)).until(max(wanted), wanted)
+            for index, frame in running.read([i for i in missing if found[i] is None]):
+                self._frames.put((key, index), frame)
+                found[index] = frame
         except VideoError:
-            self._passes.pop(key, None)  # so that the next call tells the same
+            self._passes.drop(key)  # so that the next call tells the same
             raise
-
-    def _pass(self, key: tuple[str, DecodingRule], first: int) -> _Pass:
-        """The video's open pass, or a new one where that is already beyond ``first``."""
-        running = self._passes.pop(key, None)
-        if running is None or running.next > first:
-            if running is not None:
-                running.reader.close()
-            running = _Pass(*key)
-        self._passes[key] = running
-        if len(self._passes) > _OPEN_FILES:
-            self._passes.popitem(last=False)[1].reader.close()
-        return running
 
 
 class _Pass:
-    """A pass over a video that stops and goes on."""
+    """A pass over a video that stops, goes on and jumps."""
 
-    def __init__(self, path: str, rule: DecodingRule) -> None:
-        self.path, self.next = path, 0
-        self.reader: FrameReader = open_reader(path, rule)
-        self._handles = iter(self.reader)
+    def __init__(self, path: str, rule: DecodingRule, keys: KeyFrames | None = None) -> None:
+        self.path, self.next, self.lock = path, 0, threading.Lock()
+        self.reader: FrameReader = open_reader(path, rule, keys)
+        self._handles: Iterator[Any] = iter(self.reader)
 
-    def until(self, last: int, wanted: set[int]) -> Iterator[tuple[int, np.ndarray]]:
-        """Goes on to frame ``last``: the frames on the way that cost nothing more, or are wanted.
+    def read(self, wanted: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+        """Some frames with their indices, which are sorted; no others are made pixels of.
 
         Raises:
-            VideoError: the video ends before.
+            VideoError: the video ends before, or cannot be decoded.
         """
-        while self.next <= last:
-            try:
-                handle = next(self._handles)
-            except StopIteration:
-                raise _beyond(self.path, self.next, last) from None
-            index = self.next
-            self.next += 1
-            if self.reader.sequential or index in wanted:
-                yield index, self.reader.pixels(handle)
+        shown, frame = None, None
+        for index in wanted:
+            self._approach(index)
+            while self.next <= index:
+                handle = self._step(wanted[-1])
+            # A place of the constant frame rate that repeats a frame is the same array again.
+            if handle is not shown:
+                shown, frame = handle, self.reader.pixels(handle)
+            yield index, frame
+
+    def _approach(self, index: int) -> None:
+        walk = self.reader.walk_from(index, self.next)
+        if walk is not None:
+            self.next, self._handles = walk
+
+    def _step(self, last: int) -> Any:
+        try:
+            handle = next(self._handles)
+        except StopIteration:
+            raise _beyond(self.path, self.next, last) from None
+        self.next += 1
+        return handle
 
 
 def read_frames(
@@ -203,17 +214,11 @@ def read_frames(
     if len(indices) == 0 or min(indices) < 0:
         raise ValueError(f"{path}: frame indices must be 0 or more, at least one of them")
     if cache is not None:
-        return cache.read(path, indices, rule)
-    reader = open_reader(path, rule)
-    wanted, last = {int(i) for i in indices}, int(max(indices))
-    found: dict[int, np.ndarray] = {}
-    for index, handle in enumerate(reader):
-        if index in wanted:
-            found[index] = reader.pixels(handle)
-        if index == last:
-            reader.close()
-            return np.stack([found[int(i)] for i in indices])
-    raise _beyond(path, len(VideoSource(path, rule)), last)
+        return np.stack(cache.read(path, indices, rule))
+    run = _Pass(os.fspath(path), rule)
+    found = dict(run.read(sorted({int(i) for i in indices})))
+    run.reader.close()
+    return np.stack([found[int(i)] for i in indices])
 
 
 def _beyond(path: str | os.PathLike[str], count: int, index: int) -> VideoError:

@@ -25,6 +25,9 @@ Files under `root/synthetic/<name>/`:
 - `spec.json`: how the set was made; a set whose spec agrees is kept as it is.
 
     python -m pcsc_d2.video.synthetic --root datasets --set pairs
+
+With `--own csv` (or `coco`, `cvat`) the set is written once more, to `root/<name>_csv/`, in the
+layout of one's own data, which `datasets/OWN_DATA.md` describes.
 """
 
 from __future__ import annotations
@@ -39,7 +42,9 @@ import av
 import numpy as np
 from tqdm import tqdm
 
+from pcsc_d2.tubes import GroundTruth
 from pcsc_d2.tubes.io import atomic_write
+from pcsc_d2.video.own_export import WRITERS, write_own
 from pcsc_d2.video.synthetic_actors import ActorTube
 from pcsc_d2.video.synthetic_clips import SETS, ClipSpec, labels_of, plan_split, render_clip
 from pcsc_d2.video.synthetic_truth import describe, ground_truth, split_videos, tube_kinds
@@ -56,6 +61,7 @@ __all__ = [
     "render_clip",
     "split_videos",
     "tube_kinds",
+    "write_as_own",
     "write_video",
 ]
 
@@ -130,6 +136,24 @@ def generate(
     return folder
 
 
+def write_as_own(folder: Path, form: str) -> Path:
+    """Writes a generated set as one's own data, to `<root>/<set>_<form>`.
+
+    Args:
+        folder: of the set, `root/synthetic/<set>`.
+        form: "csv", "coco" or "cvat".
+
+    Returns:
+        The new folder.
+    """
+    truth = GroundTruth.load(folder / "annotations.pkl")
+    videos = {name: folder / "videos" / f"{name}.mp4" for name in truth.videos.tolist()}
+    splits = {split: [f"{split}/*"] for split in dict.fromkeys(n.split("/")[0] for n in videos)}
+    target = folder.parents[1] / f"{folder.name}_{form}"
+    write_own(target, truth, videos, form, splits)
+    return target
+
+
 def _make_clip(folder: Path, video: str, plan: ClipSpec) -> list[ActorTube]:
     frames, tubes = render_clip(plan)
     path = folder / "videos" / f"{video}.mp4"
@@ -184,6 +208,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--size", type=int, nargs=2, default=(96, 128), metavar=("H", "W"))
     parser.add_argument("--length", type=int, nargs=2, default=(40, 60), metavar=("MIN", "MAX"))
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--own", choices=sorted(WRITERS), help="also write it as one's own data, in this format"
+    )
     return parser
 
 
@@ -196,6 +223,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         folder = generate(
             args.root, args.name, sizes, tuple(args.size), tuple(args.length), args.seed
         )
+        if args.own:
+            folder = write_as_own(folder, args.own)
     except ValueError as error:
         parser.error(str(error))
     print(folder)

@@ -14,16 +14,17 @@ from pcsc_d2.data.training_clips import ATTEMPTS, numpy_seed
 DICTS = [{"name": i, "file_name": f"{i}.mp4"} for i in range(7)]
 
 
-def drawing_mapper(clip: dict) -> dict:
+def drawing_mapper(clip: dict, seed: int) -> dict:
     """Draws like an augmentation, from NumPy's global generator."""
-    return {"name": clip["name"], "drawn": np.random.uniform()}
+    with numpy_seed(seed):
+        return {"name": clip["name"], "drawn": np.random.uniform()}
 
 
-def partly_unreadable(clip: dict) -> dict | None:
-    return None if clip["name"] in (2, 5) else drawing_mapper(clip)
+def partly_unreadable(clip: dict, seed: int) -> dict | None:
+    return None if clip["name"] in (2, 5) else drawing_mapper(clip, seed)
 
 
-def unreadable(clip: dict) -> None:
+def unreadable(clip: dict, seed: int) -> None:
     return None
 
 

@@ -145,10 +145,10 @@ def test_damaged_flow_file_is_named(tmp_path, video):
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
     with pytest.raises(FlowError, match=r"v\.zip: not a flow file.*remove it"):
-        store.read(video, "v", [0])
+        FlowStore(tmp_path / "flow").read(video, "v", [0])
     path.write_bytes(content[:200] + b"\0" * 100 + content[300:])
     with pytest.raises(FlowError, match="damaged; remove it"):
-        store.read(video, "v", [0])
+        FlowStore(tmp_path / "flow").read(video, "v", [0])
 
 
 @pytest.mark.parametrize("folder", [None, "flow"])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pcsc_d2.tubes.io import restricted_load
-from pcsc_d2.video import FrameCache, VideoError, VideoSource, reading
+from pcsc_d2.video import FrameCache, VideoError, VideoSource, open_files, reading
 from pcsc_d2.video.reading import ByteLRU, read_frames
 
 
@@ -141,8 +141,8 @@ def decoded(monkeypatch) -> list[object]:
     handles: list[object] = []
     open_reader = reading.open_reader
 
-    def counting(path, rule):
-        reader = open_reader(path, rule)
+    def counting(*arguments):
+        reader = open_reader(*arguments)
         pixels = reader.pixels
         reader.pixels = lambda handle: handles.append(handle) or pixels(handle)
         return reader
@@ -175,21 +175,22 @@ def test_small_cache_gives_the_same_frames_in_any_order(gray_video, index_of, ma
 
 
 def test_cache_serves_many_videos_at_once(tmp_path, encode, gray, index_of):
-    paths = [encode(tmp_path / f"{i}.mp4", gray(6)) for i in range(12)]
+    paths = [encode(tmp_path / f"{i}.mp4", gray(6)) for i in range(reading._OPEN_FILES + 4)]
     cache = FrameCache()
     for first in (0, 2, 1, 4):
         for path in paths:
             assert index_of(cache.read(path, [first, first + 1], "coded")) == [first, first + 1]
-    assert len(cache._passes) <= 8
+    assert len(cache._passes) <= reading._OPEN_FILES
 
 
 def test_cache_starts_empty_in_another_process(gray_video, index_of, monkeypatch):
     cache = FrameCache(1 << 20)
     cache.read(gray_video, [0, 1], "coded")
     assert len(pickle.loads(pickle.dumps(cache))._frames) == 0
-    monkeypatch.setattr(reading.os, "getpid", lambda: -1)
+    (parents,) = cache._passes._files.values()
+    monkeypatch.setattr(open_files.os, "getpid", lambda: -1)
     assert index_of(cache.read(gray_video, [2], "coded")) == [2]
-    assert len(cache._frames) == 3  # decoded from the start again
+    assert parents.next == 2  # the parent's place in its file is left alone
 
 
 def test_lru_drops_the_least_recently_used():

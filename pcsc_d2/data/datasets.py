@@ -1,0 +1,217 @@
+"""What a dataset of actions is to Detectron2's catalogs.
+
+A dataset dict is one
+key frame:
+
+===============  ==================================================================
+file_name        the video (a file or a folder of frames)
+video_id         ``<class>/<name>``
+frame_index      the key frame, 1-based
+num_frames       of the video
+decoding         how its frames are counted, see ``video.decoding``
+flow_key         the video's name in the flow store
+height, width    of a frame
+annotations      ``bbox`` (x1 y1 x2 y2, absolute, ends where the last pixel ends), ``bbox_mode``,
+                 ``category_id``
+===============  ==================================================================
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from detectron2.config import CfgNode
+from detectron2.data import DatasetCatalog, MetadataCatalog, get_detection_dataset_dicts
+from detectron2.structures import BoxMode
+
+from ..tubes import GroundTruth
+from ..video import DecodingRule
+from ..video.dataset_files import find_video
+from ..video.ground_truth_checks import Findings, fit_to_clips, measure_clips
+
+logger = logging.getLogger(__name__)
+
+
+class ActionDataset(ABC):
+    """Videos with annotated tubes; a subclass says where they are. Hashable.
+
+    Attributes:
+        title: in messages.
+        decoding: how frames are counted.
+        flow_folder: of the flow store, before the video's name.
+        videos: the folder that holds the videos by name.
+        every: frames 1, 1 + every, 1 + 2 every, ... of each video are key frames.
+    """
+
+    title: str
+    decoding: DecodingRule
+    flow_folder: str
+    videos: Path
+    every: int = 1
+
+    @abstractmethod
+    def wanted(self) -> GroundTruth:
+        """The annotated videos, there or not."""
+
+    def ground_truth(self) -> GroundTruth:
+        """The annotated tubes of the videos that are there."""
+        return self.present().truth
+
+    def present(self) -> Present:
+        """The videos that are there, measured once."""
+        return _present(self, self.videos)
+
+    def dicts(self) -> list[dict]:
+        """Dataset dicts: the key frames of every video that is there.
+
+        Frames without ground truth have no ``annotations``; training leaves them out by
+        DATALOADER.FILTER_EMPTY_ANNOTATIONS.
+        """
+        present = self.present()
+        return [d for i in range(len(present.paths)) for d in _video_dicts(self, present, i)]
+
+    def count(self, filter_empty: bool) -> int:
+        """The number of dataset dicts, or of those with annotations, without making them."""
+        truth, there = self.present().truth, self.present().num_frames
+        last = np.minimum(there, truth.nframes)
+        if not filter_empty:
+            return int((-(-last // self.every)).sum())
+        video = truth.tubes.video[truth.tubes.box_tubes]
+        frame = truth.tubes.box_frames
+        seen = (frame <= last[video]) & ((frame - 1) % self.every == 0)
+        return len(np.unique(np.stack([video, frame])[:, seen], axis=1).T)
+
+    def flow_videos(self) -> list[tuple[str, str]]:
+        """Flow key and path of every video that can be read."""
+        present = self.present()
+        keys = [f"{self.flow_folder}/{name}" for name in present.truth.videos.tolist()]
+        found = zip(keys, present.paths, present.num_frames)
+        return [(key, str(path)) for key, path, frames in found if frames]
+
+
+class Present(NamedTuple):
+    """The videos of a dataset that are there.
+
+    Attributes:
+        truth: in the clips' own pixels; frames and tubes as annotated, since published
+            evaluators count a frame that a clip lacks as missed.
+        paths: of each video.
+        num_frames: that each clip really has.
+    """
+
+    truth: GroundTruth
+    paths: list[Path]
+    num_frames: list[int]
+
+
+def dataset_root() -> Path:
+    """The folder that holds all datasets."""
+    return Path(os.environ.get("DETECTRON2_DATASETS", "datasets")).expanduser()
+
+
+@functools.lru_cache(maxsize=8)
+def _present(dataset: ActionDataset, folder: Path) -> Present:
+    wanted = dataset.wanted()
+    found = {name: find_video(folder, name) for name in wanted.videos.tolist()}
+    absent = [name for name, path in found.items() if path is None]
+    if len(absent) == len(found):
+        raise FileNotFoundError(
+            f"{folder}: none of the {len(found)} videos of {dataset.title} is there; see "
+            "datasets/README.md for the layout"
+        )
+    if absent:
+        counts = f"{len(absent)} of {len(found)} {dataset.title} videos are absent and left out"
+        logger.warning("%s: %s (the first is %s)", folder, counts, absent[0])
+    findings = Findings()
+    paths = {name: path for name, path in found.items() if path is not None}
+    clips = measure_clips(paths, dataset.decoding, findings)
+    truth = wanted.select(list(paths))
+    annotated = dict(zip(truth.videos.tolist(), truth.nframes.tolist()))
+    differing = {n: (annotated[n], c.frames) for n, c in clips.items() if c.frames != annotated[n]}
+    findings.frame_counts.update(differing)
+    findings.log(folder)
+    # Frame counts as annotated: only the size of the image is taken from the clips.
+    sizes = {name: clip._replace(frames=annotated[name]) for name, clip in clips.items()}
+    num_frames = [clips[name].frames if name in clips else 0 for name in paths]
+    return Present(fit_to_clips(truth, sizes, Findings()), list(paths.values()), num_frames)
+
+
+def _video_dicts(dataset: ActionDataset, present: Present, video: int) -> list[dict]:
+    truth = present.truth
+    height, width = truth.resolution[video].tolist()
+    boxes = _boxes_by_frame(truth, video)
+    last = min(present.num_frames[video], int(truth.nframes[video]))
+    return [
+        {
+            "file_name": str(present.paths[video]),
+            "video_id": str(truth.videos[video]),
+            "frame_index": frame,
+            "num_frames": present.num_frames[video],
+            "decoding": dataset.decoding,
+            "flow_key": f"{dataset.flow_folder}/{truth.videos[video]}",
+            "height": height,
+            "width": width,
+            "annotations": boxes.get(frame, []),
+        }
+        for frame in range(1, last + 1, dataset.every)
+    ]
+
+
+def _boxes_by_frame(truth: GroundTruth, video: int) -> dict[int, list[dict]]:
+    found: dict[int, list[dict]] = {}
+    tubes = truth.tubes
+    for i in np.flatnonzero(tubes.video == video):
+        boxes = tubes.boxes[tubes.ptr[i] : tubes.ptr[i + 1]].astype(float)
+        boxes[:, 2:] += 1  # files hold the last pixel, Detectron2 where it ends
+        for frame, box in enumerate(boxes.tolist(), start=int(tubes.start[i])):
+            annotation = {
+                "bbox": box,
+                "bbox_mode": BoxMode.XYXY_ABS,
+                "category_id": int(tubes.cls[i]),
+            }
+            found.setdefault(frame, []).append(annotation)
+    return found
+
+
+def training_dicts(cfg: CfgNode) -> list[dict]:
+    """The key frames of DATASETS.TRAIN, as Detectron2 collects and filters them."""
+    return get_detection_dataset_dicts(
+        cfg.DATASETS.TRAIN, filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS
+    )
+
+
+def count_training_dicts(cfg: CfgNode) -> int:
+    """The length of ``training_dicts``; hundreds of thousands of dicts are not made for it."""
+    registered = [MetadataCatalog.get(name).get("clips") for name in cfg.DATASETS.TRAIN]
+    if None in registered:
+        return len(training_dicts(cfg))
+    return sum(d.count(cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS) for d in registered)
+
+
+def flow_videos(names: Iterable[str]) -> dict[DecodingRule, dict[str, str]]:
+    """Decoding rule -> flow key -> path of the videos of registered datasets."""
+    found: dict[DecodingRule, dict[str, str]] = {}
+    for name in dict.fromkeys(names):
+        clips: ActionDataset | None = MetadataCatalog.get(name).get("clips")
+        if clips is not None:
+            found.setdefault(clips.decoding, {}).update(clips.flow_videos())
+            continue
+        for clip in DatasetCatalog.get(name):
+            found.setdefault(clip["decoding"], {})[clip["flow_key"]] = clip["file_name"]
+    return found
+
+
+def register_dataset(name: str, dataset: ActionDataset, labels: Sequence[str]) -> None:
+    """Register with Detectron2's catalogs; without labels the dataset has to set them itself."""
+    DatasetCatalog.register(name, dataset.dicts)
+    metadata = MetadataCatalog.get(name)
+    metadata.set(evaluator_type="tubes", load_ground_truth=dataset.ground_truth, clips=dataset)
+    if labels:
+        metadata.thing_classes = list(labels)

@@ -1,0 +1,22 @@
+"""What is raised where a video cannot be read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class VideoError(ValueError):
+    """A video that is missing, empty, cut off or no video; one line that names the file.
+
+    Attributes:
+        path: the file or folder.
+        reason: what is wrong and what to do.
+        decoded: how many frames could be read before the trouble.
+    """
+
+    def __init__(self, path: str | Path, reason: str, decoded: int = 0) -> None:
+        super().__init__(str(path), reason, decoded)
+        self.path, self.reason, self.decoded = str(path), reason, decoded
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
