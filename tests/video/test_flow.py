@@ -5,7 +5,7 @@ import pytest
 
 from pcsc_d2.video import FLOW_METHODS, compute_flow, flip_flow, flow_to_color, resize_flow
 
-METHODS = sorted(FLOW_METHODS)
+METHODS = [name for name in FLOW_METHODS if name.startswith("dis")]  # need no weights
 MARGIN = 12  # pixels at the border, where what moves out of the image has no match
 
 
