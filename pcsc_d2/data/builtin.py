@@ -48,11 +48,14 @@ class ClipDataset:
         folder: under the dataset root, a name known to ``video.dataset_files``.
         part: ``"train"``, ``"val"`` or ``"test"``.
         split: 1-based.
+        every: frames 1, 1 + every, 1 + 2 every, ... of each video are key frames; their clips
+            are at stride 1 all the same.
     """
 
     folder: str
     part: str
     split: int = 1
+    every: int = 1
 
     @property
     def decoding(self) -> DecodingRule:
@@ -64,7 +67,7 @@ class ClipDataset:
         return _present(self, dataset_root()).truth
 
     def dicts(self) -> list[dict]:
-        """Dataset dicts: every frame of every video that is there.
+        """Dataset dicts: the key frames of every video that is there.
 
         Frames without ground truth have no ``annotations``; training leaves them out by
         DATALOADER.FILTER_EMPTY_ANNOTATIONS.
@@ -138,7 +141,7 @@ def _video_dicts(dataset: ClipDataset, present: Present, video: int) -> list[dic
             "width": width,
             "annotations": boxes.get(frame, []),
         }
-        for frame in range(1, last + 1)
+        for frame in range(1, last + 1, dataset.every)
     ]
 
 
@@ -181,6 +184,8 @@ def register_all() -> None:
         register(f"ucf101_24_{part}", ClipDataset("ucf24", part))
         for split in (1, 2, 3):
             register(f"jhmdb_split{split}_{part}", ClipDataset("jhmdb", part, split))
+    # The paper's ablation set "mini-UCF-101-24"; it is tested on ucf101_24_test.
+    register("ucf101_24_mini_train", ClipDataset("ucf24", "train", every=10))
     for kind in ("easy", "pairs"):
         for part in ("train", "val", "test"):
             register(f"synthetic_{kind}_{part}", ClipDataset(f"synthetic/{kind}", part))
