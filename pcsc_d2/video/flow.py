@@ -43,8 +43,9 @@ class FlowMethod(Protocol):
 class DISFlow:
     """Dense inverse search (Kroeger et al., ECCV 2016), OpenCV's.
 
-    At 240 x 320 on one core a field takes about 12 ms with the medium preset and 3 ms with the
-    fast one, which leaves 5 to 20 % more photometric error on UCF101 and J-HMDB clips.
+    At 240 x 320 on one core a field takes about 8 ms with the medium preset and 1.5 ms with the
+    fast one, whose photometric error is a third higher on UCF101 and J-HMDB clips
+    (``tests/benchmarks/flow.py``).
     """
 
     name: str

@@ -45,7 +45,7 @@ class FlowStore:
         folder: where flow is kept, need not be where the videos are; None computes on the fly.
         method: a name known to ``flow``, or a method.
         bound: u and v are clipped to +-bound pixels and held in 8 bits (I3D clips flow to +-20);
-            None holds them as floats in half precision, at about ten times the disk space.
+            None holds them as floats in half precision, at some twenty times the disk space.
         frames: where the frames come from that flow on the fly needs.
         cache_bytes: for fields kept in memory, 150 KB each at 240 x 320.
     """
