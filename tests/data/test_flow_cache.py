@@ -9,7 +9,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from detectron2.data import DatasetCatalog
+from torchvision.models.optical_flow import raft_small
 
 from pcsc_d2.data import ClipMapper, flow_store, precompute_flow
 from pcsc_d2.video import FlowStore
@@ -99,6 +101,25 @@ def test_flow_is_computed_once_and_read(
     on_the_fly = ClipMapper(tiny_config(["INPUT.FLOW.CACHE", "none"]), is_train=False)
     stored = ClipMapper(cfg, is_train=False)
     assert on_the_fly(clip)["flow"].equal(stored(clip)["flow"])
+
+
+def test_raft_is_computed_ahead_and_read(root: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    torch.save(raft_small(weights=None).state_dict(), tmp_path / "raft.pth")
+    node = "INPUT.FLOW."
+    options = [node + "METHOD", "raft_small", node + "WEIGHTS", str(tmp_path / "raft.pth")]
+    options += [node + "DEVICE", "cpu", node + "CACHE", str(tmp_path)]
+    cfg = tiny_config(options)
+    precompute_flow(cfg, ["synthetic_easy_val"])
+    assert [f.relative_to(tmp_path).parts[0] for f in tmp_path.rglob("*.zip")] == ["raft_small"]
+    clip = DatasetCatalog.get("synthetic_easy_val")[8]
+    assert ClipMapper(cfg, is_train=False)(clip)["flow"].abs().mean() > 0
+    # Without its weights it is the run that stops, not a clip that is left out.
+    absent = tiny_config([*options[:3], str(tmp_path / "absent.pth"), *options[4:]])
+    with pytest.raises(ValueError, match=r"absent\.pth: no such file of RAFT weights"):
+        precompute_flow(absent, ["synthetic_easy_val"])
+    with pytest.raises(ValueError, match=r"absent\.pth: no such file of RAFT weights"):
+        ClipMapper(absent, is_train=False)(clip)
 
 
 def test_nothing_is_computed_ahead_where_flow_is_on_the_fly(
