@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for split in args.splits:
         folder = out / f"split{split}"
         results.append(folder / "inference" / f"jhmdb_split{split}_test" / "results.json")
-        if args.resume and results[-1].is_file():
+        if args.resume and _is_done(folder, results[-1]):
             print(f"split {split}: done before, {results[-1]}")
             continue
         print(f"split {split}: {folder}", flush=True)
@@ -48,6 +48,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
                   file=sys.stderr)  # fmt: skip
             return status
     return _average(results, out)
+
+
+def _is_done(folder: Path, results: Path) -> bool:
+    """Whether a split was evaluated at its end: TEST.EVAL_PERIOD evaluates on the way, too."""
+    model = folder / "model_final.pth"
+    there = model.is_file() and results.is_file()
+    return there and results.stat().st_mtime >= model.stat().st_mtime
 
 
 def _command(

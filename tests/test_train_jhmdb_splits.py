@@ -17,11 +17,13 @@ assert options["DATASETS.TRAIN"] == f"('jhmdb_split{split}_train',)"
 out = pathlib.Path(options["OUTPUT_DIR"])
 with open(out.parent / "calls", "a") as log:
     log.write(f"{split} {' '.join(sys.argv[1:])}\\n")
+folder = out / "inference" / f"jhmdb_split{split}_test"
+folder.mkdir(parents=True, exist_ok=True)
+content = {"protocol": "act", "frame": {"0.5": 10.0 * split}}
+(folder / "results.json").write_text(json.dumps(content))  # an evaluation on the way
 if options.get("FAIL") == str(split):
     sys.exit(3)
-folder = out / "inference" / f"jhmdb_split{split}_test"
-folder.mkdir(parents=True)
-content = {"protocol": "act", "frame": {"0.5": 10.0 * split}}
+(out / "model_final.pth").touch()
 (folder / "results.json").write_text(json.dumps(content))
 """
 
