@@ -127,17 +127,21 @@ def test_frames_counted_from_1_as_in_the_other_file(ucf: Broken):
     assert ucf.problems() == {"beyond": {DIVING: "1 boxes"}}
 
 
-def test_frames_extracted_without_those_that_are_not_coded(ucf: Broken):
+@pytest.mark.parametrize("rule", ["coded", "constant_rate"])
+def test_extracted_frames_are_those_of_the_constant_rate_or_told(ucf: Broken, rule: str):
     path = ucf.video(GAPS)
-    coded = list(iter(VideoSource(path, "coded")))
+    frames = list(iter(VideoSource(path, rule)))
     path.unlink()
     folder = path.with_suffix("")
     folder.mkdir()
-    for i, frame in enumerate(coded, start=1):
+    for i, frame in enumerate(frames, start=1):
         cv2.imwrite(str(folder / f"{i:05d}.jpg"), frame[..., ::-1])
     found = ucf.problems()
-    text = "180 annotated; 174 coded, 174 at the constant frame rate"
-    assert found["frames"] == {GAPS: text}
+    if rule == "constant_rate":
+        assert found == {}
+    else:
+        text = "180 annotated; 174 coded, 174 at the constant frame rate"
+        assert found["frames"] == {GAPS: text}
 
 
 def test_jhmdb_encoded_again_at_a_constant_rate(jhmdb: Broken):
