@@ -267,7 +267,7 @@ def test_flow_is_told_from_frames(tmp_path):
     found = find_sources([data], tmp_path / "u")
     assert found.clips == {"run/a": data / "rgb-images/run/a"}
     assert found.flow == data / "brox-images"
-    for name in ("tvl1_flow/run/a/u/1.jpg", "other/run/a/1.flo"):
+    for name in ("tvl1/run/a/u/1.jpg", "TVL1-images/run/a/1.jpg", "other/run/a/1.flo"):
         folder = data / name.split("/")[0]
         (data / name).parent.mkdir(parents=True)
         (data / name).touch()
