@@ -17,8 +17,14 @@ def _add_input(cfg: CfgNode) -> None:
     # Frames T in a clip, at stride 1 around the key frame; the same for every clip of a run.
     cfg.INPUT.CLIP_LENGTH = 16
     cfg.INPUT.FLOW = CfgNode()
-    # How optical flow is computed: a name known to pcsc_d2.video.flow.
+    # How optical flow is computed: dis, dis_fast, raft_large or raft_small (pcsc_d2.video.flow); or
+    # the name under which flow that was made elsewhere was converted (datasets/README.md).
     cfg.INPUT.FLOW.METHOD = "dis"
+    # RAFT's weights, a state_dict in a file ("": torchvision's hub), and the device it runs on.
+    cfg.INPUT.FLOW.WEIGHTS = ""
+    cfg.INPUT.FLOW.DEVICE = "auto"
+    # Flow is clipped to so many pixels and held in 8 bits; 0 holds it as floats, not clipped.
+    cfg.INPUT.FLOW.BOUND = 20.0
     # Folder that keeps computed flow. "auto": beside the videos where that is writable, else in
     # the user's cache folder (PCSC_CACHE overrides it); "none": computed on the fly.
     cfg.INPUT.FLOW.CACHE = "auto"

@@ -24,11 +24,14 @@ class ClipDataset(ActionDataset):
         folder: under the dataset root, a name known to ``video.dataset_files``.
         part: ``"train"``, ``"val"`` or ``"test"``.
         split: 1-based.
+        every: frames 1, 1 + every, 1 + 2 every, ... of each video are key frames; their clips
+            are at stride 1 all the same.
     """
 
     folder: str
     part: str
     split: int = 1
+    every: int = 1
 
     @property
     def title(self) -> str:
@@ -61,6 +64,8 @@ def register_all() -> None:
         register(f"ucf101_24_{part}", ClipDataset("ucf24", part))
         for split in (1, 2, 3):
             register(f"jhmdb_split{split}_{part}", ClipDataset("jhmdb", part, split))
+    # The paper's ablation set "mini-UCF-101-24"; it is tested on ucf101_24_test.
+    register("ucf101_24_mini_train", ClipDataset("ucf24", "train", every=10))
     for kind in ("easy", "pairs"):
         for part in ("train", "val", "test"):
             register(f"synthetic_{kind}_{part}", ClipDataset(f"synthetic/{kind}", part))

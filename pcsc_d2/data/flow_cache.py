@@ -10,19 +10,46 @@ from pathlib import Path
 from detectron2.config import CfgNode
 from detectron2.utils import comm
 
-from ..video import FlowStore
+from ..video import FLOW_METHODS, FlowStore
+from ..video.flow import flow_method
+from ..video.flow_files import FlowFiles
 from .datasets import dataset_root, flow_videos
 
 logger = logging.getLogger(__name__)
 
 
 def flow_store(cfg: CfgNode) -> FlowStore:
-    """The store of INPUT.FLOW: beside the videos, in a folder, or none ("none": on the fly)."""
+    """The store of INPUT.FLOW: beside the videos, in a folder, or none ("none": on the fly).
+
+    Raises:
+        ValueError: a method that is neither known nor the name of converted flow.
+    """
     node = cfg.INPUT.FLOW
+    bound = node.BOUND or None
+    if node.METHOD not in FLOW_METHODS:
+        folder = _converted_folder(node.METHOD, node.CACHE)
+        return FlowStore(folder, FlowFiles(node.METHOD), bound)
+    method = flow_method(node.METHOD, node.WEIGHTS, node.DEVICE)
     if node.CACHE == "none":
-        return FlowStore(None, node.METHOD)
-    folder = _default_folder() if node.CACHE == "auto" else Path(node.CACHE)
-    return FlowStore(folder, node.METHOD)
+        return FlowStore(None, method, bound)
+    return FlowStore(_default_folder() if node.CACHE == "auto" else Path(node.CACHE), method, bound)
+
+
+def _converted_folder(method: str, cache: str) -> Path:
+    """The flow folder that holds flow made elsewhere; ValueError where there is none."""
+    if cache == "none":
+        raise ValueError(
+            f"INPUT.FLOW: '{method}' is no method that is computed ({', '.join(FLOW_METHODS)}), "
+            "and flow that was made elsewhere cannot be had with CACHE none"
+        )
+    folders = [_default_folder(), dataset_root() / "flow"] if cache == "auto" else [Path(cache)]
+    for folder in folders:
+        if (folder / method).is_dir():
+            return folder
+    raise ValueError(
+        f"unknown flow method '{method}'; there are {', '.join(FLOW_METHODS)}, and no flow "
+        f"converted under that name in {folders[0]} (see datasets/README.md)"
+    )
 
 
 def _default_folder() -> Path:

@@ -1,4 +1,4 @@
-"""Command line: link, score, convert and show detections and tubes of any detector."""
+"""Command line: link, score, convert, show and average what any detector found."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+from pcsc_d2.tubes.averaging import average_results
 from pcsc_d2.tubes.convert import from_coco_results, from_frame_pickles
 from pcsc_d2.tubes.detections import Detections
 from pcsc_d2.tubes.export import to_csv, to_json
@@ -42,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_score(commands.add_parser("score", help="frame mAP, video mAP and where the error is"))
     _add_convert(commands.add_parser("convert", help="from ACT, MOC and COCO; to JSON and CSV"))
     _add_show(commands.add_parser("show", help="what a file holds"))
+    _add_average(commands.add_parser("average", help="the mean over the results of splits"))
     return parser
 
 
@@ -166,6 +168,19 @@ def _add_show(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, help="detections or tubes (.npz), ground truth (.pkl)")
     parser.add_argument("--video", help="only this one; its tubes one by one")
     parser.set_defaults(run=lambda options: print(summary(_load(options.file), options.video)))
+
+
+def _add_average(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("results", nargs="+", type=Path, help="results.json, or its folder")
+    parser.add_argument("--json", type=Path, metavar="OUT", help="write the mean")
+    parser.set_defaults(run=_average)
+
+
+def _average(options: argparse.Namespace) -> None:
+    average = average_results(options.results)
+    print(average.table())
+    if options.json:
+        average.save(options.json)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ KINDS: dict[str, str] = {
     "empty_class": "classes have no clip",
     "unannotated": "videos of the split lists are not annotated",
     "flow_missing": "clips have no flow, others of that method have",
-    "flow_wrong": "flow files are damaged or of another length, size or rule",
+    "flow_wrong": "flow files are damaged or of another method, length, size or rule",
 }
 """Kind of problem -> what there is a number of."""
 
@@ -233,12 +233,12 @@ def _report_flow(
             if not path.is_file():
                 report.add("flow_missing", {f"{method.name}/{name}": "no such file"})
                 continue
-            wrong = _flow_trouble(path, clip, files.decoding)
+            wrong = _flow_trouble(path, method.name, clip, files.decoding)
             if wrong:
                 report.add("flow_wrong", {f"{method.name}/{name}": wrong})
 
 
-def _flow_trouble(path: Path, clip: Clip, rule: DecodingRule) -> str:
+def _flow_trouble(path: Path, method: str, clip: Clip, rule: DecodingRule) -> str:
     """What is wrong with a flow file, or ""."""
     try:
         with FlowFile(path) as file:
@@ -246,6 +246,8 @@ def _flow_trouble(path: Path, clip: Clip, rule: DecodingRule) -> str:
             fields = file.read([0, meta["fields"] - 1]) if meta["fields"] else []
     except FlowError as error:
         return str(error)
+    if meta.get("method") != method:
+        return f"of the method '{meta.get('method')}'; move it to the folder of that name"
     if meta["fields"] != max(clip.frames - 1, 0):
         return f"{meta['fields']} fields for a clip of {clip.frames} frames; remove it"
     sizes = {tuple(meta["size"]), *(codes.shape[:2] for codes in fields)}

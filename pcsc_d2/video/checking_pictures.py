@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import glob
 import os
+import sys
 from collections.abc import Iterable, Iterator
+from itertools import repeat, tee
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +17,9 @@ from pcsc_d2.video.checking import Checked
 from pcsc_d2.video.dataset_files import DatasetFiles
 from pcsc_d2.video.decoding import VideoError
 from pcsc_d2.video.drawing import color_of, draw_boxes, image_grid, write_image, write_video
-from pcsc_d2.video.flow import FlowError
+from pcsc_d2.video.flow import FlowError, flow_method
 from pcsc_d2.video.flow_codec import FlowFile, decode_flow
 from pcsc_d2.video.flow_color import flow_to_color
-from pcsc_d2.video.flow_store import FlowStore
 from pcsc_d2.video.reading import VideoSource
 
 FRAMES = 4  # of a clip, on the sheet
@@ -39,7 +41,7 @@ def draw_clips(
         files: of the dataset.
         number: of clips.
         out: a folder, for ``<dataset>_sheet.png`` (a row of frames and a row of their flow for
-            each clip) and ``<dataset>_<video>.mp4``, every frame of one clip.
+            each clip) and ``<dataset>_<video>.mp4``, every frame of one clip beside its flow.
         flow: the folder of stored flow; what is not there is computed.
 
     Returns:
@@ -53,12 +55,17 @@ def draw_clips(
     for name in tqdm(chosen if names else [], desc="drawing clips", unit="clip"):
         path = out / f"{stem}_{name.replace('/', '_')}.mp4"
         frames = _shown_frames(tubes, name)
-        kept: dict[int, np.ndarray] = {}
+        kept: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         source = VideoSource(checked.paths[name], files.decoding)
-        write_video(path, _kept(_drawn(source, tubes, name), frames, kept), source.rate)
+        drawn = _drawn(source, _stored_flow(Path(flow), f"{files.name}/{name}"), tubes, name)
+        pairs = _kept(drawn, frames, kept)
+        try:
+            write_video(path, (image_grid(pair, 2) for pair in pairs), source.rate)
+        except VideoError as error:
+            tqdm.write(f"not drawn: {error}", file=sys.stderr)
+            continue
         written.append(path)
-        images += [kept[frame] for frame in frames]
-        images += _flow_pictures(checked, files, name, frames, Path(flow))
+        images += [kept[frame][0] for frame in frames] + [kept[frame][1] for frame in frames]
         captions += [f"frame {frame}: {name}" for frame in frames]
         captions += [f"flow of frame {frame}" for frame in frames]
     if images:
@@ -87,44 +94,51 @@ def _shown_frames(tubes: Tubes, video: str) -> list[int]:
     return np.linspace(tubes.start[first], tubes.last[first], FRAMES).astype(int).tolist()
 
 
-def _drawn(frames: Iterable[np.ndarray], tubes: Tubes, video: str) -> Iterator[np.ndarray]:
-    for number, frame in enumerate(frames, start=1):
-        yield with_truth(frame, tubes, video, number)
+def _drawn(
+    source: Iterable[np.ndarray], stored: Path | None, tubes: Tubes, video: str
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Each frame and its flow as colour, with boxes; grey where there is no flow."""
+    if stored is None:
+        source, ahead = tee(source)
+        fields = _or_none(flow_method("dis")(ahead))
+    else:
+        fields = _or_none(_read(stored))
+    for number, (frame, field) in enumerate(zip(source, fields), start=1):
+        picture = np.full_like(frame, 128)
+        if field is not None:
+            picture = flow_to_color(field, max(float(abs(field).max()), _FAINT))
+        yield with_truth(frame, tubes, video, number), with_truth(picture, tubes, video, number)
+
+
+def _or_none(fields: Iterable[np.ndarray]) -> Iterator[np.ndarray | None]:
+    """The fields, the last without end; None in place of those that cannot be had."""
+    last = None
+    try:
+        for last in fields:
+            yield last
+    except FlowError:
+        last = None
+    yield from repeat(last)
+
+
+def _read(path: Path) -> Iterator[np.ndarray]:
+    with FlowFile(path) as file:
+        for index in range(file.meta["fields"]):
+            yield decode_flow(file.read([index])[0], file.meta["bound"])
+
+
+def _stored_flow(folder: Path, key: str) -> Path | None:
+    """The flow of a video by the first method that has it."""
+    return next(iter(sorted(folder.glob(f"*/{glob.escape(key)}.zip"))), None)
 
 
 def _kept(
-    frames: Iterable[np.ndarray], wanted: list[int], kept: dict[int, np.ndarray]
-) -> Iterator[np.ndarray]:
-    """Passes frames on, and keeps the wanted ones by number from 1."""
-    for number, frame in enumerate(frames, start=1):
+    pairs: Iterable[tuple[np.ndarray, np.ndarray]],
+    wanted: list[int],
+    kept: dict[int, tuple[np.ndarray, np.ndarray]],
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Passes frames and flow on, and keeps the wanted ones by number from 1."""
+    for number, pair in enumerate(pairs, start=1):
         if number in wanted:
-            kept[number] = frame
-        yield frame
-
-
-def _flow_pictures(
-    checked: Checked, files: DatasetFiles, name: str, frames: list[int], folder: Path
-) -> list[np.ndarray]:
-    """The flow of some frames as colour with boxes; grey where there is none."""
-    height, width = checked.truth.resolution[checked.truth.videos == name][0].tolist()
-    try:
-        fields = _stored_flow(folder, f"{files.name}/{name}", frames)
-        if fields is None:
-            length = len(VideoSource(checked.paths[name], files.decoding))
-            indices = [min(frame - 1, max(length - 2, 0)) for frame in frames]
-            fields = FlowStore(None).read(checked.paths[name], name, indices, files.decoding)
-        pictures = [flow_to_color(field, max(float(abs(field).max()), _FAINT)) for field in fields]
-    except (FlowError, VideoError):
-        pictures = [np.full((height, width, 3), 128, np.uint8)] * len(frames)
-    tubes = checked.truth.tubes
-    return [with_truth(image, tubes, name, frame) for image, frame in zip(pictures, frames)]
-
-
-def _stored_flow(folder: Path, key: str, frames: list[int]) -> np.ndarray | None:
-    """(n, H, W, 2) in pixels by the first method that has the video's flow, or None."""
-    for path in sorted(folder.glob(f"*/{key}.zip")):
-        with FlowFile(path) as file:
-            last = max(file.meta["fields"] - 1, 0)
-            fields = file.read([min(frame - 1, last) for frame in frames])
-            return decode_flow(np.stack(fields), file.meta["bound"])
-    return None
+            kept[number] = pair
+        yield pair

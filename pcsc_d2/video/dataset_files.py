@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pcsc_d2.tubes import GroundTruth
 from pcsc_d2.video.annotations import read_annotations, read_video_list
@@ -90,7 +90,13 @@ def datasets_under(root: str | os.PathLike[str]) -> list[str]:
 
 
 def find_video(folder: Path, name: str) -> Path | None:
-    """The file or folder of frames of a video, whatever its suffix."""
+    """The file or folder of frames of a video, whatever its suffix.
+
+    Raises:
+        ValueError: a name that leaves the folder, as a hostile annotation file could hold.
+    """
+    if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+        raise ValueError(f"the annotated video '{name}' leaves {folder}; fetch the file again")
     for suffix in VIDEO_SUFFIXES:
         # with_suffix would cut names that hold a dot.
         path = folder / f"{name}{suffix}"

@@ -10,6 +10,8 @@ A dataset's frame numbers mean something only with the rule by which its authors
     place without one repeats the frame before. UCF101 is annotated like this: its encoder left
     unchanged frames out, so that the coded frames are up to 46 fewer than the annotated ones.
 
+Frames are turned as the file says they are to be displayed.
+
 A folder of frames (jpg or png in natural order: frame 10 follows frame 9) is taken as it is.
 """
 
@@ -17,6 +19,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -126,12 +129,26 @@ class FileReader:
         if not self.container.streams.video:
             raise VideoError(self.path, "holds no video stream; fetch it again")
         self.stream = self.container.streams.video[0]
-        self.size = (self.stream.height, self.stream.width)
+        self._coded_size = (self.stream.height, self.stream.width)
         self._step, self.rate = self._frame_duration()
         # Threads would not survive the fork of a data loader, whose workers share the cores.
         self.stream.thread_type, self.stream.codec_context.thread_count = "NONE", 1
         self._packets = self._places = self._decoded = 0
         self._is_open = self._from_start = True
+
+    @cached_property
+    def size(self) -> tuple[int, int]:
+        """Height and width as displayed."""
+        # AVI has no place for a rotation. Elsewhere it is known with the first frame.
+        turned = "avi" not in self.container.format.name and _quarter_turns(self._first_frame()) % 2
+        return self._coded_size[::-1] if turned else self._coded_size
+
+    def _first_frame(self) -> av.VideoFrame | None:
+        try:
+            with av.open(str(self.path), metadata_errors="ignore") as container:
+                return next(container.decode(video=0), None)
+        except (av.FFmpegError, EOFError):
+            return None
 
     def _frame_duration(self) -> tuple[float, float]:
         """A frame's duration in units of the stream's time stamps, and frames per second."""
@@ -218,7 +235,9 @@ class FileReader:
     def pixels(self, handle: av.VideoFrame) -> np.ndarray:
         # A reformatter of our own: `VideoFrame.to_ndarray` sets one up for every frame, which
         # takes ten times as long as the conversion.
-        return self._reformatter.reformat(handle, format="rgb24", threads=1).to_ndarray()
+        pixels = self._reformatter.reformat(handle, format="rgb24", threads=1).to_ndarray()
+        turns = _quarter_turns(handle)
+        return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
 
     def close(self) -> None:
         self._is_open = False
@@ -243,7 +262,7 @@ class FileReader:
             except (av.FFmpegError, EOFError) as error:
                 raise self._broken(_why(error)) from None
             for frame in frames:
-                if (frame.height, frame.width) != self.size:
+                if (frame.height, frame.width) != self._coded_size:
                     raise self._broken("the size changes there")
                 self._decoded += 1
                 yield frame
@@ -285,6 +304,11 @@ class FileReader:
     def _broken(self, why: str) -> VideoError:
         reason = f"cannot be decoded after frame {self._decoded} ({why}); fetch it again"
         return VideoError(self.path, reason, self._decoded)
+
+
+def _quarter_turns(frame: av.VideoFrame | None) -> int:
+    """Quarter turns counterclockwise that display a frame upright: phones record them."""
+    return 0 if frame is None else round(frame.rotation / 90) % 4
 
 
 def _why(error: Exception) -> str:

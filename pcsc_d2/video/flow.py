@@ -24,11 +24,15 @@ class FlowMethod(Protocol):
 
     Attributes:
         name: under which it is registered, and the name of its folder in a flow cache.
-        version: changes whenever its result does, so that stored flow is not taken for new.
+        version: changes whenever its result does, so that stored flow is not taken for new; None
+            where it cannot be known and any is read.
+        in_process: whether it shares its work among threads or a GPU by itself, and must not run
+            in several processes.
     """
 
     name: str
-    version: str
+    version: str | None
+    in_process: bool
 
     def __call__(self, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """N frames (H, W, 3) uint8 RGB to N - 1 fields (H, W, 2) float32, in pixels."""
@@ -39,13 +43,16 @@ class FlowMethod(Protocol):
 class DISFlow:
     """Dense inverse search (Kroeger et al., ECCV 2016), OpenCV's.
 
-    At 240 x 320 on one core a field takes about 12 ms with the medium preset and 3 ms with the
-    fast one, which leaves 5 to 20 % more photometric error on UCF101 and J-HMDB clips.
+    At 240 x 320 on one core a field takes about 8 ms with the medium preset and 1.5 ms with the
+    fast one, whose photometric error is a third higher on UCF101 and J-HMDB clips
+    (``tests/benchmarks/flow.py``).
     """
 
     name: str
     preset: int
     version: str = "1"
+
+    in_process = False
 
     def __call__(self, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         dis = cv2.DISOpticalFlow_create(self.preset)
@@ -60,17 +67,26 @@ class DISFlow:
             before = gray
 
 
-FLOW_METHODS: dict[str, Callable[[], FlowMethod]] = {
-    "dis": lambda: DISFlow("dis", cv2.DISOPTICAL_FLOW_PRESET_MEDIUM),
-    "dis_fast": lambda: DISFlow("dis_fast", cv2.DISOPTICAL_FLOW_PRESET_FAST),
+def _raft(name: str, weights: str, device: str) -> FlowMethod:
+    from pcsc_d2.video.flow_raft import RAFTFlow  # which imports this module
+
+    return RAFTFlow(name, weights, device)
+
+
+FLOW_METHODS: dict[str, Callable[[str, str], FlowMethod]] = {
+    "dis": lambda weights, device: DISFlow("dis", cv2.DISOPTICAL_FLOW_PRESET_MEDIUM),
+    "dis_fast": lambda weights, device: DISFlow("dis_fast", cv2.DISOPTICAL_FLOW_PRESET_FAST),
+    "raft_large": lambda weights, device: _raft("raft_large", weights, device),
+    "raft_small": lambda weights, device: _raft("raft_small", weights, device),
 }
+"""Name -> what makes the method, from a weights file and a device, which only networks have."""
 
 
-def flow_method(name: str) -> FlowMethod:
-    """The method of a name; ValueError lists the names there are."""
+def flow_method(name: str, weights: str = "", device: str = "auto") -> FlowMethod:
+    """The method of a name, see ``FLOW_METHODS``; ValueError lists the names there are."""
     if name not in FLOW_METHODS:
         raise ValueError(f"unknown flow method '{name}'; there are {sorted(FLOW_METHODS)}")
-    return FLOW_METHODS[name]()
+    return FLOW_METHODS[name](weights, device)
 
 
 def compute_flow(frames: Iterable[np.ndarray], method: str | FlowMethod = "dis") -> np.ndarray:

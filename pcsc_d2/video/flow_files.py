@@ -31,7 +31,7 @@ import cv2
 import numpy as np
 
 from pcsc_d2.video.dataset_files import video_name
-from pcsc_d2.video.flow import FlowError
+from pcsc_d2.video.flow import FLOW_METHODS, FlowError
 
 _MAGIC = np.float32(202021.25)
 _UNKNOWN = 1e9
@@ -48,7 +48,8 @@ class FlowFiles:
     store with the same name and without a folder reads what was converted.
 
     Attributes:
-        name: of the method; the fields of methods of different names never mix.
+        name: of the method; the fields of methods of different names never mix. ValueError for
+            the name of a method that is computed here, whose flow this would pass for.
         folder: with ``<class>/<video>/`` for each video; None where all is converted.
         bound: of 8-bit pairs, in pixels.
     """
@@ -56,7 +57,20 @@ class FlowFiles:
     name: str
     folder: Path | None = None
     bound: float = 20.0
-    version: str = "1"
+
+    in_process = False
+
+    def __post_init__(self) -> None:
+        if self.name in FLOW_METHODS or not re.fullmatch(r"\w[\w.-]*", self.name):
+            raise ValueError(
+                f"flow that was made elsewhere cannot be named '{self.name}'; take a plain name "
+                f"other than {', '.join(FLOW_METHODS)}"
+            )
+
+    @property
+    def version(self) -> str | None:
+        """So that files converted with another bound are told; None where nothing is converted."""
+        return None if self.folder is None else f"1, pairs within {self.bound:g} pixels"
 
     def __call__(self, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """The fields of a ``VideoSource``, (H, W, 2) float32 in pixels, one fewer than frames.

@@ -38,7 +38,7 @@ class FlowReport:
 
 
 class FlowStore:
-    """Flow of videos by one method, through the 8-bit codes wherever it comes from.
+    """Flow of videos by one method, through the same codes wherever it comes from.
 
     With a folder, the flow of a video is computed when it is first read and kept in
     ``<folder>/<method>/<key>.zip``; without one, only the fields asked for are computed.
@@ -46,7 +46,8 @@ class FlowStore:
     Args:
         folder: where flow is kept, need not be where the videos are; None computes on the fly.
         method: a name known to ``flow``, or a method.
-        bound: u and v are clipped to +-bound pixels (I3D clips flow to +-20).
+        bound: u and v are clipped to +-bound pixels and held in 8 bits (I3D clips flow to +-20);
+            None holds them as floats in half precision, at some twenty times the disk space.
         frames: where the frames come from that flow on the fly needs.
         cache_bytes: for fields kept in memory, 150 KB each at 240 x 320.
     """
@@ -55,15 +56,15 @@ class FlowStore:
         self,
         folder: str | os.PathLike[str] | None,
         method: str | FlowMethod = "dis",
-        bound: float = 20.0,
+        bound: float | None = 20.0,
         frames: FrameCache | None = None,
         cache_bytes: int = 1 << 27,
     ) -> None:
-        if not bound > 0:
+        if bound is not None and not bound > 0:
             raise ValueError(f"the flow bound must be above 0 pixels, not {bound}")
         self.folder = None if folder is None else Path(folder)
         self.method = flow_method(method) if isinstance(method, str) else method
-        self.bound = float(bound)
+        self.bound = None if bound is None else float(bound)
         self.frames = frames
         self._fields = ByteLRU(cache_bytes)
         self._files: OpenFiles[FlowFile] = OpenFiles(_OPEN_FILES)
@@ -96,6 +97,7 @@ class FlowStore:
         Raises:
             VideoError: the video cannot be read, or has no such frames.
             FlowError: the stored flow is of other settings, or damaged, or has no such fields.
+            ValueError: the method cannot run at all, such as for want of its weights.
         """
         return decode_flow(np.stack(self.read_codes(video, key, indices, rule)), self.bound)
 
@@ -128,7 +130,7 @@ class FlowStore:
         Args:
             videos: key and path of each.
             rule: how frames are counted, "coded" or "constant_rate".
-            processes: that share the work.
+            processes: that share the work; a method that shares it itself runs in this one.
 
         Returns:
             The counts; a video that cannot be read is reported there, and the others go on.
@@ -150,7 +152,7 @@ class FlowStore:
     def _all_made(
         self, todo: list[tuple[str, str | os.PathLike[str]]], rule: DecodingRule, processes: int
     ) -> Iterator[str | None]:
-        if processes <= 1:
+        if processes <= 1 or self.method.in_process:
             yield from (_make(self, key, video, rule) for key, video in todo)
             return
         # One thread each, set before the fork: a forked process would wait for ever for the end
@@ -171,7 +173,7 @@ class FlowStore:
     ) -> list[np.ndarray]:
         file = self._files.get((key, rule), lambda: self._opened(video, key, rule))
         if file.meta["fields"] == 0:
-            return [_still(file.meta["size"])] * len(indices)
+            return [self._still(file.meta["size"])] * len(indices)
         return file.read(indices)
 
     def _opened(self, video: str | os.PathLike[str], key: str, rule: DecodingRule) -> FlowFile:
@@ -187,7 +189,7 @@ class FlowStore:
             frames = read_frames(video, needed, rule, self.frames)
         except VideoError as error:
             if error.decoded == 1 and indices == [0]:
-                return [_still(VideoSource(video, rule).size)]
+                return [self._still(VideoSource(video, rule).size)]
             raise
         fields = dict(zip(needed, self._codes(frames)))
         return [fields[i] for i in indices]
@@ -195,7 +197,10 @@ class FlowStore:
     def _codes(self, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         return (encode_flow(flow, self.bound) for flow in self.method(frames))
 
-    def _settings(self, rule: DecodingRule) -> dict[str, str | float]:
+    def _still(self, size: Sequence[int]) -> np.ndarray:
+        return encode_flow(np.zeros((*size, 2), np.float32), self.bound)
+
+    def _settings(self, rule: DecodingRule) -> dict[str, str | float | None]:
         method = {"method": self.method.name, "version": self.method.version}
         return {**method, "bound": self.bound, "rule": rule}
 
@@ -211,7 +216,8 @@ class FlowStore:
         with FlowFile(path) as file:
             meta = file.meta
         for name, wanted in self._settings(rule).items():
-            if meta.get(name) != wanted:
+            unknown = name == "version" and wanted is None  # of flow that was made elsewhere
+            if meta.get(name) != wanted and not unknown:
                 raise FlowError(
                     f"{path}: flow with {name} {meta.get(name)}, wanted {wanted}; "
                     "remove it or name another flow folder"
@@ -252,7 +258,3 @@ def _stamp(video: str | os.PathLike[str]) -> int | None:
     if path.is_dir():
         return sum(1 for _ in path.iterdir())
     return path.stat().st_size if path.is_file() else None
-
-
-def _still(size: Sequence[int]) -> np.ndarray:
-    return encode_flow(np.zeros((*size, 2), np.float32), 1.0)

@@ -11,7 +11,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -60,6 +60,7 @@ def prepare(
     name: str,
     flow: str | None = None,
     processes: int = 1,
+    flow_bound: float = 20.0,
 ) -> PreparationReport:
     """Lays out a dataset.
 
@@ -70,12 +71,14 @@ def prepare(
         name: ``ucf24`` or ``jhmdb``.
         flow: the name of the method under which flow images found are converted; None: not.
         processes: that unpack and convert.
+        flow_bound: of flow in 8-bit pairs of u and v, in pixels.
 
     Raises:
         FileNotFoundError: a source is not there, or no annotations are in them.
-        ValueError: an archive or annotations that cannot be read.
+        ValueError: an archive or annotations that cannot be read; a flow name that is taken.
     """
     root, files = Path(root), DATASETS[name]
+    method = None if flow is None else FlowFiles(flow, bound=flow_bound)
     found = find_sources([Path(s) for s in sources], root / "unpacked" / name, processes)
     _ANNOTATE[name](found, root)
     truth = files.ground_truth(root, Findings())
@@ -84,8 +87,11 @@ def prepare(
         _link_clip(root, name, video, found.clips.get(video), report)
     if len(report.missing) == len(truth.videos):
         report.notes.append("expected <class>/<video>.avi, or <class>/<video>/ with frames")
-    if flow is not None:
-        _convert_flow(found.flow, flow, root, files, truth, processes, report)
+    if method is not None and found.flow is not None:
+        store = FlowStore(root / "flow", replace(method, folder=found.flow))
+        _convert_flow(store, root, files, truth, processes, report)
+    elif method is not None:
+        report.notes.append("no flow among the sources")
     elif found.flow is not None:
         report.notes.append(f"{found.flow}: flow, left alone; --flow <name> converts it")
     return report
@@ -98,10 +104,12 @@ def main(name: str, description: str, arguments: Sequence[str] | None = None) ->
     default = Path(os.environ.get("DETECTRON2_DATASETS", "datasets")).expanduser()
     parser.add_argument("--root", type=Path, default=default, help="of all datasets (%(default)s)")
     parser.add_argument("--flow", metavar="NAME", help="convert flow images, as this method")
+    parser.add_argument("--flow-bound", type=float, default=20.0, metavar="PIXELS",
+                        help="that 8-bit pairs of u and v span (%(default)g)")  # fmt: skip
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, metavar="N")
     args = parser.parse_args(arguments)
     try:
-        report = prepare(args.sources, args.root, name, args.flow, args.processes)
+        report = prepare(args.sources, args.root, name, args.flow, args.processes, args.flow_bound)
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
@@ -196,8 +204,7 @@ def _covers(path: Path, masks: Path) -> bool:
 
 
 def _convert_flow(
-    source: Path | None,
-    method: str,
+    store: FlowStore,
     root: Path,
     files: DatasetFiles,
     truth: GroundTruth,
@@ -205,12 +212,9 @@ def _convert_flow(
     report: PreparationReport,
 ) -> None:
     """Converts the flow of the clips that are there."""
-    if source is None:
-        report.notes.append("no flow among the sources")
-        return
     clips = {name: find_video(root / files.name / "videos", name) for name in truth.videos.tolist()}
     todo = [(f"{files.name}/{name}", path) for name, path in clips.items() if path is not None]
-    store = FlowStore(root / "flow", FlowFiles(method, source))
     done = store.precompute(todo, files.decoding, processes)
     report.failed += done.failed
     report.notes.append(str(done))
+    report.notes.append(f"train with it: INPUT.FLOW.METHOD {store.method.name}")

@@ -18,7 +18,7 @@ _VIDEOS = {".avi", ".mp4", ".mkv", ".webm"}
 _IMAGES = {".jpg", ".jpeg", ".png"}
 _FIELDS = {".flo"}
 _HIDDEN = (".", "__MACOSX")
-_FLOW = re.compile("flow|brox", re.IGNORECASE)
+_FLOW = re.compile("flow|brox|tv_?l1", re.IGNORECASE)
 _SPLIT = re.compile(r".+_test_split\d+\.txt")
 _ANNOTATIONS = {
     "pyannot.pkl", "finalAnnots.mat", "UCF101v2-GT.pkl", "JHMDB-GT.pkl", "testlist01.txt",

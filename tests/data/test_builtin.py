@@ -12,6 +12,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.structures import BoxMode
 
 from pcsc_d2.data import dataset_root, training_dicts
+from pcsc_d2.data.builtin import ClipDataset
 from pcsc_d2.tubes import GroundTruth
 from pcsc_d2.video.dataset_files import find_video
 from tests.tiny import tiny_config
@@ -20,6 +21,7 @@ MakeSet = Callable[..., Path]
 CLASSES = {"ucf101_24": 24, "jhmdb": 21, "synthetic_easy": 4, "synthetic_pairs": 9}
 NAMES = [
     "ucf101_24_train",
+    "ucf101_24_mini_train",
     "ucf101_24_test",
     *(f"jhmdb_split{n}_{part}" for n in (1, 2, 3) for part in ("train", "test")),
     *(f"synthetic_{k}_{part}" for k in ("easy", "pairs") for part in ("train", "val", "test")),
@@ -76,6 +78,18 @@ def test_inclusive_corners_become_exclusive(make_set: MakeSet) -> None:
         {"bbox": [3, 4, 13, 16], "bbox_mode": BoxMode.XYXY_ABS, "category_id": 2}
     ]
     assert annotated[6][0]["bbox"] == [0, 0, 64, 48]
+
+
+def test_every_tenth_frame_is_a_key_frame(make_set: MakeSet) -> None:
+    make_set(
+        {"train/a": GREY, "train/b": GREY}, 16, SIZE, [("train/a", 2, 5, [[3, 4, 12, 15]] * 9)]
+    )
+    dataset = ClipDataset("synthetic/easy", "train", every=10)
+    found = [(d["video_id"], d["frame_index"], len(d["annotations"])) for d in dataset.dicts()]
+    assert found == [("train/a", 1, 0), ("train/a", 11, 1), ("train/b", 1, 0), ("train/b", 11, 0)]
+    # The clip around a key frame is as in the whole set.
+    whole = ClipDataset("synthetic/easy", "train").dicts()
+    assert dataset.dicts()[1] == next(d for d in whole if d["frame_index"] == 11)
 
 
 def test_training_is_on_frames_with_ground_truth(make_set: MakeSet) -> None:

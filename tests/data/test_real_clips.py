@@ -50,6 +50,15 @@ def test_clips_with_dropped_frames_have_the_annotated_number(real_root: Path) ->
     assert {name: n for name, (_, n) in counts.items()} == annotated
 
 
+def test_mini_set_has_a_tenth_of_the_key_frames(real_root: Path) -> None:
+    whole = {(d["video_id"], d["frame_index"]): d for d in DatasetCatalog.get("ucf101_24_train")}
+    mini = DatasetCatalog.get("ucf101_24_mini_train")
+    assert all(whole[d["video_id"], d["frame_index"]] == d for d in mini)
+    assert {d["video_id"] for d in mini} == {video for video, _ in whole}
+    assert {d["frame_index"] % 10 for d in mini} == {1}
+    assert len(mini) == sum(frame % 10 == 1 for _, frame in whole)
+
+
 @pytest.mark.parametrize(
     ("name", "video"),
     [

@@ -214,7 +214,7 @@ def test_flow_missing_and_wrong(jhmdb):
         store.make(videos / f"{name}.mp4", f"jhmdb/{name}", "coded")
     assert problems(jhmdb) == {}
     path = {name: store.path(f"jhmdb/{name}") for name in NAMES}
-    meta = {"size": (48, 64), "rule": "coded"}
+    meta = {"size": (48, 64), "rule": "coded", "method": "dis_fast"}
     codes = [np.zeros((48, 64, 2), np.uint8)] * 5
     path["run/a"].unlink()
     write_flow_file(path["run/b"], codes[:4], meta)
@@ -225,6 +225,8 @@ def test_flow_missing_and_wrong(jhmdb):
         "dis_fast/run/b": "4 fields for a clip of 6 frames; remove it",
         "dis_fast/wave/c": "40 x 64 pixels, the clip has 48 x 64; remove it",
     }
+    write_flow_file(path["run/b"], codes, {**meta, "method": "dis"})
+    assert "of the method 'dis'" in problems(jhmdb)["flow_wrong"]["dis_fast/run/b"]
     write_flow_file(path["run/b"], codes, {**meta, "rule": "constant_rate"})
     path["wave/c"].write_bytes(b"PK")
     found = problems(jhmdb)["flow_wrong"]

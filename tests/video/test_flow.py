@@ -1,11 +1,19 @@
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
-from pcsc_d2.video import FLOW_METHODS, compute_flow, flip_flow, flow_to_color, resize_flow
+from pcsc_d2.video import (
+    FLOW_METHODS,
+    compute_flow,
+    flip_flow,
+    flow_to_color,
+    read_frames,
+    resize_flow,
+)
 
-METHODS = sorted(FLOW_METHODS)
+METHODS = [name for name in FLOW_METHODS if name.startswith("dis")]  # need no weights
 MARGIN = 12  # pixels at the border, where what moves out of the image has no match
 
 
@@ -28,6 +36,62 @@ def test_flow_of_a_known_shift(moving, method):
     assert flow.shape == (3, 96, 128, 2)
     assert flow.dtype == np.float32
     assert epe(flow, np.broadcast_to(np.float32([3, -2]), flow.shape)) < 0.25
+
+
+REAL = ["WalkingWithDog/v_WalkingWithDog_g12_c03", "Basketball/v_Basketball_g01_c01"]
+
+
+@pytest.fixture(params=REAL)
+def real_frames(real_data, request) -> np.ndarray:
+    """3 frames, of a camera that moves along and of one that stands still."""
+    return read_frames(real_data / f"ucf24/videos/{request.param}.avi", [10, 11, 12])
+
+
+@pytest.mark.parametrize("shift", [(3, -2), (-5, 0), (0, 4), (8, 6)])
+@pytest.mark.parametrize("method", METHODS)
+def test_flow_of_a_real_picture_moved_by_known_shifts(real_frames, method, shift):
+    picture, (dx, dy), room = real_frames[0], shift, 20
+    height, width = picture.shape[0] - 2 * room, picture.shape[1] - 2 * room
+    corners = [(room - dy * i, room - dx * i) for i in range(3)]
+    frames = np.stack([picture[y : y + height, x : x + width] for y, x in corners])
+    flow = compute_flow(frames, method)
+    assert epe(flow, np.broadcast_to(np.float32(shift), flow.shape)) < 0.25
+
+
+@pytest.mark.parametrize("first", [10, 30])
+def test_real_flow_commutes_with_flip_resize_and_crop(real_data, first):
+    """Within 15 % of the mean motion, where a wrong sign or scale is 50 % off and more.
+
+    DIS looks at patches of fixed size, so that a picture of another size, or on another grid,
+    comes out a little differently.
+    """
+    video = real_data / f"ucf24/videos/{REAL[0]}.avi"
+    frames = read_frames(video, [first, first + 1, first + 2])
+    flow = compute_flow(frames)
+    larger, smaller = (360, 480), (160, 214)
+    mirrored, enlarged = frames[:, :, ::-1], resized(frames, larger)
+    right = {
+        "flip": (mirrored, flip_flow(flow)),
+        "larger": (enlarged, resize_flow(flow, larger)),
+        "smaller": (resized(frames, smaller), resize_flow(flow, smaller)),
+        "crop": (frames[:, 20:220, 32:290], flow[:, 20:220, 32:290]),
+    }
+    wrong = {
+        "sign": (mirrored, flow[:, :, ::-1]),
+        "scale": (enlarged, resize_flow(flow, larger) / 1.5),
+    }
+    pairs = right | wrong
+    error = {
+        name: epe(compute_flow(images), expected) / epe(expected, 0 * expected)
+        for name, (images, expected) in pairs.items()
+    }
+    assert max(error[name] for name in right) < 0.15, error
+    assert min(error[name] for name in wrong) > 0.5, error
+
+
+def resized(frames: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    way = cv2.INTER_AREA if size[0] < frames.shape[1] else cv2.INTER_LINEAR
+    return np.stack([cv2.resize(frame, size[::-1], interpolation=way) for frame in frames])
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -144,6 +144,19 @@ def test_methods_never_mix(tmp_path, flow_folder, video):
         FlowStore(None, FlowFiles("brox", flow_folder)).read(video, "k", [0])
 
 
+@pytest.mark.parametrize("name", ["dis", "raft_large", "../dis", "", "a/b"])
+def test_flow_made_elsewhere_never_passes_for_what_is_computed_here(name):
+    with pytest.raises(ValueError, match=f"cannot be named '{name}'"):
+        FlowFiles(name)
+
+
+def test_pairs_of_another_bound_are_told_when_converting(tmp_path, flow_folder, video):
+    root = tmp_path / "stored"
+    FlowStore(root, FlowFiles("tvl1", flow_folder, 20)).make(video, "k", "coded")
+    (line,) = FlowStore(root, FlowFiles("tvl1", flow_folder, 15)).precompute([("k", video)]).failed
+    assert "pairs within 20 pixels, wanted 1, pairs within 15 pixels" in line
+
+
 def test_flow_that_does_not_fit_is_refused(tmp_path, flow_folder, video):
     store = FlowStore(tmp_path / "stored", FlowFiles("brox", flow_folder))
     folder = flow_folder / "run/gray"

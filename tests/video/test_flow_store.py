@@ -86,6 +86,34 @@ def test_store_gives_the_flow_of_the_frames_within_the_codec(tmp_path, video):
     assert meta["size"] == [48, 64]
 
 
+class KnownFlow:
+    """A method whose field i is u = 40.1 + i, v = -0.013."""
+
+    name, version, in_process = "known", "1", False
+
+    def __call__(self, frames):
+        for i, frame in enumerate(list(frames)[1:]):
+            yield np.broadcast_to(np.float32([40.1 + i, -0.013]), (*frame.shape[:2], 2))
+
+
+def test_floats_are_neither_rounded_nor_clipped(tmp_path, video):
+    store = FlowStore(tmp_path / "flow", KnownFlow(), bound=None)
+    flow = store.read(video, "v", [0, 8])
+    assert np.allclose(flow[:, 0, 0], [[40.1, -0.013], [48.1, -0.013]], rtol=2**-11)
+    assert flow.dtype == np.float32
+    assert np.array_equal(
+        FlowStore(None, KnownFlow(), None).read(video, "v", range(9))[[0, 8]], flow
+    )
+    again = FlowStore(tmp_path / "flow", KnownFlow(), None).read(video, "v", [8])
+    assert np.array_equal(again[0], flow[1])
+    with pytest.raises(FlowError, match=r"flow with bound None, wanted 20\.0"):
+        FlowStore(tmp_path / "flow", KnownFlow()).read(video, "v", [0])
+    content = store.path("v").read_bytes()
+    store.path("v").write_bytes(content[:60] + b"\0" * 40 + content[100:])
+    with pytest.raises(FlowError, match="damaged; remove it"):
+        FlowStore(tmp_path / "flow", KnownFlow(), None).read(video, "v", [0])
+
+
 def test_on_the_fly_is_the_same_and_computes_each_field_once(tmp_path, video, computed):
     stored = FlowStore(tmp_path / "flow").read(video, "v", range(9))
     computed.clear()
@@ -151,10 +179,11 @@ def test_damaged_flow_file_is_named(tmp_path, video):
         FlowStore(tmp_path / "flow").read(video, "v", [0])
 
 
+@pytest.mark.parametrize("bound", [20.0, None])
 @pytest.mark.parametrize("folder", [None, "flow"])
-def test_video_of_one_frame_stands_still(tmp_path, encode, gray, folder):
+def test_video_of_one_frame_stands_still(tmp_path, encode, gray, folder, bound):
     one = encode(tmp_path / "one.mp4", gray(1))
-    store = FlowStore(folder and tmp_path / folder)
+    store = FlowStore(folder and tmp_path / folder, bound=bound)
     assert np.array_equal(store.read(one, "one", [0, 0]), np.zeros((2, 48, 64, 2)))
 
 

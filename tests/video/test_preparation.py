@@ -117,11 +117,16 @@ def test_frames_and_flow_of_act_and_moc(frames, tmp_path):
     root = tmp_path / "root"
     report = prepare([frames], root, "jhmdb", flow="brox")
     assert report.linked == 3
-    assert report.notes == ["flow of 3 videos computed, 0 were there already, 0 failed"]
+    assert report.notes == [
+        "flow of 3 videos computed, 0 were there already, 0 failed",
+        "train with it: INPUT.FLOW.METHOD brox",
+    ]
     assert (root / "jhmdb/videos/run/b.c").is_symlink()
     assert (root / "flow/brox/jhmdb/run/b.c.zip").is_file()
     assert check_dataset(root, dataset_files("jhmdb")).report.problems == {}
     assert prepare([frames], root, "jhmdb").notes[0].endswith("--flow <name> converts it")
+    with pytest.raises(ValueError, match="cannot be named 'dis'"):
+        prepare([frames], root, "jhmdb", flow="dis")
 
 
 def test_flow_that_does_not_fit_its_clip_is_said(frames, tmp_path, capsys):
@@ -262,7 +267,7 @@ def test_flow_is_told_from_frames(tmp_path):
     found = find_sources([data], tmp_path / "u")
     assert found.clips == {"run/a": data / "rgb-images/run/a"}
     assert found.flow == data / "brox-images"
-    for name in ("tvl1_flow/run/a/u/1.jpg", "other/run/a/1.flo"):
+    for name in ("tvl1/run/a/u/1.jpg", "TVL1-images/run/a/1.jpg", "other/run/a/1.flo"):
         folder = data / name.split("/")[0]
         (data / name).parent.mkdir(parents=True)
         (data / name).touch()

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import pickle
 import re
+import struct
 from pathlib import Path
 
 import cv2
@@ -87,6 +88,34 @@ def test_truncated_video_gives_what_decodes_and_then_says_so(tmp_path, encode, n
     for _ in range(2):
         with pytest.raises(VideoError, match="cannot be decoded after frame"):
             read_frames(path, [35], rule, cache)
+
+
+def turned(path: Path, degrees: int) -> Path:
+    """The video with the matrix that displays it turned clockwise, as phones write it."""
+    identity = struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
+    cos, sin = {90: (0, 1), 180: (-1, 0), 270: (0, -1)}[degrees]
+    matrix = [cos << 16, sin << 16, 0, -sin << 16, cos << 16, 0, 0, 0, 1 << 30]
+    content = path.read_bytes()
+    track = content.index(b"tkhd")
+    found = content.index(identity, track)
+    path.write_bytes(content[:found] + struct.pack(">9i", *matrix) + content[found + 36 :])
+    return path
+
+
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+@pytest.mark.parametrize("rule", ["coded", "constant_rate"])
+def test_frames_are_turned_as_they_are_displayed(tmp_path, encode, degrees, rule):
+    frame = np.zeros((48, 64, 3), np.uint8)
+    frame[:24, :32] = [250, 20, 20]  # red at the top left
+    path = turned(encode(tmp_path / "phone.mp4", [frame] * 3), degrees)
+    expected = np.rot90(frame, -degrees // 90)
+    source = VideoSource(path, rule)
+    assert source.size == expected.shape[:2]
+    assert len(source) == 3
+    for seen in (next(iter(source)), *read_frames(path, [1, 2], rule, FrameCache())):
+        assert seen.shape == expected.shape
+        assert np.abs(seen.astype(int) - expected).mean() < 12
+        assert seen.flags.c_contiguous
 
 
 @pytest.mark.parametrize(
