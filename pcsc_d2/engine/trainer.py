@@ -10,7 +10,7 @@ from detectron2.data import get_detection_dataset_dicts
 from detectron2.engine import DefaultTrainer, HookBase
 from detectron2.utils import comm
 
-from ..data import ClipMapper, start_at, evaluation_loader, training_dicts, training_loader
+from ..data import ClipMapper, evaluation_loader, start_at, training_dicts, training_loader
 from ..evaluation import TubeEvaluator
 from ..tubes import LinkOptions, RefineOptions
 from .epochs import epochs_to_iterations

@@ -15,8 +15,8 @@ from detectron2.config import CfgNode
 from pcsc_d2.data import (
     ClipMapper,
     ClipSampler,
-    start_at,
     evaluation_loader,
+    start_at,
     training_dicts,
     training_loader,
 )
