@@ -66,10 +66,8 @@ class ThreadLoader:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-class TestingClips(Dataset):
+class EvaluationClips(Dataset):
     """Dataset dicts to model inputs; None for a clip that cannot be read."""
-
-    __test__ = False  # no test case, whatever pytest makes of the name
 
     def __init__(self, dicts: list[dict], mapper: Mapper) -> None:
         self._dicts, self._mapper = DatasetFromList(dicts, copy=False), mapper
@@ -143,11 +141,11 @@ def start_at(loader: Iterable[list[dict]], position: int) -> None:
     holder.sampler.start = position
 
 
-def testing_loader(
+def evaluation_loader(
     cfg: CfgNode, dicts: list[dict], mapper: Mapper, name: str
 ) -> Iterable[list[dict]]:
     """Every key frame of this rank's share once, in order; those that cannot be read left out."""
-    clips, threads = TestingClips(dicts, mapper), cfg.DATALOADER.NUM_WORKERS
+    clips, threads = EvaluationClips(dicts, mapper), cfg.DATALOADER.NUM_WORKERS
     if cfg.DATALOADER.THREADS and threads > 0:
         return ReadableBatches(ThreadLoader(clips, InferenceSampler(len(clips)), 1, threads), name)
     loader = build_detection_test_loader(clips, mapper=None, num_workers=threads)

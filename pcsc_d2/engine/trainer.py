@@ -10,7 +10,7 @@ from detectron2.data import get_detection_dataset_dicts
 from detectron2.engine import DefaultTrainer, HookBase
 from detectron2.utils import comm
 
-from ..data import ClipMapper, start_at, testing_loader, training_dicts, training_loader
+from ..data import ClipMapper, evaluation_loader, start_at, training_dicts, training_loader
 from ..evaluation import TubeEvaluator
 from ..tubes import LinkOptions, RefineOptions
 from .epochs import epochs_to_iterations
@@ -44,7 +44,7 @@ class Trainer(DefaultTrainer):
     @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> Iterable[list[dict]]:
         dicts = get_detection_dataset_dicts(dataset_name, filter_empty=False)
-        return testing_loader(cfg, dicts, ClipMapper(cfg, is_train=False), dataset_name)
+        return evaluation_loader(cfg, dicts, ClipMapper(cfg, is_train=False), dataset_name)
 
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> TubeEvaluator:
