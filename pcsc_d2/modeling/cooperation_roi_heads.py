@@ -12,6 +12,8 @@ Paper Sections 3.1 to 3.3. With no stages this is the two-stream baseline.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.layers import ShapeSpec
@@ -25,6 +27,7 @@ from detectron2.utils.events import get_event_storage
 from torch import nn
 
 from ..layers import MessagePassing
+from .actionness_head import FEATURES, build_actionness_head
 from .proposal_cooperation import BoxSelection, StageOutput, cooperate, select_boxes
 from .stage_labels import label_proposals, log_proposals
 from .stage_outputs import MODES, combine
@@ -67,6 +70,9 @@ class CooperationROIHeads(ROIHeads):
         test_proposals: RPN proposals of an image that stage 0 looks at in testing, and in
             training when it chooses the boxes for stage 1.
         every_stage: inference returns the output of every stage and not of the last alone.
+        actionness_head: gives the last stage's detections their actionness in inference; it is
+            trained by itself, after the detector.
+        actionness_source: one of ``actionness_head.FEATURES``, what that head looks at.
     """
 
     @configurable
@@ -83,11 +89,16 @@ class CooperationROIHeads(ROIHeads):
         output_mode: str = "union",
         test_proposals: int = 300,
         every_stage: bool = False,
+        actionness_head: nn.Module | None = None,
+        actionness_source: str = "cooperation",
         **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)
         if output_mode not in MODES:
             raise ValueError(f"MODEL.COOPERATION.OUTPUT is one of {MODES}, not {output_mode!r}")
+        if actionness_source not in FEATURES:
+            source = actionness_source
+            raise ValueError(f"MODEL.ACTIONNESS.FEATURES is one of {FEATURES}, not {source!r}")
         self.box_in_features = box_in_features
         self.box_pooler = box_pooler
         self.stage0_heads = nn.ModuleDict(stage0_heads)
@@ -98,6 +109,10 @@ class CooperationROIHeads(ROIHeads):
         self.output_mode = output_mode
         self.test_proposals = test_proposals
         self.every_stage = every_stage
+        self.actionness_head = actionness_head
+        self.actionness_source = actionness_source
+        if actionness_head is not None:
+            actionness_head.requires_grad_(False)
         # Lowered while stage 0 warms up in training; see engine.StageWarmup.
         self.active_stages = len(stage_heads)
 
@@ -141,6 +156,8 @@ class CooperationROIHeads(ROIHeads):
             "output_mode": node.OUTPUT,
             "test_proposals": cfg.MODEL.RPN.POST_NMS_TOPK_TEST,
             "every_stage": cfg.TEST.EVAL_ALL_STAGES,
+            "actionness_head": _build_actionness_head(cfg, pooled),
+            "actionness_source": cfg.MODEL.ACTIONNESS.FEATURES,
         }
 
     def forward(
@@ -176,7 +193,37 @@ class CooperationROIHeads(ROIHeads):
             losses.update(stage_losses)
             latest[output.stream] = output
             sources.append(output)
-        return ([], losses) if self.training else (self._detections(sources), losses)
+        if self.training:
+            return [], losses
+        stages = self._detections(sources)
+        if self.actionness_head is not None:
+            boxes = [found.pred_boxes for found in stages[-1]]
+            self.actionness_head(self.actionness_features(features, boxes), stages[-1])
+        return stages, losses
+
+    def actionness_features(
+        self,
+        features: dict[str, dict[str, torch.Tensor]],
+        boxes: list[Boxes],
+        source: str | None = None,
+    ) -> torch.Tensor:
+        """What the actionness head sees at some boxes of each image, ``(R, C, size, size)``.
+
+        ``cooperation``: the last stage's ROI features with the assistant's message in them
+        (Section 3.4). ``stream``: its target stream's own. Without stages, those of both streams,
+        one after the other in C.
+
+        Args:
+            features: as in ``forward``.
+            boxes: of each image, in the pixels of the clip.
+            source: one of ``actionness_head.FEATURES``; the configured one if None.
+        """
+        pyramid = [torch.cat([features[s][f] for s in STREAMS]) for f in self.box_in_features]
+        last = len(self.stage_heads)
+        if last and (source or self.actionness_source) == "cooperation":
+            return self._refined_rois(last, pyramid, boxes)
+        rois = self._pool(pyramid, dict.fromkeys(STREAMS, boxes))
+        return rois[target_stream(last)] if last else torch.cat([*rois.values()], dim=1)
 
     def start_stages_from_stage0(self) -> None:
         """Copy each stream's stage-0 head to its later stages (the end of the warm-up)."""
@@ -236,7 +283,8 @@ class CooperationROIHeads(ROIHeads):
             proposals = add_ground_truth_to_proposals(targets, proposals)
             proposals = label_proposals(proposals, targets, self.proposal_matcher, self.num_classes)
         head = self.stage_heads[stage - 1]
-        predictions = head(self._refined_rois(stage, pyramid, proposals))
+        boxes = [p.proposal_boxes for p in proposals]
+        predictions = head(self._refined_rois(stage, pyramid, boxes))
         output = _output(head, predictions, proposals, target, counts)
         if not self.training:
             return output, {}
@@ -251,11 +299,10 @@ class CooperationROIHeads(ROIHeads):
         return own_boxes, select_boxes(cross, self.cross_selection[self.training])
 
     def _refined_rois(
-        self, stage: int, pyramid: list[torch.Tensor], proposals: list[Instances]
+        self, stage: int, pyramid: list[torch.Tensor], boxes: list[Boxes]
     ) -> torch.Tensor:
         """F_t: the target's ROI features, with the assistant's message where there is one."""
         target = target_stream(stage)
-        boxes = [p.proposal_boxes for p in proposals]
         if self.roi_messages is None:
             none = [b[:0] for b in boxes]
             return self._pool(pyramid, {s: boxes if s == target else none for s in STREAMS})[target]
@@ -283,6 +330,13 @@ class CooperationROIHeads(ROIHeads):
         if self.roi_messages is not None:
             resting += [*self.roi_messages.parameters()]
         return {"loss_idle_stages": 0.0 * sum(p.sum() for p in resting)} if resting else {}
+
+
+def _build_actionness_head(cfg: CfgNode, pooled: ShapeSpec) -> nn.Module | None:
+    if not cfg.MODEL.ACTIONNESS.ON:
+        return None
+    streams = 1 if cfg.MODEL.COOPERATION.NUM_STAGES else len(STREAMS)
+    return build_actionness_head(cfg, replace(pooled, channels=streams * pooled.channels))
 
 
 def _losses(
