@@ -1,0 +1,261 @@
+"""Fitting the actionness head to collected samples, and choosing how to refine with it."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from detectron2.config import CfgNode
+from detectron2.structures import Instances
+from torch import nn
+from tqdm import tqdm
+
+from ..tubes import Choice, GroundTruth, RefineOptions, choose_refinement
+from ..tubes.io import atomic_write
+from .actionness_samples import SampleStore, Shard, all_tubes, load_features
+
+logger = logging.getLogger(__name__)
+
+# A class whose training tubes hold few boxes of a label counts at most so much more for each.
+MAX_WEIGHT = 50.0
+# Logit of a class that no training tube is of: its tubes are left as they are.
+UNSEEN = 6.0
+PREDICT_BATCH = 4096
+
+
+def fit(cfg: CfgNode, head: nn.Module, store: SampleStore, state: Path | None = None) -> nn.Module:
+    """Train a head on all samples of a store, in place (Section 3.4).
+
+    Every pair of class and label counts alike, whatever its number of boxes. The outcome depends
+    on the seed and the samples alone: with ``state`` each epoch is kept, and an interrupted fit
+    goes on from there to the same end.
+
+    Args:
+        cfg: ``SOLVER.ACTIONNESS`` and ``SEED``.
+        head: a fresh ``ActionnessHead``.
+        state: file of an interrupted fit, removed when it is done.
+    """
+    node = cfg.SOLVER.ACTIONNESS
+    counts = store.counts(head.num_classes).sum(axis=0)
+    _say(counts)
+    weights = torch.as_tensor(class_weights(counts), dtype=torch.float32)
+    head.requires_grad_(True)
+    optimizer = torch.optim.AdamW(head.parameters(), node.BASE_LR, weight_decay=node.WEIGHT_DECAY)
+    done = _resume(state, head, optimizer)
+    if done == 0:
+        standardise(head, store)
+    head.train()
+    with tqdm(total=node.EPOCHS, initial=done, desc="fitting actionness", unit="epoch") as bar:
+        for epoch in range(done, node.EPOCHS):
+            # From the full rate down to a tenth.
+            for group in optimizer.param_groups:
+                group["lr"] = node.BASE_LR * (1 - 0.9 * epoch / max(node.EPOCHS - 1, 1))
+            loss = _train_epoch(cfg, head, optimizer, store, weights, epoch)
+            bar.set_postfix(loss=f"{loss:.3f}")
+            bar.update(1)
+            if state is not None:
+                _keep(state, epoch + 1, head, optimizer)
+    head.eval().requires_grad_(False)
+    _leave_unseen_alone(head, counts)
+    if state is not None:
+        state.unlink(missing_ok=True)
+    return head
+
+
+def class_weights(counts: np.ndarray) -> np.ndarray:
+    """Weight (C, 2) of a box by class and label from counts (C, 2): every pair that occurs counts
+    alike, but no box more than ``MAX_WEIGHT`` times the average one."""
+    present = counts > 0
+    mean = counts.sum() / max(present.sum(), 1)
+    return np.where(present, np.minimum(mean / np.maximum(counts, 1), MAX_WEIGHT), 0.0)
+
+
+@torch.no_grad()
+def standardise(head: nn.Module, store: SampleStore) -> None:
+    """Set the head's mean and standard deviation by channel to those of the samples."""
+    total, squares, number = 0.0, 0.0, 0
+    for shard in store.shards():
+        for part in _batches(shard.features, PREDICT_BATCH):
+            values = torch.from_numpy(part).double()
+            total = total + values.sum(dim=(0, 2, 3))
+            squares = squares + values.square().sum(dim=(0, 2, 3))
+            number += values.numel() // values.shape[1]
+    if number:
+        mean = total / number
+        std = (squares / number - mean.square()).clamp(min=0).sqrt()
+        head.mean.copy_(mean.view(-1, 1, 1))
+        # A channel that never differs tells nothing, whatever it is divided by.
+        head.std.copy_(torch.where(std > 1e-4, std, torch.ones_like(std)).view(-1, 1, 1))
+
+
+@torch.no_grad()
+def predict(head: nn.Module, features: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Actionness (n,) float32 of boxes with features (n, C, S, S) for their classes (n,)."""
+    head.eval()
+    device = next(head.parameters()).device
+    values = []
+    for begin in range(0, len(features), PREDICT_BATCH):
+        part = slice(begin, begin + PREDICT_BATCH)
+        found = Instances((1, 1), pred_classes=torch.from_numpy(classes[part]).to(device))
+        head(torch.from_numpy(features[part]).to(device), [found])
+        values.append(found.actionness.cpu().numpy())
+    return np.concatenate(values) if values else np.zeros(0, np.float32)
+
+
+def predict_videos(head: nn.Module, store: SampleStore) -> list[np.ndarray]:
+    """Actionness (M,) of the boxes of each video of a store, filled ones included."""
+    values = []
+    for path, samples in zip(store.files, store.samples):
+        if not len(samples.rows):
+            values.append(np.zeros(0, np.float32))
+            continue
+        features = load_features(path, store.kind)
+        # A detection is in one tube, so that it has one class.
+        classes = np.zeros(len(features), np.int64)
+        classes[samples.rows] = samples.classes
+        values.append(predict(head, features, classes)[samples.rows])
+    return values
+
+
+def choose(
+    cfg: CfgNode, head: nn.Module, files: Sequence[Path], truth: GroundTruth, folder: Path | None
+) -> Choice:
+    """The median window and the threshold, chosen on training videos that were held back.
+
+    The videos are dealt to ``SOLVER.ACTIONNESS.FOLDS`` parts; a head trained on the other parts
+    scores the tubes of each, and the pair of the best video mAP 0.5:0.95 over all of them wins.
+
+    Args:
+        head: untrained, copied for each part.
+        truth: ground truth of the videos of the files, in their order.
+        folder: where the heads of the parts are kept, so that an interrupted job goes on; or None.
+    """
+    node = cfg.SOLVER.ACTIONNESS
+    folds = min(node.FOLDS, len(files))
+    actionness: list[np.ndarray | None] = [None] * len(files)
+    stores = {}
+    for fold in range(folds):
+        mine = list(range(fold, len(files), folds))
+        others = [files[i] for i in range(len(files)) if i % folds != fold]
+        trained = _fold_head(cfg, copy.deepcopy(head), others, fold, folder)
+        held_back = sample_store(cfg, [files[i] for i in mine])
+        for i, values in zip(mine, predict_videos(trained, held_back)):
+            actionness[i] = values
+        stores |= dict(zip(mine, held_back.samples))
+    tubes = all_tubes([stores[i] for i in range(len(files))], actionness)
+    base = RefineOptions(min_length=cfg.TEST.TUBES.MIN_LENGTH)
+    choice = choose_refinement(
+        tubes, truth, node.WINDOWS, node.THRESHOLDS, base, cfg.TEST.TUBES.PROTOCOL, progress=True
+    )
+    logger.info(
+        "held-back training videos: video mAP 0.5:0.95 %.2f without refinement, %.2f with a "
+        "median of %d frames and threshold %g",
+        choice.unrefined,
+        choice.best,
+        choice.options.window,
+        choice.options.threshold,
+    )
+    return choice
+
+
+def sample_store(cfg: CfgNode, files: Sequence[Path]) -> SampleStore:
+    """The samples of files as the config reads them."""
+    memory = cfg.SOLVER.ACTIONNESS.MEMORY_MB << 20
+    return SampleStore(files, cfg.MODEL.ACTIONNESS.FEATURES, memory)
+
+
+def _fold_head(
+    cfg: CfgNode, head: nn.Module, files: list[Path], fold: int, folder: Path | None
+) -> nn.Module:
+    """The head of one part: trained on the others, or as an interrupted job left it."""
+    if folder is None:
+        return fit(cfg, head, sample_store(cfg, files))
+    done = folder / f"fold{fold}.pth"
+    if done.exists():
+        head.load_state_dict(torch.load(done, map_location="cpu", weights_only=True))
+        return head.eval()
+    logger.info("fitting without part %d of the training videos", fold + 1)
+    fit(cfg, head, sample_store(cfg, files), folder / f"fold{fold}_state.pth")
+    _save(done, head.state_dict())
+    return head
+
+
+def _train_epoch(
+    cfg: CfgNode,
+    head: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    store: SampleStore,
+    weights: torch.Tensor,
+    epoch: int,
+) -> float:
+    """One pass over the samples, in an order that seed and epoch decide; the mean loss."""
+    generator = np.random.default_rng([abs(cfg.SEED), epoch])
+    losses = []
+    for i in generator.permutation(len(store)):
+        shard = store.shard(int(i))
+        order = generator.permutation(len(shard.labels))
+        for rows in _batches(order, cfg.SOLVER.ACTIONNESS.BATCH_SIZE):
+            losses.append(_step(head, optimizer, shard, rows, weights))
+    return float(np.mean(losses)) if losses else 0.0
+
+
+def _step(
+    head: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    shard: Shard,
+    rows: np.ndarray,
+    weights: torch.Tensor,
+) -> float:
+    classes, labels = torch.from_numpy(shard.classes[rows]), torch.from_numpy(shard.labels[rows])
+    device = next(head.parameters()).device
+    sample = Instances(
+        (1, 1), pred_classes=classes, gt_actionness=labels, loss_weights=weights[classes, labels]
+    ).to(device)
+    loss = head(torch.from_numpy(shard.features[rows]).to(device), [sample])["loss_actionness"]
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
+def _batches(rows: np.ndarray, size: int) -> list[np.ndarray]:
+    return [rows[i : i + size] for i in range(0, len(rows), size)]
+
+
+def _say(counts: np.ndarray) -> None:
+    positive, total = int(counts[:, 1].sum()), int(counts.sum())
+    logger.info("%d boxes of tubes to learn from, %d of them positive", total, positive)
+
+
+@torch.no_grad()
+def _leave_unseen_alone(head: nn.Module, counts: np.ndarray) -> None:
+    """A classifier that saw no box says yes, so that refinement leaves its class alone."""
+    unseen = np.flatnonzero(counts.sum(axis=1) == 0)
+    if head.class_specific and unseen.size:
+        logger.warning("no training tube of classes %s: they are not refined", unseen.tolist())
+        head.predictor.weight[unseen] = 0.0
+        head.predictor.bias[unseen] = UNSEEN
+
+
+def _resume(state: Path | None, head: nn.Module, optimizer: torch.optim.Optimizer) -> int:
+    """The epoch to go on with, head and optimizer as they were before it."""
+    if state is None or not state.exists():
+        return 0
+    kept = torch.load(state, map_location="cpu", weights_only=True)
+    head.load_state_dict(kept["head"])
+    optimizer.load_state_dict(kept["optimizer"])
+    return kept["epochs"]
+
+
+def _keep(state: Path, epochs: int, head: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    content = {"head": head.state_dict(), "optimizer": optimizer.state_dict(), "epochs": epochs}
+    _save(state, content)
+
+
+def _save(path: Path, content: dict) -> None:
+    with atomic_write(path) as file:
+        torch.save(content, file)
