@@ -20,7 +20,7 @@ from detectron2.data import (
     build_detection_test_loader,
     get_detection_dataset_dicts,
 )
-from detectron2.structures import Boxes
+from detectron2.structures import Boxes, Instances
 from detectron2.utils import comm
 from torch import nn
 from torch.utils.data import SequentialSampler
@@ -36,6 +36,7 @@ from .actionness_samples import VideoSamples
 logger = logging.getLogger(__name__)
 
 FrameArrays = tuple[np.ndarray, ...]
+NOTHING = (np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64), np.zeros(0))
 
 
 def collect(
@@ -45,6 +46,7 @@ def collect(
     folder: Path,
     kinds: Sequence[str],
     disk_bytes: int | None = None,
+    keep_detections: bool = False,
 ) -> list[Path]:
     """Write a ``VideoSamples`` file for every video of a dataset (Section 3.4).
 
@@ -60,6 +62,7 @@ def collect(
         kinds: of features, see ``modeling.actionness_head.FEATURES``.
         disk_bytes: how much all ranks together may write; once a rank has written its part it
             leaves the other videos out. None for no limit.
+        keep_detections: keep all detections too, so that they can be linked in other ways.
 
     Returns:
         The files of all ranks, in the order of the videos.
@@ -68,10 +71,11 @@ def collect(
         ValueError: the folder holds what another detector or another config collected.
     """
     truth = MetadataCatalog.get(dataset).load_ground_truth()
-    _claim(cfg, model, folder, kinds)
+    kept = {"kinds": list(kinds), "detections": keep_detections}
+    _claim(folder, kept | {"made_by": _fingerprint(cfg, model)})
     order = _mixed_order(truth, cfg.SEED)[comm.get_rank() :: comm.get_world_size()]
     limit = math.inf if disk_bytes is None else disk_bytes / comm.get_world_size()
-    job = _Collection(cfg, model, truth, folder, kinds)
+    job = _Collection(cfg, model, truth, folder, kinds, keep_detections)
     used, todo = 0, []
     for video in order:
         path = _file(folder, video)
@@ -97,13 +101,20 @@ class _Collection:
     """One rank's part of a collection."""
 
     def __init__(
-        self, cfg: CfgNode, model: nn.Module, truth: GroundTruth, folder: Path, kinds: Sequence[str]
+        self,
+        cfg: CfgNode,
+        model: nn.Module,
+        truth: GroundTruth,
+        folder: Path,
+        kinds: Sequence[str],
+        keep_detections: bool,
     ) -> None:
         self._cfg = cfg
         self._model = model
         self._truth = truth
         self._folder = folder
         self._kinds = kinds
+        self._keep_detections = keep_detections
         self._link_options = link_options(cfg)
 
     def run(self, dataset: str, videos: list[int], limit: float) -> int:
@@ -141,6 +152,7 @@ class _Collection:
     ) -> int:
         """Detect, link, label and write one video; the bytes written."""
         frames: dict[tuple[str, int], FrameArrays] = {}
+        everything: dict[tuple[str, int], FrameArrays] = {}
         features: dict[str, list[np.ndarray]] = {kind: [] for kind in self._kinds}
         count = 0
         for clip in wanted:
@@ -148,28 +160,27 @@ class _Collection:
             # The loader puts another clip in the place of one that cannot be read.
             key = (clip["video_id"], clip["frame_index"])
             if (batch[0]["video_id"], batch[0]["frame_index"]) == key:
-                arrays, rois = self._detect(batch)
-                rows = np.arange(count, count + len(arrays[1]))
-                frames[key] = (*arrays[:3], rows)
+                arrays, linked, rois = self._detect(batch)
+                rows = np.arange(count, count + len(linked))
+                frames[key] = (*(a[linked] for a in arrays), rows)
+                everything[key] = arrays
                 count += len(rows)
                 for kind in self._kinds:
                     features[kind].append(rois[kind])
             bar.update(1)
-        samples, rows = self._link(str(self._truth.videos[video]), frames)
+        truth = self._truth.select([str(self._truth.videos[video])])
+        samples, rows = self._link(truth, frames)
         path = _file(self._folder, video)
-        samples.save(path, {k: np.concatenate(v)[rows] for k, v in features.items() if v})
+        kept = {k: np.concatenate(v)[rows] for k, v in features.items() if v}
+        samples.save(path, kept, _gather(truth, everything) if self._keep_detections else None)
         return path.stat().st_size
 
     def _link(
-        self, name: str, frames: dict[tuple[str, int], FrameArrays]
+        self, truth: GroundTruth, frames: dict[tuple[str, int], FrameArrays]
     ) -> tuple[VideoSamples, np.ndarray]:
         """The samples of a video, and the detections (K,) whose features they need."""
-        truth = self._truth.select([name])
-        none = (np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64), np.zeros(0))
         # Linking carries actionness along: here it is the number of the detection.
-        detections = Detections.from_frames(
-            truth.videos, truth.labels, truth.nframes, frames or {(name, 1): none}
-        )
+        detections = _gather(truth, frames or {(str(truth.videos[0]), 1): NOTHING})
         tubes = link(detections, replace(self._link_options, interpolate=False))
         source = tubes.actionness.astype(np.int64)
         rows, inverse = np.unique(source, return_inverse=True)
@@ -179,20 +190,26 @@ class _Collection:
         return VideoSamples(tubes, inverse.reshape(-1), found, labels), rows
 
     @torch.no_grad()
-    def _detect(self, batch: list[dict]) -> tuple[FrameArrays, dict[str, np.ndarray]]:
-        """The detections of a key frame that linking looks at, and their ROI features."""
+    def _detect(self, batch: list[dict]) -> tuple[FrameArrays, np.ndarray, dict[str, np.ndarray]]:
+        """The detections of a key frame, which of them linking looks at, and the ROI features of
+        those."""
         with _pyramids_of(self._model.roi_heads) as seen:
             instances = self._model(batch)[0]["instances"]
-        arrays = detection_arrays(instances)
+        arrays = detection_arrays(instances)[:3]
         kept = filter_detections(arrays[0], arrays[1], arrays[2], self._link_options)
         boxes = Boxes(instances.pred_boxes.tensor[torch.as_tensor(kept)].clone())
-        height, width = seen["images"].image_sizes[0]
-        boxes.scale(width / instances.image_size[1], height / instances.image_size[0])
+        size = seen["images"].image_sizes[0]
+        boxes.scale(size[1] / instances.image_size[1], size[0] / instances.image_size[0])
+        found = [Instances(size, proposal_boxes=boxes)]
         rois = {
-            kind: self._model.roi_heads.actionness_features(seen["features"], [boxes], kind)
+            kind: self._model.roi_heads.actionness_features(seen["features"], found, kind)
             for kind in self._kinds
         }
-        return tuple(a[kept] for a in arrays), {k: v.half().cpu().numpy() for k, v in rois.items()}
+        return arrays, kept, {k: v.half().cpu().numpy() for k, v in rois.items()}
+
+
+def _gather(truth: GroundTruth, frames: dict[tuple[str, int], FrameArrays]) -> Detections:
+    return Detections.from_frames(truth.videos, truth.labels, truth.nframes, frames)
 
 
 def _file(folder: Path, video: int) -> Path:
@@ -212,9 +229,9 @@ def _mixed_order(truth: GroundTruth, seed: int) -> list[int]:
     return shuffled[np.argsort(turn[shuffled], kind="stable")].tolist()
 
 
-def _claim(cfg: CfgNode, model: nn.Module, folder: Path, kinds: Sequence[str]) -> None:
-    """Note in the folder who collects; ValueError if that was another detector or config."""
-    note = json.dumps({"kinds": list(kinds), "made_by": _fingerprint(cfg, model)})
+def _claim(folder: Path, who: dict[str, object]) -> None:
+    """Note in the folder who collects what; ValueError if another note is there."""
+    note = json.dumps(who)
     path = folder / "collection.json"
     if comm.is_main_process():
         folder.mkdir(parents=True, exist_ok=True)

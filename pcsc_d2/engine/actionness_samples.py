@@ -10,12 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ..tubes import Tubes
+from ..tubes import Detections, Tubes
 from ..tubes.assembly import concatenate
 from ..tubes.io import load_arrays, save_arrays
 
 TUBE_FIELDS = tuple(f.name for f in fields(Tubes) if f.name != "actionness")
-PREFIX = "features_"
+DETECTION_FIELDS = tuple(f.name for f in fields(Detections) if f.name != "actionness")
+FEATURES, DETECTIONS = "features_", "detections_"
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,11 +41,19 @@ class VideoSamples:
         """(M,) class of each box's tube."""
         return self.tubes.cls[self.tubes.box_tubes].astype(np.int64)
 
-    def save(self, path: str | os.PathLike[str], features: dict[str, np.ndarray]) -> None:
-        """Writes them with their features (K, C, S, S) of one or more kinds, atomically."""
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        features: dict[str, np.ndarray],
+        detections: Detections | None = None,
+    ) -> None:
+        """Writes them with their features (K, C, S, S) of one or more kinds, and with all
+        detections of the video where they are to be linked in other ways; atomically."""
         columns = {name: getattr(self.tubes, name) for name in TUBE_FIELDS}
         columns |= {"rows": self.rows, "found": self.found, "labels_of_boxes": self.labels}
-        columns |= {PREFIX + k: v.astype(np.float16) for k, v in features.items()}
+        columns |= {FEATURES + k: v.astype(np.float16) for k, v in features.items()}
+        if detections is not None:
+            columns |= {DETECTIONS + k: getattr(detections, k) for k in DETECTION_FIELDS}
         save_arrays(path, columns)
 
     @classmethod
@@ -58,7 +67,13 @@ class VideoSamples:
 
 def load_features(path: str | os.PathLike[str], kind: str) -> np.ndarray:
     """(K, C, S, S) float16; ValueError names a file that is damaged or lacks them."""
-    return load_arrays(path, (PREFIX + kind,))[PREFIX + kind]
+    return load_arrays(path, (FEATURES + kind,))[FEATURES + kind]
+
+
+def load_detections(path: str | os.PathLike[str]) -> Detections:
+    """All detections of a video, of a file that was told to keep them."""
+    arrays = load_arrays(path, tuple(DETECTIONS + k for k in DETECTION_FIELDS))
+    return Detections(**{k: arrays[DETECTIONS + k] for k in DETECTION_FIELDS})
 
 
 def all_tubes(

@@ -197,14 +197,14 @@ class CooperationROIHeads(ROIHeads):
             return [], losses
         stages = self._detections(sources)
         if self.actionness_head is not None:
-            boxes = [found.pred_boxes for found in stages[-1]]
-            self.actionness_head(self.actionness_features(features, boxes), stages[-1])
+            found = [Instances(x.image_size, proposal_boxes=x.pred_boxes) for x in stages[-1]]
+            self.actionness_head(self.actionness_features(features, found), stages[-1])
         return stages, losses
 
     def actionness_features(
         self,
         features: dict[str, dict[str, torch.Tensor]],
-        boxes: list[Boxes],
+        proposals: list[Instances],
         source: str | None = None,
     ) -> torch.Tensor:
         """What the actionness head sees at some boxes of each image, ``(R, C, size, size)``.
@@ -215,13 +215,14 @@ class CooperationROIHeads(ROIHeads):
 
         Args:
             features: as in ``forward``.
-            boxes: of each image, in the pixels of the clip.
+            proposals: ``proposal_boxes`` of each image, in the pixels of the clip.
             source: one of ``actionness_head.FEATURES``; the configured one if None.
         """
         pyramid = [torch.cat([features[s][f] for s in STREAMS]) for f in self.box_in_features]
         last = len(self.stage_heads)
         if last and (source or self.actionness_source) == "cooperation":
-            return self._refined_rois(last, pyramid, boxes)
+            return self._refined_rois(last, pyramid, proposals)
+        boxes = [p.proposal_boxes for p in proposals]
         rois = self._pool(pyramid, dict.fromkeys(STREAMS, boxes))
         return rois[target_stream(last)] if last else torch.cat([*rois.values()], dim=1)
 
@@ -283,8 +284,7 @@ class CooperationROIHeads(ROIHeads):
             proposals = add_ground_truth_to_proposals(targets, proposals)
             proposals = label_proposals(proposals, targets, self.proposal_matcher, self.num_classes)
         head = self.stage_heads[stage - 1]
-        boxes = [p.proposal_boxes for p in proposals]
-        predictions = head(self._refined_rois(stage, pyramid, boxes))
+        predictions = head(self._refined_rois(stage, pyramid, proposals))
         output = _output(head, predictions, proposals, target, counts)
         if not self.training:
             return output, {}
@@ -299,10 +299,11 @@ class CooperationROIHeads(ROIHeads):
         return own_boxes, select_boxes(cross, self.cross_selection[self.training])
 
     def _refined_rois(
-        self, stage: int, pyramid: list[torch.Tensor], boxes: list[Boxes]
+        self, stage: int, pyramid: list[torch.Tensor], proposals: list[Instances]
     ) -> torch.Tensor:
         """F_t: the target's ROI features, with the assistant's message where there is one."""
         target = target_stream(stage)
+        boxes = [p.proposal_boxes for p in proposals]
         if self.roi_messages is None:
             none = [b[:0] for b in boxes]
             return self._pool(pyramid, {s: boxes if s == target else none for s in STREAMS})[target]
