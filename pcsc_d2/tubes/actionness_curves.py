@@ -15,7 +15,7 @@ from pcsc_d2.tubes.structures import Tubes
 
 Extent = tuple[int, int]
 # A tube is about a ground truth that it overlaps by this, on the average of the common frames.
-SAME_ACTOR_IOU = 0.5
+SAME_ACTOR_IOU = 0.3
 
 
 @dataclass(frozen=True, eq=False)
