@@ -97,6 +97,12 @@ def collect(
     return [path for path in paths if path.exists()]
 
 
+def truth_of(dataset: str, files: list[Path]) -> GroundTruth:
+    """Ground truth of the videos that were collected, in the order of their files."""
+    truth = MetadataCatalog.get(dataset).load_ground_truth()
+    return truth.select(truth.videos[[int(path.stem) for path in files]])
+
+
 class _Collection:
     """One rank's part of a collection."""
 

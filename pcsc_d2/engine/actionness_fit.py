@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from ..tubes import Choice, GroundTruth, RefineOptions, choose_refinement
 from ..tubes.io import atomic_write
-from .actionness_samples import SampleStore, Shard, all_tubes, load_features
+from .actionness_samples import POSITIVE, SampleStore, Shard, all_tubes, load_features
 
 logger = logging.getLogger(__name__)
 
@@ -28,11 +28,13 @@ PREDICT_BATCH = 4096
 
 
 def fit(cfg: CfgNode, head: nn.Module, store: SampleStore, state: Path | None = None) -> nn.Module:
-    """Train a head on all samples of a store, in place (Section 3.4).
+    """Train a head on the samples of a store, in place (Section 3.4).
 
-    Every pair of class and label counts alike, whatever its number of boxes. The outcome depends
-    on the seed and the samples alone: with ``state`` each epoch is kept, and an interrupted fit
-    goes on from there to the same end.
+    Most boxes are negative, and most of those of tubes that have nothing to do with their class;
+    so each epoch draws other ones of them (``draw_rates``), and every pair of class and label
+    counts alike, whatever its number of boxes. The outcome depends on the seed and the samples
+    alone: with ``state`` each epoch is kept, and an interrupted fit goes on from there to the same
+    end.
 
     Args:
         cfg: ``SOLVER.ACTIONNESS`` and ``SEED``.
@@ -40,9 +42,10 @@ def fit(cfg: CfgNode, head: nn.Module, store: SampleStore, state: Path | None = 
         state: file of an interrupted fit, removed when it is done.
     """
     node = cfg.SOLVER.ACTIONNESS
-    counts = store.counts(head.num_classes).sum(axis=0)
+    counts = store.counts(head.num_classes)
     _say(counts)
-    weights = torch.as_tensor(class_weights(counts), dtype=torch.float32)
+    rates = draw_rates(counts, node.NEGATIVES)
+    weights = torch.as_tensor(class_weights(counts * rates), dtype=torch.float32)
     head.requires_grad_(True)
     optimizer = torch.optim.AdamW(head.parameters(), node.BASE_LR, weight_decay=node.WEIGHT_DECAY)
     done = _resume(state, head, optimizer)
@@ -54,7 +57,7 @@ def fit(cfg: CfgNode, head: nn.Module, store: SampleStore, state: Path | None = 
             # From the full rate down to a tenth.
             for group in optimizer.param_groups:
                 group["lr"] = node.BASE_LR * (1 - 0.9 * epoch / max(node.EPOCHS - 1, 1))
-            loss = _train_epoch(cfg, head, optimizer, store, weights, epoch)
+            loss = _train_epoch(cfg, head, optimizer, store, (rates, weights), epoch)
             bar.set_postfix(loss=f"{loss:.3f}")
             bar.update(1)
             if state is not None:
@@ -66,12 +69,28 @@ def fit(cfg: CfgNode, head: nn.Module, store: SampleStore, state: Path | None = 
     return head
 
 
+def draw_rates(counts: np.ndarray, negatives: float) -> np.ndarray:
+    """Share (C, 3) of the boxes that an epoch looks at, from counts (C, 3) by class and group:
+    all positive ones, and of either group of negatives ``negatives`` for each of those (or for
+    each of the average class's, for a class without any)."""
+    positive = counts[:, POSITIVE].astype(np.float64)
+    mean = max(positive.sum() / max((positive > 0).sum(), 1), 1.0)
+    wanted = negatives * np.where(positive > 0, positive, mean)
+    rates = np.minimum(wanted[:, None] / np.maximum(counts, 1), 1.0)
+    rates[:, POSITIVE] = 1.0
+    return rates
+
+
 def class_weights(counts: np.ndarray) -> np.ndarray:
-    """Weight (C, 2) of a box by class and label from counts (C, 2): every pair that occurs counts
-    alike, but no box more than ``MAX_WEIGHT`` times the average one."""
-    present = counts > 0
-    mean = counts.sum() / max(present.sum(), 1)
-    return np.where(present, np.minimum(mean / np.maximum(counts, 1), MAX_WEIGHT), 0.0)
+    """Weight (C, 3) of a box by class and group from counts (C, 3) of those looked at: every pair
+    of class and label that occurs counts alike, but no box more than ``MAX_WEIGHT`` times the
+    average one."""
+    positive = counts[:, POSITIVE]
+    pairs = np.stack([counts.sum(axis=1) - positive, positive], axis=1).astype(np.float64)
+    mean = pairs.sum() / max((pairs > 0).sum(), 1)
+    weights = np.minimum(mean / np.maximum(pairs, 1e-9), MAX_WEIGHT)
+    weights[pairs == 0] = 0.0
+    return weights[:, [0, 0, 1]]
 
 
 @torch.no_grad()
@@ -189,15 +208,20 @@ def _train_epoch(
     head: nn.Module,
     optimizer: torch.optim.Optimizer,
     store: SampleStore,
-    weights: torch.Tensor,
+    balance: tuple[np.ndarray, torch.Tensor],
     epoch: int,
 ) -> float:
-    """One pass over the samples, in an order that seed and epoch decide; the mean loss."""
+    """One pass, over boxes and in an order that seed and epoch decide; the mean loss.
+
+    ``balance`` holds how many boxes are drawn and what they weigh, by class and group.
+    """
     generator = np.random.default_rng([abs(cfg.SEED), epoch])
+    rates, weights = balance
     losses = []
     for i in generator.permutation(len(store)):
         shard = store.shard(int(i))
-        order = generator.permutation(len(shard.labels))
+        chance = rates[shard.classes, shard.groups]
+        order = generator.permutation(np.flatnonzero(generator.random(len(chance)) < chance))
         for rows in _batches(order, cfg.SOLVER.ACTIONNESS.BATCH_SIZE):
             losses.append(_step(head, optimizer, shard, rows, weights))
     return float(np.mean(losses)) if losses else 0.0
@@ -210,11 +234,11 @@ def _step(
     rows: np.ndarray,
     weights: torch.Tensor,
 ) -> float:
-    classes, labels = torch.from_numpy(shard.classes[rows]), torch.from_numpy(shard.labels[rows])
+    classes, groups = torch.from_numpy(shard.classes[rows]), torch.from_numpy(shard.groups[rows])
     device = next(head.parameters()).device
-    sample = Instances(
-        (1, 1), pred_classes=classes, gt_actionness=labels, loss_weights=weights[classes, labels]
-    ).to(device)
+    sample = Instances((1, 1), pred_classes=classes, gt_actionness=(groups == POSITIVE).long())
+    sample.loss_weights = weights[classes, groups]
+    sample = sample.to(device)
     loss = head(torch.from_numpy(shard.features[rows]).to(device), [sample])["loss_actionness"]
     optimizer.zero_grad()
     loss.backward()
@@ -227,8 +251,13 @@ def _batches(rows: np.ndarray, size: int) -> list[np.ndarray]:
 
 
 def _say(counts: np.ndarray) -> None:
-    positive, total = int(counts[:, 1].sum()), int(counts.sum())
-    logger.info("%d boxes of tubes to learn from, %d of them positive", total, positive)
+    _, confusing, positive = counts.sum(axis=0)
+    logger.info(
+        "%d boxes of tubes to learn from: %d positive, %d of the same tubes negative",
+        counts.sum(),
+        positive,
+        confusing,
+    )
 
 
 @torch.no_grad()

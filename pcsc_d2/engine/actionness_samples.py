@@ -17,6 +17,7 @@ from ..tubes.io import load_arrays, save_arrays
 TUBE_FIELDS = tuple(f.name for f in fields(Tubes) if f.name != "actionness")
 DETECTION_FIELDS = tuple(f.name for f in fields(Detections) if f.name != "actionness")
 FEATURES, DETECTIONS = "features_", "detections_"
+OTHER, CONFUSING, POSITIVE = range(3)
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +41,15 @@ class VideoSamples:
     def classes(self) -> np.ndarray:
         """(M,) class of each box's tube."""
         return self.tubes.cls[self.tubes.box_tubes].astype(np.int64)
+
+    @property
+    def groups(self) -> np.ndarray:
+        """(M,) int64: ``POSITIVE``, ``CONFUSING`` (a negative box of a tube that holds positive
+        ones) or ``OTHER`` (a box of a tube that holds none)."""
+        holds_positive = np.zeros(len(self.tubes), bool)
+        holds_positive[self.tubes.box_tubes[self.labels == 1]] = True
+        negative = np.where(holds_positive[self.tubes.box_tubes], CONFUSING, OTHER)
+        return np.where(self.labels == 1, POSITIVE, negative)
 
     def save(
         self,
@@ -97,14 +107,13 @@ class Shard:
 
     Attributes:
         features: (n, C, S, S) float16.
-        classes, labels: (n,) int64.
-        files: (n,) int64, the file of each.
+        classes: (n,) int64.
+        groups: (n,) int64, see ``VideoSamples.groups``.
     """
 
     features: np.ndarray
     classes: np.ndarray
-    labels: np.ndarray
-    files: np.ndarray
+    groups: np.ndarray
 
 
 class SampleStore:
@@ -143,18 +152,17 @@ class SampleStore:
         return map(self.shard, range(len(self)))
 
     def counts(self, num_classes: int) -> np.ndarray:
-        """(files, num_classes, 2) boxes by file, class and label."""
-        counts = np.zeros((len(self.files), num_classes, 2), np.int64)
-        for i, s in enumerate(self.samples):
-            np.add.at(counts[i], (s.classes[s.found], s.labels[s.found].astype(np.int64)), 1)
+        """(num_classes, 3) boxes by class and group."""
+        counts = np.zeros((num_classes, 3), np.int64)
+        for s in self.samples:
+            np.add.at(counts, (s.classes[s.found], s.groups[s.found]), 1)
         return counts
 
     def _read(self, k: int) -> tuple[np.ndarray, ...]:
         s = self.samples[k]
-        features = load_features(self.files[k], self.kind)
         boxes = np.flatnonzero(s.found)
-        labels = s.labels[boxes].astype(np.int64)
-        return features[s.rows[boxes]], s.classes[boxes], labels, np.full(len(boxes), k)
+        features = load_features(self.files[k], self.kind)[s.rows[boxes]]
+        return features, s.classes[boxes], s.groups[boxes]
 
 
 def _group(items: list[int], sizes: list[int], limit: int) -> list[list[int]]:

@@ -24,7 +24,6 @@ from pathlib import Path
 import numpy as np
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import CfgNode
-from detectron2.data import MetadataCatalog
 from detectron2.engine import default_argument_parser, launch
 from detectron2.utils import comm
 from torch import nn
@@ -33,7 +32,7 @@ from ..data import precompute_flow
 from ..tubes import Choice, GroundTruth
 from ..tubes.assembly import concatenate
 from ..tubes.io import atomic_write
-from .actionness_collection import collect
+from .actionness_collection import collect, truth_of
 from .actionness_fit import choose, fit, sample_store
 from .setup import setup
 from .trainer import Trainer
@@ -76,7 +75,7 @@ def train(cfg: CfgNode, model: nn.Module, datasets: tuple[str, ...], folder: Pat
     for name in datasets:
         found = collect(cfg, model, name, folder / name, [cfg.MODEL.ACTIONNESS.FEATURES], budget)
         files += found
-        truths.append(_truth_of(name, found))
+        truths.append(truth_of(name, found))
     if not comm.is_main_process():
         return
     head = model.roi_heads.actionness_head
@@ -86,12 +85,6 @@ def train(cfg: CfgNode, model: nn.Module, datasets: tuple[str, ...], folder: Pat
     head.window.fill_(choice.options.window)
     head.threshold.fill_(choice.options.threshold)
     _save(cfg, model, choice)
-
-
-def _truth_of(dataset: str, files: list[Path]) -> GroundTruth:
-    """Ground truth of the videos that were collected, in the order of their files."""
-    truth = MetadataCatalog.get(dataset).load_ground_truth()
-    return truth.select(truth.videos[[int(path.stem) for path in files]])
 
 
 def _join(truths: list[GroundTruth]) -> GroundTruth:

@@ -32,7 +32,7 @@ from torch import nn
 
 from .. import add_pcsc_config
 from ..data import precompute_flow
-from ..engine.actionness_collection import collect
+from ..engine.actionness_collection import collect, truth_of
 from ..engine.actionness_fit import choose, fit, predict_videos, sample_store
 from ..engine.actionness_samples import VideoSamples, all_tubes, load_detections, load_features
 from ..evaluation import link_options
@@ -92,8 +92,10 @@ class Scored:
     figures: dict[str, float] | None = None
 
 
-def run_seed(folder: Path, train: str, test: str) -> dict[str, Scored]:
+def run_seed(folder: Path, train: str, test: str, options: Sequence[str] = ()) -> dict[str, Scored]:
     """All rows of one seed; ``folder`` holds the detectors ``baseline`` and ``pcsc``.
+
+    ``options`` are KEY, VALUE, ... on top of their configs.
 
     Raises:
         FileNotFoundError: a detector is not there.
@@ -102,12 +104,13 @@ def run_seed(folder: Path, train: str, test: str) -> dict[str, Scored]:
     truth = MetadataCatalog.get(test).load_ground_truth()
     rows = {}
     if (folder / "baseline" / "model_final.pth").exists():
-        cfg, model = load_detector(folder / "baseline")
+        cfg, model = load_detector(folder / "baseline", options)
         files = collect(cfg, model, test, work / "baseline_test", [])
         rows["baseline"] = _scored(all_tubes([VideoSamples.load(f) for f in files]), truth)
-    cfg, model = load_detector(folder / "pcsc")
+    cfg, model = load_detector(folder / "pcsc", options)
     precompute_flow(cfg, (train, test))
-    training = collect(cfg, model, train, work / "pcsc_train", FEATURES)
+    limit = cfg.SOLVER.ACTIONNESS.DISK_MB << 20
+    training = collect(cfg, model, train, work / "pcsc_train", FEATURES, limit)
     testing = collect(cfg, model, test, work / "pcsc_test", FEATURES, keep_detections=True)
     rows["pcsc"] = _scored(all_tubes([VideoSamples.load(f) for f in testing]), truth)
     rows["temporal_labelling"] = _scored(relink(cfg, testing), truth)
@@ -121,7 +124,7 @@ def run_seed(folder: Path, train: str, test: str) -> dict[str, Scored]:
     return rows
 
 
-def load_detector(folder: Path) -> tuple[CfgNode, nn.Module]:
+def load_detector(folder: Path, options: Sequence[str] = ()) -> tuple[CfgNode, nn.Module]:
     """Config and trained model of a run's folder; FileNotFoundError says how to make it."""
     weights = folder / "model_final.pth"
     if not weights.exists():
@@ -132,6 +135,7 @@ def load_detector(folder: Path) -> tuple[CfgNode, nn.Module]:
     add_pcsc_config(cfg)
     cfg.merge_from_file(str(folder / "config.yaml"))
     cfg.merge_from_list(["MODEL.WEIGHTS", str(weights), "TEST.EVAL_ALL_STAGES", False])
+    cfg.merge_from_list(list(options))
     if not torch.cuda.is_available():
         cfg.MODEL.DEVICE = "cpu"
     model = build_model(cfg).eval()
@@ -150,7 +154,7 @@ def train_head(
     seed_all_rng(cfg.SEED)
     head = build_actionness_head(cfg, shape)
     folder.mkdir(parents=True, exist_ok=True)
-    choice = choose(cfg, head, files, MetadataCatalog.get(dataset).load_ground_truth(), folder)
+    choice = choose(cfg, head, files, truth_of(dataset, files), folder)
     done = folder / "head.pth"
     if done.exists():
         head.load_state_dict(torch.load(done, map_location="cpu", weights_only=True))
@@ -231,6 +235,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--train", required=True, help="registered name of the training videos")
     parser.add_argument("--test", required=True, help="registered name to score on")
+    parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="config, after --")
     return parser
 
 
@@ -241,7 +246,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rows: dict[str, list[Scored]] = {}
     try:
         for seed in args.seeds:
-            for name, scored in run_seed(args.runs / f"seed{seed}", args.train, args.test).items():
+            folder = args.runs / f"seed{seed}"
+            for name, scored in run_seed(folder, args.train, args.test, args.opts).items():
                 rows.setdefault(name, []).append(scored)
     except (ValueError, OSError) as error:
         print(f"stopped: {error}", file=sys.stderr)

@@ -26,6 +26,7 @@ from pcsc_d2.engine import Trainer, actionness_fit, train_actionness
 from pcsc_d2.engine.actionness_collection import collect
 from pcsc_d2.engine.actionness_fit import (
     class_weights,
+    draw_rates,
     fit,
     predict,
     predict_videos,
@@ -161,14 +162,22 @@ def test_video_that_cannot_be_read_is_no_reason_to_stop(
     lengths = [len(VideoSamples.load(path).tubes) for path in found]
     assert lengths[1] == 0
     assert lengths[0] > 0
-    assert len(SampleStore(found, "cooperation", 1 << 30).shard(0).labels) > 0
+    assert len(SampleStore(found, "cooperation", 1 << 30).shard(0).classes) > 0
+
+
+def test_an_epoch_draws_negatives_by_the_positives_of_their_class() -> None:
+    # By class: of other tubes, of tubes with positives, positive.
+    rates = draw_rates(np.array([[1000, 100, 50], [90, 10, 30], [400, 0, 0]]), negatives=2.0)
+    np.testing.assert_allclose(rates, [[0.1, 1, 1], [60 / 90, 1, 1], [80 / 400, 1, 1]])
 
 
 def test_weights_balance_classes_and_labels() -> None:
-    # 100 boxes in three pairs that occur: 33.3 on the average.
-    weights = class_weights(np.array([[80, 10], [10, 0]]))
-    np.testing.assert_allclose(weights * [[80, 10], [10, 0]], [[100 / 3] * 2, [100 / 3, 0]])
-    assert class_weights(np.array([[100000, 1]]))[0, 1] == actionness_fit.MAX_WEIGHT
+    # 100 boxes in three pairs of class and label that occur: 33.3 on the average.
+    counts = np.array([[50, 30, 10], [10, 0, 0]])
+    weights = class_weights(counts)
+    np.testing.assert_allclose(weights[0] * 80, [100 / 3, 100 / 3, 800 / 3])
+    np.testing.assert_allclose(weights[1] * 10, [100 / 3, 100 / 3, 0])
+    assert class_weights(np.array([[100000, 0, 1]]))[0, 2] == actionness_fit.MAX_WEIGHT
 
 
 def store_of(folder: Path, memory: int = 1 << 30, seed: int = 0) -> SampleStore:
