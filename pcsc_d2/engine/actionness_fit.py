@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -67,6 +68,32 @@ def fit(cfg: CfgNode, head: nn.Module, store: SampleStore, state: Path | None = 
     if state is not None:
         state.unlink(missing_ok=True)
     return head
+
+
+def fit_once(
+    cfg: CfgNode, head: nn.Module, files: Sequence[Path], folder: Path, name: str
+) -> nn.Module:
+    """``fit`` on the samples of files, or the head as an earlier call with the same config and
+    files left it in ``folder/<name>.pth``; an interrupted call is gone on with."""
+    done, state = folder / f"{name}.pth", folder / f"{name}_state.pth"
+    key = _fit_key(cfg, files)
+    if done.exists():
+        kept = torch.load(done, map_location="cpu", weights_only=True)
+        if kept["made_by"] == key:
+            head.load_state_dict(kept["head"])
+            return head.eval()
+        state.unlink(missing_ok=True)
+    fit(cfg, head, sample_store(cfg, files), state)
+    _save(done, {"head": head.state_dict(), "made_by": key})
+    return head
+
+
+def _fit_key(cfg: CfgNode, files: Sequence[Path]) -> str:
+    """What a fit depends on: not what is chosen from later."""
+    solver = {k: v for k, v in cfg.SOLVER.ACTIONNESS.items() if k not in ("WINDOWS", "THRESHOLDS")}
+    samples = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    parts = (sorted(solver.items()), sorted(cfg.MODEL.ACTIONNESS.items()), cfg.SEED, samples)
+    return hashlib.sha256(str(parts).encode()).hexdigest()
 
 
 def draw_rates(counts: np.ndarray, negatives: float) -> np.ndarray:
@@ -141,7 +168,7 @@ def predict_videos(head: nn.Module, store: SampleStore) -> list[np.ndarray]:
 
 
 def choose(
-    cfg: CfgNode, head: nn.Module, files: Sequence[Path], truth: GroundTruth, folder: Path | None
+    cfg: CfgNode, head: nn.Module, files: Sequence[Path], truth: GroundTruth, folder: Path
 ) -> Choice:
     """The median window and the threshold, chosen on training videos that were held back.
 
@@ -151,16 +178,25 @@ def choose(
     Args:
         head: untrained, copied for each part.
         truth: ground truth of the videos of the files, in their order.
-        folder: where the heads of the parts are kept, so that an interrupted job goes on; or None.
+        folder: where the heads of the parts are kept, so that an interrupted job goes on.
+
+    Raises:
+        ValueError: fewer than two videos or two parts.
     """
     node = cfg.SOLVER.ACTIONNESS
     folds = min(node.FOLDS, len(files))
+    if folds < 2:
+        raise ValueError(
+            f"{len(files)} training videos, SOLVER.ACTIONNESS.FOLDS {node.FOLDS}: two of either "
+            "are needed to choose the threshold on videos that were held back"
+        )
     actionness: list[np.ndarray | None] = [None] * len(files)
     stores = {}
     for fold in range(folds):
         mine = list(range(fold, len(files), folds))
         others = [files[i] for i in range(len(files)) if i % folds != fold]
-        trained = _fold_head(cfg, copy.deepcopy(head), others, fold, folder)
+        logger.info("actionness without part %d of the training videos", fold + 1)
+        trained = fit_once(cfg, copy.deepcopy(head), others, folder, f"fold{fold}")
         held_back = sample_store(cfg, [files[i] for i in mine])
         for i, values in zip(mine, predict_videos(trained, held_back)):
             actionness[i] = values
@@ -185,22 +221,6 @@ def sample_store(cfg: CfgNode, files: Sequence[Path]) -> SampleStore:
     """The samples of files as the config reads them."""
     memory = cfg.SOLVER.ACTIONNESS.MEMORY_MB << 20
     return SampleStore(files, cfg.MODEL.ACTIONNESS.FEATURES, memory)
-
-
-def _fold_head(
-    cfg: CfgNode, head: nn.Module, files: list[Path], fold: int, folder: Path | None
-) -> nn.Module:
-    """The head of one part: trained on the others, or as an interrupted job left it."""
-    if folder is None:
-        return fit(cfg, head, sample_store(cfg, files))
-    done = folder / f"fold{fold}.pth"
-    if done.exists():
-        head.load_state_dict(torch.load(done, map_location="cpu", weights_only=True))
-        return head.eval()
-    logger.info("fitting without part %d of the training videos", fold + 1)
-    fit(cfg, head, sample_store(cfg, files), folder / f"fold{fold}_state.pth")
-    _save(done, head.state_dict())
-    return head
 
 
 def _train_epoch(

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -91,14 +91,16 @@ def all_tubes(
 ) -> Tubes:
     """The tubes of videos that were linked one by one, as one set; with the actionness (M,) of
     each video's boxes where it is given."""
-    videos = np.concatenate([s.tubes.videos for s in samples])
-    parts = []
-    for i, s in enumerate(samples):
-        columns = {name: getattr(s.tubes, name) for name in TUBE_FIELDS}
-        columns |= {"videos": videos, "video": np.full(len(s.tubes), i)}
-        values = None if actionness is None else actionness[i]
-        parts.append(Tubes(**columns, actionness=values))
-    return concatenate(parts)
+    if actionness is None:
+        return join_videos([s.tubes for s in samples])
+    return join_videos([replace(s.tubes, actionness=a) for s, a in zip(samples, actionness)])
+
+
+def join_videos(parts: Sequence[Tubes]) -> Tubes:
+    """Tubes of one video each as one set, the videos in this order."""
+    videos = np.concatenate([part.videos for part in parts])
+    numbers = (np.full(len(part), i) for i, part in enumerate(parts))
+    return concatenate([replace(p, videos=videos, video=n) for p, n in zip(parts, numbers)])
 
 
 @dataclass(frozen=True, eq=False)

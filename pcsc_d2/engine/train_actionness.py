@@ -33,7 +33,7 @@ from ..tubes import Choice, GroundTruth
 from ..tubes.assembly import concatenate
 from ..tubes.io import atomic_write
 from .actionness_collection import collect, truth_of
-from .actionness_fit import choose, fit, sample_store
+from .actionness_fit import choose, fit_once
 from .setup import setup
 from .trainer import Trainer
 
@@ -80,8 +80,8 @@ def train(cfg: CfgNode, model: nn.Module, datasets: tuple[str, ...], folder: Pat
         return
     head = model.roi_heads.actionness_head
     choice = choose(cfg, head, files, _join(truths), folder)
-    logger.info("fitting on all training videos")
-    fit(cfg, head, sample_store(cfg, files), folder / "fit_state.pth")
+    logger.info("actionness with all training videos")
+    fit_once(cfg, head, files, folder, "head")
     head.window.fill_(choice.options.window)
     head.threshold.fill_(choice.options.threshold)
     _save(cfg, model, choice)

@@ -27,7 +27,7 @@ from ..tubes import (
     VideoScores,
     frame_map,
     link,
-    temporal_overlap,
+    refinement_figures,
     video_map,
 )
 from ..tubes.chance import chance
@@ -179,8 +179,10 @@ class TubeEvaluator(DatasetEvaluator):
                 for name, columns in stages.items()
             }
         if refinement is not None:
-            unrefined = {k: _number(v) for k, v in scores["video_unrefined"].items()}
-            content["refinement"] = _refinement_figures(refinement, truth) | {"before": unrefined}
+            figures = refinement_figures(refinement, truth)
+            content["refinement"] = {k: _number(v) for k, v in figures.items()}
+            before = scores["video_unrefined"].items()
+            content["refinement"]["video_unrefined"] = {k: _number(v) for k, v in before}
         with atomic_write(folder / "results.json", "w") as file:
             json.dump(content, file, indent=1)
         page = folder / "page.html"
@@ -191,23 +193,6 @@ class TubeEvaluator(DatasetEvaluator):
 def _number(score: float) -> float | None:
     """None for NaN (a class without ground truth), which JSON cannot say."""
     return None if math.isnan(score) else score
-
-
-def _refinement_figures(refinement: Refinement, truth: GroundTruth) -> dict[str, object]:
-    """What results.json says of refinement; ``temporal_overlap`` is over ground-truth tubes
-    matched both before and after."""
-    pair = [temporal_overlap(t, truth) for t in (refinement.linked, refinement.tubes)]
-    both = ~np.isnan(pair).any(axis=0)
-    means = [float(values[both].mean()) if both.any() else None for values in pair]
-    return {
-        "threshold": refinement.options.threshold,
-        "window": refinement.options.window,
-        "linked": len(refinement.linked),
-        "vanished": int(refinement.vanished.sum()),
-        "too_short": int(refinement.too_short.sum()),
-        "left": len(refinement.tubes),
-        "temporal_overlap": dict(zip(("before", "after"), means)),
-    }
 
 
 def _video_scores(video: VideoScores) -> dict[str, float]:

@@ -33,8 +33,14 @@ from torch import nn
 from .. import add_pcsc_config
 from ..data import precompute_flow
 from ..engine.actionness_collection import collect, truth_of
-from ..engine.actionness_fit import choose, fit, predict_videos, sample_store
-from ..engine.actionness_samples import VideoSamples, all_tubes, load_detections, load_features
+from ..engine.actionness_fit import choose, fit_once, predict_videos, sample_store
+from ..engine.actionness_samples import (
+    VideoSamples,
+    all_tubes,
+    join_videos,
+    load_detections,
+    load_features,
+)
 from ..evaluation import link_options
 from ..modeling import build_actionness_head
 from ..modeling.actionness_head import FEATURES
@@ -44,11 +50,10 @@ from ..tubes import (
     Refinement,
     Tubes,
     link,
-    temporal_overlap,
+    refinement_figures,
     video_map,
 )
 from ..tubes.actionness_curves import notable_curves
-from ..tubes.assembly import concatenate
 from ..tubes.io import atomic_write
 from ..tubes.report import report_page
 from ..tubes.scoring import score
@@ -82,13 +87,10 @@ class Scored:
 
     Attributes:
         video: video mAP in percent by IoU, "0.2", "0.5", "0.75" and "0.5:0.95".
-        overlap: mean temporal IoU, before and after, over ground-truth tubes that are matched in
-            both; None where nothing was refined.
-        figures: of the refinement: window, threshold, tubes linked, vanished, too short, left.
+        figures: of the refinement, see ``tubes.refinement_figures``; None where there was none.
     """
 
     video: dict[str, float]
-    overlap: tuple[float, float] | None = None
     figures: dict[str, float] | None = None
 
 
@@ -155,25 +157,13 @@ def train_head(
     head = build_actionness_head(cfg, shape)
     folder.mkdir(parents=True, exist_ok=True)
     choice = choose(cfg, head, files, truth_of(dataset, files), folder)
-    done = folder / "head.pth"
-    if done.exists():
-        head.load_state_dict(torch.load(done, map_location="cpu", weights_only=True))
-    else:
-        fit(cfg, head, sample_store(cfg, files), folder / "head_state.pth")
-        with atomic_write(done) as file:
-            torch.save(head.state_dict(), file)
-    return head.eval(), choice
+    return fit_once(cfg, head, files, folder, "head"), choice
 
 
 def relink(cfg: CfgNode, files: Sequence[Path]) -> Tubes:
     """Tubes that the linker's own temporal labelling ends (Singh et al. 2017)."""
     options = replace(link_options(cfg), temporal_alpha=ALPHA)
-    parts = [link(load_detections(path), options) for path in files]
-    videos = np.concatenate([part.videos for part in parts])
-    numbered = [
-        replace(part, videos=videos, video=np.full(len(part), i)) for i, part in enumerate(parts)
-    ]
-    return concatenate(numbered)
+    return join_videos([link(load_detections(path), options) for path in files])
 
 
 def _config(cfg: CfgNode, variant: Variant) -> CfgNode:
@@ -204,20 +194,7 @@ def _scored(tubes: Tubes, truth: GroundTruth, refinement: Refinement | None = No
     scores = video_map(tubes, truth)
     video = {f"{iou:g}": scores[iou].mean for iou in (0.2, 0.5, 0.75)}
     video["0.5:0.95"] = scores.average
-    if refinement is None:
-        return Scored(video)
-    pair = [temporal_overlap(t, truth) for t in (refinement.linked, tubes)]
-    both = ~np.isnan(pair).any(axis=0)
-    means = tuple(float(values[both].mean()) if both.any() else np.nan for values in pair)
-    figures = {
-        "window": refinement.options.window,
-        "threshold": refinement.options.threshold,
-        "linked": len(refinement.linked),
-        "vanished": int(refinement.vanished.sum()),
-        "too short": int(refinement.too_short.sum()),
-        "left": len(tubes),
-    }
-    return Scored(video, means, figures)
+    return Scored(video, None if refinement is None else refinement_figures(refinement, truth))
 
 
 def _write_page(path: Path, title: str, refinement: Refinement, truth: GroundTruth) -> None:

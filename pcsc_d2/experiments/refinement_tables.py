@@ -43,7 +43,7 @@ def write_tables(rows: Rows, out: Path, dataset: str) -> str:
         f"# {dataset}: video mAP in %, mean ± standard deviation of {seeds} seeds",
         _markdown(scores, ["", *columns]),
         "## Temporal IoU of ground-truth tubes matched before and after, and numbers of tubes",
-        _markdown([_figures(name, rows[name]) for name in refined], _figure_headings(rows)),
+        _markdown([_figures(name, rows[name]) for name in refined], HEADINGS),
     ]
     text = "\n\n".join(parts) + "\n"
     with atomic_write(out / "refinement.md", "w") as file:
@@ -55,20 +55,21 @@ def write_tables(rows: Rows, out: Path, dataset: str) -> str:
     return text
 
 
+# Of what chose them each seed is shown, of the others mean and spread.
+CHOSEN = ("window", "threshold")
+OVERLAP = ("overlap_before", "overlap_after")
+COUNTS = ("linked", "vanished", "too_short", "left")
+HEADINGS = ["", "IoU before", "after", *CHOSEN, "linked", "vanished", "too short", "left"]
+
+
 def _figures(name: str, found: Sequence[Scored]) -> list[str]:
-    overlap = [_spread(s.overlap[i] for s in found) for i in (0, 1)]
-    settings = [", ".join(f"{s.figures[key]:g}" for s in found) for key in ("window", "threshold")]
-    counts = [
-        _spread((s.figures[key] for s in found), 0)
-        for key in found[0].figures
-        if key not in ("window", "threshold")
+    figures = [s.figures for s in found]
+    return [
+        TITLES[name],
+        *(_spread(f[key] for f in figures) for key in OVERLAP),
+        *(", ".join(f"{f[key]:g}" for f in figures) for key in CHOSEN),
+        *(_spread((f[key] for f in figures), 0) for key in COUNTS),
     ]
-    return [TITLES[name], *overlap, *settings, *counts]
-
-
-def _figure_headings(rows: Rows) -> list[str]:
-    counts = [k for k in rows["refined"][0].figures if k not in ("window", "threshold")]
-    return ["", "IoU before", "after", "window", "threshold", *counts]
 
 
 def _spread(values: Iterable[float], digits: int = 2) -> str:

@@ -8,7 +8,12 @@ from pcsc_d2.tubes.online import LinkedFrame, OnlineLinker
 from pcsc_d2.tubes.options import LinkOptions
 from pcsc_d2.tubes.protocol import PROTOCOLS, Protocol
 from pcsc_d2.tubes.refinement import Refinement, RefineOptions, label_boxes, refine
-from pcsc_d2.tubes.refinement_choice import Choice, choose_refinement, temporal_overlap
+from pcsc_d2.tubes.refinement_choice import (
+    Choice,
+    choose_refinement,
+    refinement_figures,
+    temporal_overlap,
+)
 from pcsc_d2.tubes.structures import Tubes
 
 __all__ = [
@@ -30,6 +35,7 @@ __all__ = [
     "label_boxes",
     "link",
     "refine",
+    "refinement_figures",
     "temporal_overlap",
     "video_map",
 ]

@@ -14,7 +14,7 @@ from pcsc_d2.tubes.iou import tube_overlap
 from pcsc_d2.tubes.metrics import video_map
 from pcsc_d2.tubes.progress import progress_bar
 from pcsc_d2.tubes.protocol import Protocol, get_protocol
-from pcsc_d2.tubes.refinement import RefineOptions, refine
+from pcsc_d2.tubes.refinement import Refinement, RefineOptions, refine
 from pcsc_d2.tubes.structures import Tubes
 
 
@@ -89,3 +89,26 @@ def temporal_overlap(
     values = np.full(len(ground_truth.tubes), np.nan)
     values[matched[rows]] = overlap.temporal
     return values
+
+
+def refinement_figures(refinement: Refinement, ground_truth: GroundTruth) -> dict[str, float]:
+    """How tubes were refined and what became of them, as numbers.
+
+    Returns:
+        "window", "threshold"; the numbers of tubes "linked", "vanished", "too_short" and "left";
+        "overlap_before" and "overlap_after", the mean temporal IoU of the ground-truth tubes that
+        are matched both before and after (NaN where none is).
+    """
+    pair = [temporal_overlap(t, ground_truth) for t in (refinement.linked, refinement.tubes)]
+    both = ~np.isnan(pair).any(axis=0)
+    before, after = (float(values[both].mean()) if both.any() else np.nan for values in pair)
+    return {
+        "window": refinement.options.window,
+        "threshold": refinement.options.threshold,
+        "linked": len(refinement.linked),
+        "vanished": int(refinement.vanished.sum()),
+        "too_short": int(refinement.too_short.sum()),
+        "left": len(refinement.tubes),
+        "overlap_before": before,
+        "overlap_after": after,
+    }

@@ -248,8 +248,9 @@ def test_actionness_is_kept_and_refines_tubes(
     said = json.loads((tmp_path / "results.json").read_text())["refinement"]
     assert (said["linked"], said["vanished"], said["left"]) == (2, 1, 1)
     assert (said["threshold"], said["window"]) == (0.5, 3)
-    assert said["temporal_overlap"] == {"before": pytest.approx(LENGTH / FRAMES), "after": 1.0}
-    assert said["before"]["AP20"] == scores["video_unrefined"]["AP20"]
+    assert said["overlap_before"] == pytest.approx(LENGTH / FRAMES)
+    assert said["overlap_after"] == 1.0
+    assert said["video_unrefined"]["AP20"] == scores["video_unrefined"]["AP20"]
     page = (tmp_path / "page.html").read_text()
     assert "Temporal refinement" in page
     assert "1 vanished" in page
