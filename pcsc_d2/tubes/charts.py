@@ -147,6 +147,7 @@ def actionness_chart(curve: ActionnessCurve, size: tuple[int, int] = (420, 150))
         f'y2="{threshold:.1f}"/>{line("raw", curve.raw)}{line("smoothed", curve.smoothed)}'
         f"{bars('truth', curve.truth, 0)}{bars('linked', [(curve.start, last)], 1)}"
         f"{bars('refined', curve.kept, 2)}"
+        f'<text class="tick" x="{left}" y="{top + h + 50}">1</text>'
         f'<text class="tick" x="{left + w}" y="{top + h + 50}">{curve.nframes}</text></svg>'
     )
 

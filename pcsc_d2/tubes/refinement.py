@@ -98,7 +98,7 @@ class Refinement:
         count = len(self.linked)
         share = self.kept.mean() if len(self.kept) else 1.0
         return (
-            f"refinement (threshold {self.options.threshold:g}, median of {self.options.window} "
+            f"Refinement (threshold {self.options.threshold:g}, median of {self.options.window} "
             f"frames): {count} tubes linked, {int(self.vanished.sum())} vanished (all boxes below "
             f"the threshold), {int(self.too_short.sum())} too short, {len(self.tubes)} left, "
             f"with {share:.0%} of the boxes"
