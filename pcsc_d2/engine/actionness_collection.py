@@ -75,23 +75,14 @@ def collect(
     _claim(folder, kept | {"made_by": _fingerprint(cfg, model)})
     order = _mixed_order(truth, cfg.SEED)[comm.get_rank() :: comm.get_world_size()]
     limit = math.inf if disk_bytes is None else disk_bytes / comm.get_world_size()
+    done = {video: _file(folder, video) for video in order if _file(folder, video).exists()}
+    used = sum(path.stat().st_size for path in done.values())
     job = _Collection(cfg, model, truth, folder, kinds, keep_detections)
-    used, todo = 0, []
-    for video in order:
-        path = _file(folder, video)
-        if path.exists():
-            used += path.stat().st_size
-        else:
-            todo.append(video)
-    left_out = job.run(dataset, todo, limit - used)
-    left_out = sum(comm.all_gather(left_out))
+    mine = job.run(dataset, [video for video in order if video not in done], limit - used)
+    left_out = sum(comm.all_gather(mine))
     if left_out:
-        logger.warning(
-            "%s: %d of %d videos left out, as SOLVER.ACTIONNESS.DISK_MB is used up",
-            dataset,
-            left_out,
-            len(truth.videos),
-        )
+        share = f"{dataset}: {left_out} of {len(truth.videos)} videos left out"
+        logger.warning("%s, as SOLVER.ACTIONNESS.DISK_MB is used up", share)
     comm.synchronize()
     paths = (_file(folder, video) for video in range(len(truth.videos)))
     return [path for path in paths if path.exists()]

@@ -1,8 +1,7 @@
-"""Fitting the actionness head to collected samples, and choosing how to refine with it."""
+"""Fitting the actionness head to collected samples, and what it says of others."""
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import logging
 from collections.abc import Sequence
@@ -15,15 +14,14 @@ from detectron2.structures import Instances
 from torch import nn
 from tqdm import tqdm
 
-from ..tubes import Choice, GroundTruth, RefineOptions, choose_refinement
 from ..tubes.io import atomic_write
-from .actionness_samples import POSITIVE, SampleStore, Shard, all_tubes, load_features
+from .actionness_samples import POSITIVE, SampleStore, Shard, load_features
 
 logger = logging.getLogger(__name__)
 
 # A class whose training tubes hold few boxes of a label counts at most so much more for each.
 MAX_WEIGHT = 50.0
-# Logit of a class that no training tube is of: its tubes are left as they are.
+# Logit of a class that no training tube follows: its tubes are left as they are.
 UNSEEN = 6.0
 PREDICT_BATCH = 4096
 
@@ -98,12 +96,10 @@ def _fit_key(cfg: CfgNode, files: Sequence[Path]) -> str:
 
 def draw_rates(counts: np.ndarray, negatives: float) -> np.ndarray:
     """Share (C, 3) of the boxes that an epoch looks at, from counts (C, 3) by class and group:
-    all positive ones, and of either group of negatives ``negatives`` for each of those (or for
-    each of the average class's, for a class without any)."""
-    positive = counts[:, POSITIVE].astype(np.float64)
-    mean = max(positive.sum() / max((positive > 0).sum(), 1), 1.0)
-    wanted = negatives * np.where(positive > 0, positive, mean)
-    rates = np.minimum(wanted[:, None] / np.maximum(counts, 1), 1.0)
+    all positive ones, and of either group of negatives ``negatives`` for each positive one of
+    their class."""
+    wanted = negatives * counts[:, POSITIVE, None]
+    rates = np.minimum(wanted / np.maximum(counts, 1), 1.0)
     rates[:, POSITIVE] = 1.0
     return rates
 
@@ -165,56 +161,6 @@ def predict_videos(head: nn.Module, store: SampleStore) -> list[np.ndarray]:
         classes[samples.rows] = samples.classes
         values.append(predict(head, features, classes)[samples.rows])
     return values
-
-
-def choose(
-    cfg: CfgNode, head: nn.Module, files: Sequence[Path], truth: GroundTruth, folder: Path
-) -> Choice:
-    """The median window and the threshold, chosen on training videos that were held back.
-
-    The videos are dealt to ``SOLVER.ACTIONNESS.FOLDS`` parts; a head trained on the other parts
-    scores the tubes of each, and the pair of the best video mAP 0.5:0.95 over all of them wins.
-
-    Args:
-        head: untrained, copied for each part.
-        truth: ground truth of the videos of the files, in their order.
-        folder: where the heads of the parts are kept, so that an interrupted job goes on.
-
-    Raises:
-        ValueError: fewer than two videos or two parts.
-    """
-    node = cfg.SOLVER.ACTIONNESS
-    folds = min(node.FOLDS, len(files))
-    if folds < 2:
-        raise ValueError(
-            f"{len(files)} training videos, SOLVER.ACTIONNESS.FOLDS {node.FOLDS}: two of either "
-            "are needed to choose the threshold on videos that were held back"
-        )
-    actionness: list[np.ndarray | None] = [None] * len(files)
-    stores = {}
-    for fold in range(folds):
-        mine = list(range(fold, len(files), folds))
-        others = [files[i] for i in range(len(files)) if i % folds != fold]
-        logger.info("actionness without part %d of the training videos", fold + 1)
-        trained = fit_once(cfg, copy.deepcopy(head), others, folder, f"fold{fold}")
-        held_back = sample_store(cfg, [files[i] for i in mine])
-        for i, values in zip(mine, predict_videos(trained, held_back)):
-            actionness[i] = values
-        stores |= dict(zip(mine, held_back.samples))
-    tubes = all_tubes([stores[i] for i in range(len(files))], actionness)
-    base = RefineOptions(min_length=cfg.TEST.TUBES.MIN_LENGTH)
-    choice = choose_refinement(
-        tubes, truth, node.WINDOWS, node.THRESHOLDS, base, cfg.TEST.TUBES.PROTOCOL, progress=True
-    )
-    logger.info(
-        "held-back training videos: video mAP 0.5:0.95 %.2f without refinement, %.2f with a "
-        "median of %d frames and threshold %g",
-        choice.unrefined,
-        choice.best,
-        choice.options.window,
-        choice.options.threshold,
-    )
-    return choice
 
 
 def sample_store(cfg: CfgNode, files: Sequence[Path]) -> SampleStore:
@@ -282,10 +228,13 @@ def _say(counts: np.ndarray) -> None:
 
 @torch.no_grad()
 def _leave_unseen_alone(head: nn.Module, counts: np.ndarray) -> None:
-    """A classifier that saw no box says yes, so that refinement leaves its class alone."""
-    unseen = np.flatnonzero(counts.sum(axis=1) == 0)
+    """A classifier that saw no positive box says yes, so that refinement leaves its class alone."""
+    unseen = np.flatnonzero(counts[:, POSITIVE] == 0)
     if head.class_specific and unseen.size:
-        logger.warning("no training tube of classes %s: they are not refined", unseen.tolist())
+        logger.warning(
+            "classes %s are not refined: no training tube follows their ground truth",
+            unseen.tolist(),
+        )
         head.predictor.weight[unseen] = 0.0
         head.predictor.bias[unseen] = UNSEEN
 

@@ -32,8 +32,9 @@ from ..data import precompute_flow
 from ..tubes import Choice, GroundTruth
 from ..tubes.assembly import concatenate
 from ..tubes.io import atomic_write
+from .actionness_choice import choose
 from .actionness_collection import collect, truth_of
-from .actionness_fit import choose, fit_once
+from .actionness_fit import fit_once
 from .setup import setup
 from .trainer import Trainer
 

@@ -32,8 +32,9 @@ from torch import nn
 
 from .. import add_pcsc_config
 from ..data import precompute_flow
+from ..engine.actionness_choice import choose
 from ..engine.actionness_collection import collect, truth_of
-from ..engine.actionness_fit import choose, fit_once, predict_videos, sample_store
+from ..engine.actionness_fit import fit_once, predict_videos, sample_store
 from ..engine.actionness_samples import (
     VideoSamples,
     all_tubes,
