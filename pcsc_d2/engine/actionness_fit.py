@@ -73,14 +73,13 @@ def fit_once(
 ) -> nn.Module:
     """``fit`` on the samples of files, or the head as an earlier call with the same config and
     files left it in ``folder/<name>.pth``; an interrupted call is gone on with."""
-    done, state = folder / f"{name}.pth", folder / f"{name}_state.pth"
     key = _fit_key(cfg, files)
+    done, state = folder / f"{name}.pth", folder / f"{name}_{key[:12]}.pth"
     if done.exists():
         kept = torch.load(done, map_location="cpu", weights_only=True)
         if kept["made_by"] == key:
             head.load_state_dict(kept["head"])
             return head.eval()
-        state.unlink(missing_ok=True)
     fit(cfg, head, sample_store(cfg, files), state)
     _save(done, {"head": head.state_dict(), "made_by": key})
     return head

@@ -23,11 +23,13 @@ import train_net
 from pcsc_d2 import add_pcsc_config
 from pcsc_d2.data import ClipMapper
 from pcsc_d2.engine import Trainer, actionness_fit, train_actionness
+from pcsc_d2.engine.actionness_choice import choose
 from pcsc_d2.engine.actionness_collection import collect
 from pcsc_d2.engine.actionness_fit import (
     class_weights,
     draw_rates,
     fit,
+    fit_once,
     predict,
     predict_videos,
     standardise,
@@ -168,7 +170,7 @@ def test_video_that_cannot_be_read_is_no_reason_to_stop(
 def test_an_epoch_draws_negatives_by_the_positives_of_their_class() -> None:
     # By class: of other tubes, of tubes with positives, positive.
     rates = draw_rates(np.array([[1000, 100, 50], [90, 10, 30], [400, 0, 0]]), negatives=2.0)
-    np.testing.assert_allclose(rates, [[0.1, 1, 1], [60 / 90, 1, 1], [0, 1, 1]])
+    np.testing.assert_allclose(rates, [[0.1, 1, 1], [60 / 90, 1, 1], [0, 0, 1]])
 
 
 def test_weights_balance_classes_and_labels() -> None:
@@ -265,6 +267,32 @@ def test_interrupted_fit_ends_with_the_same_weights(
     resumed = fit(cfg, new_head(), store, state).state_dict()
     assert all(torch.equal(value, expected[key]) for key, value in resumed.items())
     assert not state.exists()
+
+
+def test_fit_is_kept_until_what_it_depends_on_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files, cfg = store_of(tmp_path).files, fit_config(1)
+    cfg.MODEL.ACTIONNESS.FEATURES = "cooperation"
+    fits = []
+    whole = actionness_fit.fit
+    monkeypatch.setattr(actionness_fit, "fit", lambda *a: fits.append(1) or whole(*a))
+    first = fit_once(cfg, new_head(), files, tmp_path, "head").state_dict()
+    again = fit_once(cfg, new_head(), files, tmp_path, "head").state_dict()
+    assert all(torch.equal(value, first[key]) for key, value in again.items())
+    cfg.SOLVER.ACTIONNESS.WINDOWS = (1,)
+    fit_once(cfg, new_head(), files, tmp_path, "head")
+    assert len(fits) == 1
+    cfg.SOLVER.ACTIONNESS.BASE_LR = 0.01
+    fit_once(cfg, new_head(), files, tmp_path, "head")
+    fit_once(cfg, new_head(), files[1:], tmp_path, "head")
+    assert len(fits) == 3
+
+
+def test_one_video_is_too_few_to_hold_any_back(tmp_path: Path) -> None:
+    files = store_of(tmp_path).files[:1]
+    with pytest.raises(ValueError, match="1 training videos"):
+        choose(fit_config(1), new_head(), files, None, tmp_path)
 
 
 def test_damaged_samples_are_named(tmp_path: Path) -> None:
