@@ -12,26 +12,10 @@ from __future__ import annotations
 import argparse
 
 from detectron2.checkpoint import DetectionCheckpointer
-from detectron2.config import CfgNode, get_cfg
-from detectron2.engine import default_argument_parser, default_setup, launch
-from detectron2.utils import comm
-from detectron2.utils.logger import setup_logger
+from detectron2.engine import default_argument_parser, launch
 
-from pcsc_d2 import add_pcsc_config
 from pcsc_d2.data import check_datasets, precompute_flow, register_own_datasets
-from pcsc_d2.engine import Trainer
-
-
-def setup(args: argparse.Namespace) -> CfgNode:
-    """The config of the files and the command line, with logging and seeds set up."""
-    cfg = get_cfg()
-    add_pcsc_config(cfg)
-    cfg.merge_from_file(args.config_file)
-    cfg.merge_from_list(args.opts)
-    cfg.freeze()
-    default_setup(cfg, args)
-    setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="pcsc_d2")
-    return cfg
+from pcsc_d2.engine import Trainer, setup
 
 
 def main(args: argparse.Namespace) -> dict | None:

@@ -10,6 +10,7 @@ def add_pcsc_config(cfg: CfgNode) -> None:
     _add_input(cfg)
     _add_backbone(cfg)
     _add_cooperation(cfg)
+    _add_actionness(cfg)
     _add_solver_and_test(cfg)
 
 
@@ -94,6 +95,46 @@ def _add_cooperation(cfg: CfgNode) -> None:
     node.WARMUP_ITERS = 0
 
 
+def _add_actionness(cfg: CfgNode) -> None:
+    cfg.MODEL.ACTIONNESS = node = CfgNode()
+    # Whether detections get the actionness of their class. It is trained after the detector, by
+    # python -m pcsc_d2.engine.train_actionness, which turns it on in what it writes.
+    node.ON = False
+    node.NAME = "ActionnessHead"
+    # False: one classifier for all classes (an ablation).
+    node.CLASS_SPECIFIC = True
+    # "cooperation": the last stage's ROI features, message included (the paper's); "stream": its
+    # own stream's alone (an ablation).
+    node.FEATURES = "cooperation"
+    # Hidden layers before the N outputs.
+    node.NUM_FC = 1
+    node.FC_DIM = 256
+    # A tube's box is positive where its IoU with ground truth of its class is over this.
+    node.LABEL_IOU = 0.5
+
+    # Datasets whose videos train it, every frame of them; those of TRAIN if none is named (name
+    # the full set where TRAIN has only some frames).
+    cfg.DATASETS.ACTIONNESS = ()
+    cfg.SOLVER.ACTIONNESS = node = CfgNode()
+    node.EPOCHS = 10
+    node.BASE_LR = 0.001
+    node.WEIGHT_DECAY = 0.01
+    node.BATCH_SIZE = 256
+    # An epoch looks at all positive boxes, and for each at so many negative ones of its class from
+    # tubes that hold positives (the confusing ones at their ends), and as many from other tubes.
+    node.NEGATIVES = 3.0
+    # Features on disk at most, in MiB; beyond that, videos are left out at random.
+    node.DISK_MB = 20000
+    # Features in memory at most, in MiB.
+    node.MEMORY_MB = 2000
+    # The median window and the threshold are chosen on training videos that the head did not see:
+    # each of so many parts is scored by a head trained on the others.
+    node.FOLDS = 3
+    # The windows to choose from, in frames (1: no median filter), and the thresholds.
+    node.WINDOWS = (1, 3, 5, 9, 13, 17, 25)
+    node.THRESHOLDS = tuple(round(0.05 * i, 2) for i in range(1, 20))
+
+
 def _add_solver_and_test(cfg: CfgNode) -> None:
     # Where EPOCHS is over 0 it sets MAX_ITER, and STEP_EPOCHS (the epochs after which the rate
     # drops) sets STEPS, from the size of the training set; WARMUP_ITERS stays iterations.
@@ -108,8 +149,16 @@ def _add_solver_and_test(cfg: CfgNode) -> None:
     cfg.TEST.TUBES.PROTOCOL = "act"
     # Consecutive misses that end a path.
     cfg.TEST.TUBES.GAP = 3
+    # Frames of the shortest tube.
+    cfg.TEST.TUBES.MIN_LENGTH = 10
+    # Fill gaps linearly, rather than with the next found box.
+    cfg.TEST.TUBES.INTERPOLATE = False
+    # The linker's own way to end tubes (Singh et al. 2017): cost of a change of label, theirs is
+    # 3; 0, as in PCSC, does not label.
+    cfg.TEST.TUBES.TEMPORAL_LABELLING = 0.0
     # Tubes whose detections carry actionness are refined: boxes whose actionness, smoothed by a
-    # median filter of so many frames, is lower are dropped.
+    # median filter of so many frames, is lower are dropped. A negative threshold and a window of
+    # 0 stand for those chosen in training, which the checkpoint holds. Not for trimmed videos.
     cfg.TEST.TUBES.REFINE = True
-    cfg.TEST.TUBES.ACTIONNESS_THRESH = 0.5
-    cfg.TEST.TUBES.ACTIONNESS_WINDOW = 9
+    cfg.TEST.TUBES.ACTIONNESS_THRESH = -1.0
+    cfg.TEST.TUBES.ACTIONNESS_WINDOW = 0

@@ -8,11 +8,12 @@ from pathlib import Path
 from detectron2.config import CfgNode
 from detectron2.data import get_detection_dataset_dicts
 from detectron2.engine import DefaultTrainer, HookBase
+from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
+from torch import nn
 
 from ..data import ClipMapper, evaluation_loader, start_at, training_dicts, training_loader
-from ..evaluation import TubeEvaluator
-from ..tubes import LinkOptions, RefineOptions
+from ..evaluation import TubeEvaluator, link_options, refine_options, with_trained_refinement
 from .epochs import epochs_to_iterations
 from .hooks import SeedEachIteration, StageWarmup
 
@@ -49,15 +50,20 @@ class Trainer(DefaultTrainer):
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> TubeEvaluator:
         output = Path(cfg.OUTPUT_DIR, "inference", dataset_name)
-        node = cfg.TEST.TUBES
         return TubeEvaluator(
             dataset_name,
             output,
-            node.PROTOCOL,
-            link_options=LinkOptions(gap=node.GAP) if node.ON else None,
-            refine_options=(
-                RefineOptions(node.ACTIONNESS_THRESH, node.ACTIONNESS_WINDOW)
-                if node.REFINE
-                else None
-            ),
+            cfg.TEST.TUBES.PROTOCOL,
+            link_options=link_options(cfg) if cfg.TEST.TUBES.ON else None,
+            refine_options=refine_options(cfg),
         )
+
+    @classmethod
+    def test(
+        cls,
+        cfg: CfgNode,
+        model: nn.Module,
+        evaluators: DatasetEvaluator | list[DatasetEvaluator] | None = None,
+    ) -> dict:
+        """Detectron2's, refining tubes as the model's actionness head was trained to."""
+        return super().test(with_trained_refinement(cfg, model), model, evaluators)

@@ -1,5 +1,12 @@
 """Evaluation under Detectron2's hooks."""
 
-from .tube_evaluator import TubeEvaluator
+from .tube_evaluator import TubeEvaluator, detection_arrays
+from .tube_options import link_options, refine_options, with_trained_refinement
 
-__all__ = ["TubeEvaluator"]
+__all__ = [
+    "TubeEvaluator",
+    "detection_arrays",
+    "link_options",
+    "refine_options",
+    "with_trained_refinement",
+]

@@ -8,7 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..tubes import GroundTruth, Tubes
+from ..tubes import GroundTruth, Refinement, Tubes
+from ..tubes.actionness_curves import notable_curves
 from ..tubes.io import atomic_write
 from ..tubes.notable import notable_tubes
 from ..tubes.report import report_page
@@ -30,6 +31,7 @@ def write_page(
     tubes: Tubes | None,
     truth: GroundTruth,
     files: Files,
+    refinement: Refinement | None = None,
 ) -> None:
     """Write the page, one HTML file that needs no network.
 
@@ -40,6 +42,7 @@ def write_page(
         tubes: whose best and worst are shown; None shows none.
         truth: ground truth, drawn in white.
         files: video name -> file and decoding rule; tubes of other videos are not shown.
+        refinement: that gave the tubes; None draws no curves of actionness.
     """
     pictures = []
     for caption, tube in notable_tubes(tubes, truth) if tubes is not None and files else []:
@@ -49,8 +52,11 @@ def write_page(
                 pictures.append((caption, _filmstrip(tube, truth, name, *files[name])))
             except VideoError as error:
                 logger.warning("no picture of a tube: %s", error)
+    curves = None
+    if refinement is not None:
+        curves = refinement.summary(), notable_curves(refinement, truth)
     with atomic_write(path, "w") as file:
-        file.write(report_page(results, title, pictures))
+        file.write(report_page(results, title, pictures, curves))
 
 
 def _filmstrip(tube: Tubes, truth: GroundTruth, name: str, path: str, rule: str) -> bytes:

@@ -21,11 +21,14 @@ from ..tubes import (
     Detections,
     GroundTruth,
     LinkOptions,
+    Refinement,
     RefineOptions,
     Tubes,
+    VideoScores,
     frame_map,
     link,
-    refine,
+    refinement_figures,
+    video_map,
 )
 from ..tubes.chance import chance
 from ..tubes.io import atomic_write
@@ -46,8 +49,8 @@ class TubeEvaluator(DatasetEvaluator):
 
     Args:
         dataset_name: a name registered in Detectron2's catalogs.
-        output_dir: where ``detections.npz``, ``tubes.npz``, ``results.json`` and ``page.html``
-            go; None writes nothing.
+        output_dir: where ``detections.npz``, ``tubes.npz`` (and ``tubes_unrefined.npz``),
+            ``results.json`` and ``page.html`` go; None writes nothing.
         protocol: ``"act"`` or ``"voc"``.
         link_options: how detections become tubes; None scores frames alone.
         refine_options: refines tubes whose detections carry actionness; None leaves them.
@@ -85,14 +88,15 @@ class TubeEvaluator(DatasetEvaluator):
             named = {"": output["instances"]}
             named |= {f"_stage{t}": stage for t, stage in enumerate(output.get("stages", []))}
             for name, instances in named.items():
-                self._stages.setdefault(name, {})[key] = _to_arrays(instances)
+                self._stages.setdefault(name, {})[key] = detection_arrays(instances)
 
     def evaluate(self) -> OrderedDict | None:
         """Scores in percent, by what was scored.
 
         Returns:
             ``{"frame": {"AP50", "AP75", "AP50-<class>", ...}, "video": {"AP20", "AP50", "AP75",
-            "AP50:95"}, "frame_stage<t>": ...}``; None on all ranks but the first.
+            "AP50:95"}, "video_unrefined": (where tubes were refined) ..., "frame_stage<t>": ...}``;
+            None on all ranks but the first.
         """
         stages = self._gather()
         if stages is None:
@@ -100,11 +104,15 @@ class TubeEvaluator(DatasetEvaluator):
         ground_truth = self._metadata.load_ground_truth()
         _report_missing(stages.get("", {}), ground_truth)
         detections = _to_detections(stages.pop("", {}), ground_truth)
-        tubes = self._link(detections)
+        tubes, refinement = self._link(detections)
         results = score(ground_truth, detections, tubes, self._protocol)
         scores = OrderedDict(frame=self._frame_scores(detections, ground_truth))
         if tubes is not None:
-            scores["video"] = _video_scores(results)
+            scores["video"] = _video_scores(results.video)
+        if refinement is not None:
+            linked = video_map(refinement.linked, ground_truth, protocol=self._protocol)
+            scores["video_unrefined"] = _video_scores(linked)
+            logger.info("%s", refinement.summary())
         for name, frames in stages.items():
             stage = _to_detections(frames, ground_truth)
             scores[f"frame{name}"] = self._frame_scores(stage, ground_truth)
@@ -112,7 +120,7 @@ class TubeEvaluator(DatasetEvaluator):
         guessed = chance(ground_truth, protocol=self._protocol)
         logger.info("Chance (true boxes, classes guessed): frame AP50 %.2f", guessed)
         if self._output_dir is not None:
-            self._write(results, detections, tubes, scores, ground_truth)
+            self._write(results, detections, tubes, refinement, scores, ground_truth)
         return scores
 
     def _gather(self) -> dict[str, Frames] | None:
@@ -129,13 +137,14 @@ class TubeEvaluator(DatasetEvaluator):
             for name in names
         }
 
-    def _link(self, detections: Detections) -> Tubes | None:
+    def _link(self, detections: Detections) -> tuple[Tubes | None, Refinement | None]:
         if self._link_options is None:
-            return None
+            return None, None
         tubes = link(detections, self._link_options, progress=True)
-        if self._refine_options is not None and tubes.actionness is not None:
-            tubes = refine(tubes, self._refine_options)
-        return tubes
+        if self._refine_options is None or tubes.actionness is None:
+            return tubes, None
+        refinement = Refinement.of(tubes, self._refine_options)
+        return refinement.tubes, refinement
 
     def _frame_scores(self, detections: Detections, truth: GroundTruth) -> dict[str, float]:
         scores, per_class = {}, {}
@@ -151,6 +160,7 @@ class TubeEvaluator(DatasetEvaluator):
         results: Results,
         detections: Detections,
         tubes: Tubes | None,
+        refinement: Refinement | None,
         scores: dict[str, dict[str, float]],
         truth: GroundTruth,
     ) -> None:
@@ -159,6 +169,8 @@ class TubeEvaluator(DatasetEvaluator):
         detections.save(folder / "detections.npz")
         if tubes is not None:
             tubes.save(folder / "tubes.npz")
+        if refinement is not None:
+            refinement.linked.save(folder / "tubes_unrefined.npz")
         stages = {k.removeprefix("frame_"): v for k, v in scores.items() if k[:6] == "frame_"}
         content = results.to_dict() | {"frame_at_075": _number(scores["frame"]["AP75"])}
         if stages:
@@ -166,9 +178,15 @@ class TubeEvaluator(DatasetEvaluator):
                 name: {column: _number(value) for column, value in columns.items()}
                 for name, columns in stages.items()
             }
+        if refinement is not None:
+            figures = refinement_figures(refinement, truth)
+            content["refinement"] = {k: _number(v) for k, v in figures.items()}
+            before = scores["video_unrefined"].items()
+            content["refinement"]["video_unrefined"] = {k: _number(v) for k, v in before}
         with atomic_write(folder / "results.json", "w") as file:
             json.dump(content, file, indent=1)
-        write_page(folder / "page.html", self._name, results, tubes, truth, self._files)
+        page = folder / "page.html"
+        write_page(page, self._name, results, tubes, truth, self._files, refinement)
         logger.info("Wrote detections, tubes, results.json and page.html to %s", folder)
 
 
@@ -177,14 +195,15 @@ def _number(score: float) -> float | None:
     return None if math.isnan(score) else score
 
 
-def _video_scores(results: Results) -> dict[str, float]:
-    scores = {f"AP{round(100 * iou)}": results.video[iou].mean for iou in (0.2, 0.5, 0.75)}
-    scores["AP50:95"] = results.video.average
-    per_class = results.video[0.5].per_class
+def _video_scores(video: VideoScores) -> dict[str, float]:
+    scores = {f"AP{round(100 * iou)}": video[iou].mean for iou in (0.2, 0.5, 0.75)}
+    scores["AP50:95"] = video.average
+    per_class = video[0.5].per_class
     return scores | {f"AP50-{label}": ap for label, ap in per_class.items()}
 
 
-def _to_arrays(instances: Instances) -> tuple[np.ndarray, ...]:
+def detection_arrays(instances: Instances) -> tuple[np.ndarray, ...]:
+    """Boxes (n, 4) as files hold them, scores, classes, and actionness where there is one."""
     boxes = instances.pred_boxes.tensor.to("cpu", torch.float32).numpy().copy()
     # Detectron2's boxes end where the last pixel ends; files hold the last pixel itself.
     boxes[:, 2:] = np.maximum(boxes[:, 2:] - 1, boxes[:, :2])

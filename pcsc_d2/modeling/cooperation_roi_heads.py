@@ -13,6 +13,7 @@ Paper Sections 3.1 to 3.3. With no stages this is the two-stream baseline.
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import torch
 from detectron2.config import CfgNode, configurable
@@ -27,6 +28,7 @@ from detectron2.utils.events import get_event_storage
 from torch import nn
 
 from ..layers import MessagePassing
+from .actionness_head import FEATURES, build_actionness_head
 from .proposal_cooperation import BoxSelection, StageOutput, cooperate, select_boxes
 from .resting import idle_loss
 from .stage_labels import label_proposals, log_proposals
@@ -72,6 +74,9 @@ class CooperationROIHeads(ROIHeads):
         test_proposals: RPN proposals of an image that stage 0 looks at in testing, and in
             training when it chooses the boxes for stage 1.
         every_stage: inference returns the output of every stage and not of the last alone.
+        actionness_head: gives the last stage's detections their actionness in inference; it is
+            trained by itself, after the detector.
+        actionness_source: one of ``actionness_head.FEATURES``, what that head looks at.
     """
 
     @configurable
@@ -88,11 +93,16 @@ class CooperationROIHeads(ROIHeads):
         output_mode: str = "union",
         test_proposals: int = 300,
         every_stage: bool = False,
+        actionness_head: nn.Module | None = None,
+        actionness_source: str = "cooperation",
         **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)
         if output_mode not in MODES:
             raise ValueError(f"MODEL.COOPERATION.OUTPUT is one of {MODES}, not {output_mode!r}")
+        if actionness_source not in FEATURES:
+            source = actionness_source
+            raise ValueError(f"MODEL.ACTIONNESS.FEATURES is one of {FEATURES}, not {source!r}")
         self.box_in_features = box_in_features
         self.box_pooler = box_pooler
         self.stage0_heads = nn.ModuleDict(stage0_heads)
@@ -103,6 +113,10 @@ class CooperationROIHeads(ROIHeads):
         self.output_mode = output_mode
         self.test_proposals = test_proposals
         self.every_stage = every_stage
+        self.actionness_head = actionness_head
+        self.actionness_source = actionness_source
+        if actionness_head is not None:
+            actionness_head.requires_grad_(False)
         # Lowered while stage 0 warms up in training; see engine.StageWarmup.
         self.active_stages = len(stage_heads)
 
@@ -146,6 +160,8 @@ class CooperationROIHeads(ROIHeads):
             "output_mode": node.OUTPUT,
             "test_proposals": cfg.MODEL.RPN.POST_NMS_TOPK_TEST,
             "every_stage": cfg.TEST.EVAL_ALL_STAGES,
+            "actionness_head": _build_actionness_head(cfg, pooled),
+            "actionness_source": cfg.MODEL.ACTIONNESS.FEATURES,
         }
 
     def forward(
@@ -175,7 +191,13 @@ class CooperationROIHeads(ROIHeads):
             return [], losses | self._idle_loss()
         sources, stage_losses = self._run_stages(pyramid, proposals, targets)
         losses.update(stage_losses)
-        return ([], losses) if self.training else (self.detections(sources), losses)
+        if self.training:
+            return [], losses
+        stages = self.detections(sources)
+        if self.actionness_head is not None:
+            found = [Instances(x.image_size, proposal_boxes=x.pred_boxes) for x in stages[-1]]
+            self.actionness_head(self.actionness_features(features, found), stages[-1])
+        return stages, losses
 
     @torch.no_grad()
     def head_outputs(
@@ -226,6 +248,31 @@ class CooperationROIHeads(ROIHeads):
             latest[output.stream] = output
             sources.append(output)
         return sources, losses
+
+    def actionness_features(
+        self,
+        features: dict[str, dict[str, torch.Tensor]],
+        proposals: list[Instances],
+        source: str | None = None,
+    ) -> torch.Tensor:
+        """What the actionness head sees at some boxes of each image, ``(R, C, size, size)``.
+
+        ``cooperation``: the last stage's ROI features with the assistant's message in them
+        (Section 3.4). ``stream``: its target stream's own. Without stages, those of both streams,
+        one after the other in C.
+
+        Args:
+            features: as in ``forward``.
+            proposals: ``proposal_boxes`` of each image, in the pixels of the clip.
+            source: one of ``actionness_head.FEATURES``; the configured one if None.
+        """
+        pyramid = self._side_by_side(features)
+        last = len(self.stage_heads)
+        if last and (source or self.actionness_source) == "cooperation":
+            return self._refined_rois(last, pyramid, proposals)
+        boxes = [p.proposal_boxes for p in proposals]
+        rois = self._pool(pyramid, dict.fromkeys(STREAMS, boxes))
+        return rois[target_stream(last)] if last else torch.cat([*rois.values()], dim=1)
 
     def _pool(
         self, pyramid: list[torch.Tensor], boxes: dict[str, list[Boxes]]
@@ -331,6 +378,13 @@ class CooperationROIHeads(ROIHeads):
         if self.roi_messages is not None:
             resting += [*self.roi_messages.parameters()]
         return {"loss_idle_stages": idle_loss(resting)} if resting else {}
+
+
+def _build_actionness_head(cfg: CfgNode, pooled: ShapeSpec) -> nn.Module | None:
+    if not cfg.MODEL.ACTIONNESS.ON:
+        return None
+    streams = 1 if cfg.MODEL.COOPERATION.NUM_STAGES else len(STREAMS)
+    return build_actionness_head(cfg, replace(pooled, channels=streams * pooled.channels))
 
 
 def _losses(

@@ -7,11 +7,18 @@ from pcsc_d2.tubes.metrics import Score, VideoScores, frame_map, video_map
 from pcsc_d2.tubes.online import LinkedFrame, OnlineLinker
 from pcsc_d2.tubes.options import LinkOptions
 from pcsc_d2.tubes.protocol import PROTOCOLS, Protocol
-from pcsc_d2.tubes.refinement import RefineOptions, label_boxes, refine
+from pcsc_d2.tubes.refinement import Refinement, RefineOptions, label_boxes, refine
+from pcsc_d2.tubes.refinement_choice import (
+    Choice,
+    choose_refinement,
+    refinement_figures,
+    temporal_overlap,
+)
 from pcsc_d2.tubes.structures import Tubes
 
 __all__ = [
     "PROTOCOLS",
+    "Choice",
     "Detections",
     "GroundTruth",
     "LinkOptions",
@@ -19,12 +26,16 @@ __all__ = [
     "OnlineLinker",
     "Protocol",
     "RefineOptions",
+    "Refinement",
     "Score",
     "Tubes",
     "VideoScores",
+    "choose_refinement",
     "frame_map",
     "label_boxes",
     "link",
     "refine",
+    "refinement_figures",
+    "temporal_overlap",
     "video_map",
 ]

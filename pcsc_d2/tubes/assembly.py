@@ -85,13 +85,18 @@ def _fill(found: np.ndarray, step: np.ndarray, interpolate: bool) -> np.ndarray:
     return filled.astype(found.dtype).reshape(-1, *found.shape[1:])
 
 
-def cut(tubes: Tubes, keep: np.ndarray, min_length: int, score_boxes: int) -> Tubes:
+def cut(
+    tubes: Tubes, keep: np.ndarray, min_length: int, score_boxes: int
+) -> tuple[Tubes, np.ndarray]:
     """Drops boxes and makes every run of consecutive boxes that stay a tube of its own.
 
     Args:
         keep: (M,) bool, the boxes that stay.
         min_length: shorter runs are dropped.
         score_boxes: a new tube's score is the mean of this many best box scores.
+
+    Returns:
+        The T' new tubes, and (T',) the tube that each was a part of.
     """
     tube = tubes.box_tubes
     apart = np.append(True, tube[1:] != tube[:-1])[: len(tube)]
@@ -101,7 +106,7 @@ def cut(tubes: Tubes, keep: np.ndarray, min_length: int, score_boxes: int) -> Tu
     begins, lengths = begins[long], (ends - begins)[long]
     pick, parent = ranges(begins, lengths), tube[begins]
     ptr = np.concatenate([[0], np.cumsum(lengths)])
-    return replace(
+    pieces = replace(
         tubes,
         video=tubes.video[parent],
         cls=tubes.cls[parent],
@@ -112,6 +117,7 @@ def cut(tubes: Tubes, keep: np.ndarray, min_length: int, score_boxes: int) -> Tu
         fscores=tubes.fscores[pick],
         actionness=None if tubes.actionness is None else tubes.actionness[pick],
     )
+    return pieces, parent
 
 
 def concatenate(parts: Sequence[Tubes]) -> Tubes:

@@ -7,6 +7,7 @@ from html import escape
 
 import numpy as np
 
+from pcsc_d2.tubes.actionness_curves import ActionnessCurve
 from pcsc_d2.tubes.curves import Curve
 from pcsc_d2.tubes.errors import PARTS
 
@@ -100,6 +101,54 @@ def threshold_curve(values: Mapping[float, float], size: tuple[int, int] = (640,
         f'<svg class="wide" viewBox="0 0 {width} {height}" role="img">{grid}'
         f'<polyline class="line video" points="{line}"/>{marks}'
         f'<text class="tick" x="{left + w / 2}" y="{height - 4}">tube IoU threshold</text></svg>'
+    )
+
+
+def actionness_chart(curve: ActionnessCurve, size: tuple[int, int] = (420, 150)) -> str:
+    """Actionness along a tube over the frames of its video: raw thin, smoothed thick, the
+    threshold dashed; below, the extent of the ground truth and of what refinement left."""
+    width, height = size
+    left, top, right, bottom = 62, 8, 8, 52
+    w, h = width - left - right, height - top - bottom
+    scale = w / max(curve.nframes, 1)
+
+    def x(frame: float) -> float:
+        return left + (frame - 1) * scale
+
+    def y(value: float) -> float:
+        return top + h * (1 - value)
+
+    def line(name: str, values: np.ndarray) -> str:
+        points = " ".join(
+            f"{x(frame + 0.5):.1f},{y(v):.1f}" for frame, v in enumerate(values, curve.start)
+        )
+        return f'<polyline class="line {name}" points="{points}"/>'
+
+    def bars(name: str, extents: Sequence[tuple[int, int]], row: int) -> str:
+        middle = top + h + 11 + 13 * row
+        rects = "".join(
+            f'<rect class="extent {name}" x="{x(a):.1f}" y="{middle - 4}" '
+            f'width="{(b - a + 1) * scale:.1f}" height="8"><title>{name}: frames {a} to {b}'
+            "</title></rect>"
+            for a, b in extents
+        )
+        return f'{rects}<text class="tick y" x="{left - 5}" y="{middle + 4}">{name}</text>'
+
+    last = curve.start + len(curve.raw) - 1
+    grid = "".join(
+        f'<line class="grid" x1="{left}" y1="{y(v):.1f}" x2="{left + w}" y2="{y(v):.1f}"/>'
+        f'<text class="tick y" x="{left - 5}" y="{y(v) + 4:.1f}">{v:g}</text>'
+        for v in (0, 0.5, 1)
+    )
+    threshold = y(curve.threshold)
+    return (
+        f'<svg class="wide" viewBox="0 0 {width} {height}" role="img">{grid}'
+        f'<line class="threshold" x1="{left}" y1="{threshold:.1f}" x2="{left + w}" '
+        f'y2="{threshold:.1f}"/>{line("raw", curve.raw)}{line("smoothed", curve.smoothed)}'
+        f"{bars('truth', curve.truth, 0)}{bars('linked', [(curve.start, last)], 1)}"
+        f"{bars('refined', curve.kept, 2)}"
+        f'<text class="tick" x="{left}" y="{top + h + 50}">1</text>'
+        f'<text class="tick" x="{left + w}" y="{top + h + 50}">{curve.nframes}</text></svg>'
     )
 
 

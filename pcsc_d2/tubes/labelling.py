@@ -18,7 +18,7 @@ def label_in_time(tubes: Tubes, detections: Detections, options: LinkOptions) ->
     """Cuts each tube to the runs of frames that are labelled with its own class."""
     labels = viterbi(class_scores(tubes, detections), tubes.lengths, options.temporal_alpha or 0.0)
     own = labels == np.repeat(tubes.cls, tubes.lengths)
-    return cut(tubes, own, options.min_length, options.score_boxes)
+    return cut(tubes, own, options.min_length, options.score_boxes)[0]
 
 
 def class_scores(tubes: Tubes, detections: Detections) -> np.ndarray:

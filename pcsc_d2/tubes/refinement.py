@@ -40,21 +40,74 @@ class RefineOptions:
             require(getattr(self, name) >= 1, f"{name} is {getattr(self, name)}; at least 1")
 
 
-def refine(tubes: Tubes, options: RefineOptions | None = None) -> Tubes:
-    """Drops boxes of low smoothed actionness: trims the ends of tubes and cuts them (Section 3.4).
+@dataclass(frozen=True, eq=False)
+class Refinement:
+    """What refinement did to some tubes.
 
-    The actionness is smoothed by a median filter along the tube; boxes under the threshold are
-    dropped, and every run of boxes that stay is a tube of its own, scored anew.
-
-    Raises:
-        ValueError: the tubes carry no actionness.
+    Attributes:
+        linked: the T tubes as they were linked.
+        tubes: what is left of them.
+        smoothed: (M,) actionness of the linked tubes' boxes after the median filter.
+        kept: (M,) bool, smoothed actionness at the threshold or over it.
+        parent: (T',) the linked tube of which each tube is a piece.
+        options: how it was done.
     """
-    options = options or RefineOptions()
-    if tubes.actionness is None:
-        raise ValueError("the tubes carry no actionness: link detections that have it")
-    smoothed = median_filter(tubes.actionness, tubes.ptr, options.window)
-    kept = smoothed >= options.threshold
-    return cut(tubes, kept, options.min_length, options.score_boxes)
+
+    linked: Tubes
+    tubes: Tubes
+    smoothed: np.ndarray
+    kept: np.ndarray
+    parent: np.ndarray
+    options: RefineOptions
+
+    @classmethod
+    def of(cls, tubes: Tubes, options: RefineOptions | None = None) -> Refinement:
+        """Drops boxes of low smoothed actionness (Section 3.4).
+
+        The actionness is smoothed by a median filter along the tube; boxes under the threshold
+        are dropped, which trims the ends of tubes and cuts them, and every run of boxes that stay
+        is a tube of its own, scored anew.
+
+        Raises:
+            ValueError: the tubes carry no actionness.
+        """
+        options = options or RefineOptions()
+        if tubes.actionness is None:
+            raise ValueError("the tubes carry no actionness: link detections that have it")
+        smoothed = median_filter(tubes.actionness, tubes.ptr, options.window)
+        kept = smoothed >= np.float32(options.threshold)
+        pieces, parent = cut(tubes, kept, options.min_length, options.score_boxes)
+        return cls(tubes, pieces, smoothed, kept, parent, options)
+
+    @property
+    def vanished(self) -> np.ndarray:
+        """(T,) bool, the tubes all of whose boxes fell below the threshold."""
+        any_kept = np.zeros(len(self.linked), bool)
+        any_kept[self.linked.box_tubes[self.kept]] = True
+        return ~any_kept
+
+    @property
+    def too_short(self) -> np.ndarray:
+        """(T,) bool, the tubes of which boxes stay, but no piece of the least length."""
+        gone = ~self.vanished
+        gone[self.parent] = False
+        return gone
+
+    def summary(self) -> str:
+        """One line: how many tubes there were, vanished, and are left."""
+        count = len(self.linked)
+        share = self.kept.mean() if len(self.kept) else 1.0
+        return (
+            f"Refinement (threshold {self.options.threshold:g}, median of {self.options.window} "
+            f"frames): {count} tubes linked, {int(self.vanished.sum())} vanished (all boxes below "
+            f"the threshold), {int(self.too_short.sum())} too short, {len(self.tubes)} left, "
+            f"with {share:.0%} of the boxes"
+        )
+
+
+def refine(tubes: Tubes, options: RefineOptions | None = None) -> Tubes:
+    """The tubes that ``Refinement.of`` leaves."""
+    return Refinement.of(tubes, options).tubes
 
 
 def median_filter(values: np.ndarray, ptr: np.ndarray, window: int) -> np.ndarray:

@@ -8,7 +8,14 @@ from html import escape
 
 import numpy as np
 
-from pcsc_d2.tubes.charts import legend, precision_recall, stacked_bar, threshold_curve
+from pcsc_d2.tubes.actionness_curves import ActionnessCurve
+from pcsc_d2.tubes.charts import (
+    actionness_chart,
+    legend,
+    precision_recall,
+    stacked_bar,
+    threshold_curve,
+)
 from pcsc_d2.tubes.errors import PARTS, ErrorBreakdown
 from pcsc_d2.tubes.metrics import STRICT_IOUS
 from pcsc_d2.tubes.scoring import COLUMNS, ERROR_IOU, Results
@@ -45,6 +52,11 @@ svg .tick.y { text-anchor: end; } svg .value { fill: var(--ink); }
 svg .grid { stroke: var(--rule); } svg .line { fill: none; stroke-width: 1.8; }
 svg .line.frame { stroke: var(--frame); } svg .line.video { stroke: var(--video); }
 svg .dot { fill: var(--video); stroke: var(--paper); stroke-width: 1.5; }
+svg .line.raw { stroke: var(--video); stroke-width: 0.8; opacity: .7; }
+svg .line.smoothed { stroke: var(--video); stroke-width: 2; }
+svg .threshold { stroke: var(--soft); stroke-dasharray: 4 3; }
+svg .extent.linked { fill: var(--other); }
+svg .extent.truth { fill: var(--right); } svg .extent.refined { fill: var(--video); }
 .panels { display: grid; grid-template-columns: repeat(auto-fill, minmax(165px, 1fr)); gap: 18px; }
 .pictures { display: grid;
   grid-template-columns: repeat(auto-fill, minmax(300px, 1fr)); gap: 18px; }
@@ -64,12 +76,16 @@ _PART_STYLE = "".join(
 
 
 def report_page(
-    results: Results, title: str = "Results", pictures: Sequence[tuple[str, bytes]] = ()
+    results: Results,
+    title: str = "Results",
+    pictures: Sequence[tuple[str, bytes]] = (),
+    refinement: tuple[str, Mapping[str, Sequence[ActionnessCurve]]] | None = None,
 ) -> str:
     """The report as HTML.
 
     Args:
         pictures: caption and PNG file of each picture, such as the best and the worst tubes.
+        refinement: what it did in a sentence, and curves of actionness by heading.
     """
     left_out = results.without_ground_truth()
     note = f" Left out, without ground truth: {', '.join(left_out)}." if left_out else ""
@@ -81,6 +97,7 @@ def report_page(
         _errors(results),
         _per_class(results),
         _curves(results),
+        _refinement(*refinement) if refinement is not None else "",
         _pictures(pictures),
     ]
     return (
@@ -194,6 +211,26 @@ def _curves(results: Results) -> str:
         f"{ERROR_IOU:g}, with the AP of each class.</p>{legend(list(series))}"
         f'<div class="panels">{"".join(panels)}</div>'
     )
+
+
+def _refinement(summary: str, curves: Mapping[str, Sequence[ActionnessCurve]]) -> str:
+    panels = "".join(
+        f"<h3>{escape(heading.capitalize())}</h3><div class="
+        f'"pictures">{"".join(map(_actionness_panel, found))}</div>'
+        for heading, found in curves.items()
+        if found
+    )
+    return (
+        f"<h2>Temporal refinement</h2><p>{escape(summary)}. Actionness along linked tubes over the "
+        "frames of their videos: thin as it is, thick after the median filter, dashed the "
+        "threshold; under it the extents of the ground truth of the tube's class, of the tube as "
+        f"linked, and of what refinement left of it.</p>{panels}"
+    )
+
+
+def _actionness_panel(curve: ActionnessCurve) -> str:
+    caption = escape(curve.caption)
+    return f"<figure>{actionness_chart(curve)}<figcaption>{caption}</figcaption></figure>"
 
 
 def _pictures(pictures: Sequence[tuple[str, bytes]]) -> str:

@@ -219,20 +219,53 @@ def test_rank_alone_where_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     assert feed(evaluator(distributed=False), perfect()).evaluate()["frame"]["AP50"] == 100
 
 
-def test_actionness_is_kept_and_refines_tubes(tmp_path: Path) -> None:
-    boxes = np.float32([[10, 20, 29, 59]])
+def with_actionness() -> list[tuple[dict, dict]]:
+    """A box in every frame of a video; actionness is high in frames 3 to 20, where the action is,
+    and in another video low throughout."""
+    own = ground_truth().tubes.boxes[:LENGTH]
     pairs = []
-    for frame in range(1, FRAMES + 1):
-        found = instances(boxes, [0])
-        # High in frames 3 to 20, where the action is.
-        found.actionness = torch.tensor([0.9 if START <= frame < START + LENGTH else 0.1])
-        x = {"video_id": "jump/a", "frame_index": frame}
-        pairs.append((x, {"instances": found}))
+    for video, cls in (("jump/a", 0), ("sit/b", 1)):
+        for frame in range(1, FRAMES + 1):
+            found = instances(own[[np.clip(frame - START, 0, LENGTH - 1)]], [cls])
+            acts = cls == 0 and START <= frame < START + LENGTH
+            found.actionness = torch.tensor([0.9 if acts else 0.1])
+            pairs.append(({"video_id": video, "frame_index": frame}, {"instances": found}))
+    return pairs
+
+
+def test_actionness_is_kept_and_refines_tubes(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     options = RefineOptions(threshold=0.5, window=3, min_length=2)
-    feed(evaluator(tmp_path, refine_options=options), pairs).evaluate()
+    with caplog.at_level(logging.INFO, "pcsc_d2"):
+        scores = feed(evaluator(tmp_path, refine_options=options), with_actionness()).evaluate()
     assert Detections.load(tmp_path / "detections.npz").actionness.min() == np.float32(0.1)
     tubes = Tubes.load(tmp_path / "tubes.npz")
     assert (tubes.start.tolist(), tubes.last.tolist()) == ([3], [20])
+    linked = Tubes.load(tmp_path / "tubes_unrefined.npz")
+    assert linked.lengths.tolist() == [FRAMES, FRAMES]
+    assert "2 tubes linked, 1 vanished" in caplog.text
+    said = json.loads((tmp_path / "results.json").read_text())["refinement"]
+    assert (said["linked"], said["vanished"], said["left"]) == (2, 1, 1)
+    assert (said["threshold"], said["window"]) == (0.5, 3)
+    assert said["overlap_before"] == pytest.approx(LENGTH / FRAMES)
+    assert said["overlap_after"] == 1.0
+    assert said["video_unrefined"]["AP20"] == scores["video_unrefined"]["AP20"]
+    page = (tmp_path / "page.html").read_text()
+    assert "Temporal refinement" in page
+    assert "1 vanished" in page
+    assert "refined: frames 3 to 20" in page
+
+
+def test_tubes_without_actionness_or_options_stay_as_linked(tmp_path: Path) -> None:
+    options = RefineOptions(threshold=0.5, window=3, min_length=2)
+    plain = feed(evaluator(tmp_path / "a", refine_options=options), perfect()).evaluate()
+    off = feed(evaluator(tmp_path / "b", refine_options=None), with_actionness()).evaluate()
+    for folder, scores in (("a", plain), ("b", off)):
+        assert "video_unrefined" not in scores
+        assert not (tmp_path / folder / "tubes_unrefined.npz").exists()
+        assert "Temporal refinement" not in (tmp_path / folder / "page.html").read_text()
+    assert Tubes.load(tmp_path / "b" / "tubes.npz").lengths.tolist() == [FRAMES, FRAMES]
 
 
 def test_nothing_detected_scores_0(tmp_path: Path) -> None:

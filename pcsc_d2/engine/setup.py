@@ -1,0 +1,28 @@
+"""What every command does first: the config of its files and its command line."""
+
+from __future__ import annotations
+
+import argparse
+
+from detectron2.config import CfgNode, get_cfg
+from detectron2.engine import default_setup
+from detectron2.utils import comm
+from detectron2.utils.logger import setup_logger
+
+from .. import add_pcsc_config
+
+
+def setup(args: argparse.Namespace) -> CfgNode:
+    """The config of the files and the command line, with logging and seeds set up.
+
+    Args:
+        args: of Detectron2's ``default_argument_parser``.
+    """
+    cfg = get_cfg()
+    add_pcsc_config(cfg)
+    cfg.merge_from_file(args.config_file)
+    cfg.merge_from_list(args.opts)
+    cfg.freeze()
+    default_setup(cfg, args)
+    setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="pcsc_d2")
+    return cfg

@@ -1,0 +1,238 @@
+"""The paper's Table 6: video mAP with and without temporal refinement, over several seeds.
+
+    python -m pcsc_d2.experiments.refinement --runs output/experiments/pairs --seeds 1 2 3 \\
+        --train synthetic_pairs_train --test synthetic_pairs_test
+
+Takes detectors that are trained (``<runs>/seed<k>/baseline`` and ``<runs>/seed<k>/pcsc``, as
+``python -m pcsc_d2.experiments.stages`` leaves them), trains actionness heads on their tubes over
+the training videos, refines the tubes of the test videos and prints the table. What each step
+leaves in ``<runs>/seed<k>/refinement`` is kept, and an interrupted run goes on from there; the
+tables go to ``<runs>/refinement.md`` and ``.json``, curves of actionness to
+``<runs>/seed<k>/refinement/page.html``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.config import CfgNode, get_cfg
+from detectron2.data import MetadataCatalog
+from detectron2.layers import ShapeSpec
+from detectron2.modeling import build_model
+from detectron2.utils.env import seed_all_rng
+from detectron2.utils.logger import setup_logger
+from torch import nn
+
+from .. import add_pcsc_config
+from ..data import precompute_flow
+from ..engine.actionness_choice import choose
+from ..engine.actionness_collection import collect, truth_of
+from ..engine.actionness_fit import fit_once, predict_videos, sample_store
+from ..engine.actionness_samples import (
+    VideoSamples,
+    all_tubes,
+    join_videos,
+    load_detections,
+    load_features,
+)
+from ..evaluation import link_options
+from ..modeling import build_actionness_head
+from ..modeling.actionness_head import FEATURES
+from ..tubes import (
+    Choice,
+    GroundTruth,
+    Refinement,
+    Tubes,
+    link,
+    refinement_figures,
+    video_map,
+)
+from ..tubes.actionness_curves import notable_curves
+from ..tubes.io import atomic_write
+from ..tubes.report import report_page
+from ..tubes.scoring import score
+from .refinement_tables import write_tables
+
+# Singh et al. 2017.
+ALPHA = 3.0
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A way to refine the tubes of PCSC: options of the head, and the windows to choose from."""
+
+    options: tuple = ()
+    windows: tuple[int, ...] | None = None
+    # Variants of one head share its fits.
+    head: str = "class_specific"
+
+
+VARIANTS = {
+    "refined": Variant(),
+    "general": Variant(("MODEL.ACTIONNESS.CLASS_SPECIFIC", False), head="general"),
+    "no_median": Variant(windows=(1,)),
+    "before_cooperation": Variant(("MODEL.ACTIONNESS.FEATURES", "stream"), head="stream"),
+}
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Tubes of the test videos of one seed, scored.
+
+    Attributes:
+        video: video mAP in percent by IoU, "0.2", "0.5", "0.75" and "0.5:0.95".
+        figures: of the refinement, see ``tubes.refinement_figures``; None where there was none.
+    """
+
+    video: dict[str, float]
+    figures: dict[str, float] | None = None
+
+
+def run_seed(folder: Path, train: str, test: str, options: Sequence[str] = ()) -> dict[str, Scored]:
+    """All rows of one seed; ``folder`` holds the detectors ``baseline`` and ``pcsc``.
+
+    ``options`` are KEY, VALUE, ... on top of their configs.
+
+    Raises:
+        FileNotFoundError: a detector is not there.
+    """
+    work = folder / "refinement"
+    truth = MetadataCatalog.get(test).load_ground_truth()
+    rows = {}
+    if (folder / "baseline" / "model_final.pth").exists():
+        cfg, model = load_detector(folder / "baseline", options)
+        files = collect(cfg, model, test, work / "baseline_test", [])
+        rows["baseline"] = _scored(all_tubes([VideoSamples.load(f) for f in files]), truth)
+    cfg, model = load_detector(folder / "pcsc", options)
+    precompute_flow(cfg, (train, test))
+    limit = cfg.SOLVER.ACTIONNESS.DISK_MB << 20
+    training = collect(cfg, model, train, work / "pcsc_train", FEATURES, limit)
+    testing = collect(cfg, model, test, work / "pcsc_test", FEATURES, keep_detections=True)
+    rows["pcsc"] = _scored(all_tubes([VideoSamples.load(f) for f in testing]), truth)
+    rows["temporal_labelling"] = _scored(relink(cfg, testing), truth)
+    for name, variant in VARIANTS.items():
+        head, choice = train_head(cfg, variant, training, train, work / variant.head)
+        tubes = all_tubes(*_with_actionness(_config(cfg, variant), head, testing))
+        refinement = Refinement.of(tubes, choice.options)
+        rows[name] = _scored(refinement.tubes, truth, refinement)
+        if name == "refined":
+            _write_page(work / "page.html", f"{folder.name}, {test}", refinement, truth)
+    return rows
+
+
+def load_detector(folder: Path, options: Sequence[str] = ()) -> tuple[CfgNode, nn.Module]:
+    """Config and trained model of a run's folder; FileNotFoundError says how to make it."""
+    weights = folder / "model_final.pth"
+    if not weights.exists():
+        raise FileNotFoundError(
+            f"{weights}: no such file; train it with python -m pcsc_d2.experiments.stages"
+        )
+    cfg = get_cfg()
+    add_pcsc_config(cfg)
+    cfg.merge_from_file(str(folder / "config.yaml"))
+    cfg.merge_from_list(["MODEL.WEIGHTS", str(weights), "TEST.EVAL_ALL_STAGES", False])
+    cfg.merge_from_list(list(options))
+    if not torch.cuda.is_available():
+        cfg.MODEL.DEVICE = "cpu"
+    model = build_model(cfg).eval()
+    DetectionCheckpointer(model).load(str(weights))
+    return cfg, model
+
+
+def train_head(
+    cfg: CfgNode, variant: Variant, files: list[Path], dataset: str, folder: Path
+) -> tuple[nn.Module, Choice]:
+    """The head of a variant and how it refines, from samples or as an earlier run left it."""
+    cfg = _config(cfg, variant)
+    kind = cfg.MODEL.ACTIONNESS.FEATURES
+    channels, height, width = _shape(files, kind)
+    shape = ShapeSpec(channels=channels, height=height, width=width)
+    seed_all_rng(cfg.SEED)
+    head = build_actionness_head(cfg, shape)
+    folder.mkdir(parents=True, exist_ok=True)
+    choice = choose(cfg, head, files, truth_of(dataset, files), folder)
+    return fit_once(cfg, head, files, folder, "head"), choice
+
+
+def relink(cfg: CfgNode, files: Sequence[Path]) -> Tubes:
+    """Tubes that the linker's own temporal labelling ends (Singh et al. 2017)."""
+    options = replace(link_options(cfg), temporal_alpha=ALPHA)
+    return join_videos([link(load_detections(path), options) for path in files])
+
+
+def _config(cfg: CfgNode, variant: Variant) -> CfgNode:
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.merge_from_list(list(variant.options))
+    if variant.windows is not None:
+        cfg.SOLVER.ACTIONNESS.WINDOWS = variant.windows
+    return cfg
+
+
+def _shape(files: Sequence[Path], kind: str) -> tuple[int, int, int]:
+    """Channels, height and width of the features."""
+    for path in files:
+        if VideoSamples.load(path).found.any():
+            return load_features(path, kind).shape[1:]
+    raise ValueError(f"{files[0].parent if files else 'nothing'}: no tube to learn from")
+
+
+def _with_actionness(
+    cfg: CfgNode, head: nn.Module, files: Sequence[Path]
+) -> tuple[list[VideoSamples], list[np.ndarray]]:
+    store = sample_store(cfg, files)
+    return store.samples, predict_videos(head, store)
+
+
+def _scored(tubes: Tubes, truth: GroundTruth, refinement: Refinement | None = None) -> Scored:
+    scores = video_map(tubes, truth)
+    video = {f"{iou:g}": scores[iou].mean for iou in (0.2, 0.5, 0.75)}
+    video["0.5:0.95"] = scores.average
+    return Scored(video, None if refinement is None else refinement_figures(refinement, truth))
+
+
+def _write_page(path: Path, title: str, refinement: Refinement, truth: GroundTruth) -> None:
+    results = score(truth, None, refinement.tubes)
+    curves = notable_curves(refinement, truth)
+    with atomic_write(path, "w") as file:
+        file.write(report_page(results, title, (), (refinement.summary(), curves)))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pcsc_d2.experiments.refinement", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("--runs", type=Path, required=True, help="folder of seed<k>/<variant>")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--train", required=True, help="registered name of the training videos")
+    parser.add_argument("--test", required=True, help="registered name to score on")
+    parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="config, after --")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; see ``--help``."""
+    args = _parser().parse_args(arguments)
+    setup_logger(name="pcsc_d2")
+    rows: dict[str, list[Scored]] = {}
+    try:
+        for seed in args.seeds:
+            folder = args.runs / f"seed{seed}"
+            for name, scored in run_seed(folder, args.train, args.test, args.opts).items():
+                rows.setdefault(name, []).append(scored)
+    except (ValueError, OSError) as error:
+        print(f"stopped: {error}", file=sys.stderr)
+        return 1
+    print(write_tables(rows, args.runs, args.test))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

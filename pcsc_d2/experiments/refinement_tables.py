@@ -1,0 +1,85 @@
+"""The tables of refinement, mean and spread over seeds."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from tabulate import tabulate
+
+from ..tubes.io import atomic_write
+
+if TYPE_CHECKING:
+    from .refinement import Scored
+
+TITLES = {
+    "baseline": "baseline (Faster R-CNN + FPN)",
+    "pcsc": "PCSC",
+    "refined": "PCSC + refinement",
+    "general": "general instead of class-specific actionness",
+    "no_median": "without the median filter",
+    "before_cooperation": "features before cooperation",
+    "temporal_labelling": "temporal labelling of the linker instead",
+}
+Rows = Mapping[str, "Sequence[Scored]"]
+
+
+def write_tables(rows: Rows, out: Path, dataset: str) -> str:
+    """Write ``refinement.md`` and ``refinement.json`` into a folder; the text of the former."""
+    seeds = len(rows["pcsc"])
+    names = [name for name in TITLES if name in rows]
+    columns = list(rows["pcsc"][0].video)
+    scores = [
+        [TITLES[name], *(_spread(s.video[column] for s in rows[name]) for column in columns)]
+        for name in names
+    ]
+    refined = [name for name in names if rows[name][0].figures is not None]
+    parts = [
+        f"# {dataset}: video mAP in %, mean ± standard deviation of {seeds} seeds",
+        _markdown(scores, ["", *columns]),
+        "## Temporal IoU of ground-truth tubes matched before and after, and numbers of tubes",
+        _markdown([_figures(name, rows[name]) for name in refined], HEADINGS),
+    ]
+    text = "\n\n".join(parts) + "\n"
+    with atomic_write(out / "refinement.md", "w") as file:
+        file.write(text)
+    with atomic_write(out / "refinement.json", "w") as file:
+        json.dump(
+            {name: [asdict(s) for s in found] for name, found in rows.items()}, file, indent=1
+        )
+    return text
+
+
+# Of what chose them each seed is shown, of the others mean and spread.
+CHOSEN = ("window", "threshold")
+OVERLAP = ("overlap_before", "overlap_after")
+COUNTS = ("linked", "vanished", "too_short", "left")
+HEADINGS = ["", "IoU before", "after", *CHOSEN, "linked", "vanished", "too short", "left"]
+
+
+def _figures(name: str, found: Sequence[Scored]) -> list[str]:
+    figures = [s.figures for s in found]
+    return [
+        TITLES[name],
+        *(_spread(f[key] for f in figures) for key in OVERLAP),
+        *(", ".join(f"{f[key]:g}" for f in figures) for key in CHOSEN),
+        *(_spread((f[key] for f in figures), 0) for key in COUNTS),
+    ]
+
+
+def _spread(values: Iterable[float], digits: int = 2) -> str:
+    """``mean ± standard deviation`` (of a sample)."""
+    values = [v for v in values if not math.isnan(v)]
+    if not values:
+        return "-"
+    mean = f"{np.mean(values):.{digits}f}"
+    return mean if len(values) == 1 else f"{mean} ± {np.std(values, ddof=1):.{digits}f}"
+
+
+def _markdown(rows: list[list[str]], headers: list[str]) -> str:
+    return tabulate(rows, headers=headers, tablefmt="pipe", disable_numparse=True)
