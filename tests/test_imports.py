@@ -21,6 +21,7 @@ ALLOWED = {
     "modeling": LOWER,
     "evaluation": LOWER,
     "engine": {"data", "modeling", "evaluation", *LOWER},
+    "export": {"modeling", *LOWER},
 }
 LIBRARIES = {
     "layers": {"numpy", "torch"},

@@ -19,7 +19,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from .i3d import STRIDES, TAPS, InceptionI3D
+from .i3d import STRIDES, TAPS, InceptionI3D, cut_context
 
 LEVELS = tuple(STRIDES)
 
@@ -37,6 +37,10 @@ def trunk_parts(trunk: InceptionI3D) -> list[nn.Sequential]:
 
 def shared_parts(share: str, clip_length: int) -> int:
     """How many parts are shared up to a level, ``"c2"`` to ``"c5"``, or ``""`` for none.
+
+    Args:
+        share: the level.
+        clip_length: T, without the context.
 
     Raises:
         ValueError: no such level, or T is not a multiple of its stride in time, so that a clip's
@@ -60,13 +64,19 @@ class WindowTrunk(nn.Module):
 
     Args:
         parts: as from :func:`trunk_parts`, or traced ones.
-        clip_length: T.
+        clip_length: T, with the context.
         time_pool: ``"mean"`` or ``"middle"``, as in the config.
+        context: frames at either end of a clip that are cut off behind c3.
         batch: clips that run at once through the parts that are not shared; bounds the memory.
     """
 
     def __init__(
-        self, parts: list[nn.Module], clip_length: int, time_pool: str = "mean", batch: int = 4
+        self,
+        parts: list[nn.Module],
+        clip_length: int,
+        time_pool: str = "mean",
+        context: int = 0,
+        batch: int = 4,
     ) -> None:
         super().__init__()
         self.parts = nn.ModuleList(parts)
@@ -74,6 +84,7 @@ class WindowTrunk(nn.Module):
         self.halves = [after > before for before, after in zip(strides, strides[1:])]
         self.clip_length = clip_length
         self.mean_pool = time_pool == "mean"
+        self.context = context
         self.batch = batch
 
     def forward(self, clips: torch.Tensor) -> list[torch.Tensor]:
@@ -86,7 +97,10 @@ class WindowTrunk(nn.Module):
         for number, part in enumerate(self.parts):
             if number >= done:
                 x = part(x)
-                maps.append(self.pool(x))
+                kept = cut_context(x, self.context) if number < 2 else x
+                maps.append(self.pool(kept))
+                if number == 1:
+                    x = kept
         return maps
 
     def pool(self, x: torch.Tensor) -> torch.Tensor:
@@ -100,8 +114,8 @@ class WindowTrunk(nn.Module):
         Args:
             frames: ``(1, C, W, H, W)``.
             starts: K first frames of clips, 0-based; each clip lies in the window.
-            shared: parts run once for the window, 0 to 4; the others run for each clip. T has to
-                be a multiple of the shared parts' stride in time.
+            shared: parts run once for the window, 0 to 4, see :func:`shared_parts`; the others run
+                for each clip.
 
         Returns:
             Four maps ``(K, C_l, H_l, W_l)``.
@@ -115,8 +129,12 @@ class WindowTrunk(nn.Module):
                     starts = [s // 2 for s in starts]
                     length = length // 2
                 runs = [part(x) for x in runs]
-                clips = [runs[r][:, :, s : s + length] for r, s in zip(run_of, starts)]
+                margin = self.context // 2 if number < 2 else 0
+                first, last = margin, length - margin
+                clips = [runs[r][:, :, s + first : s + last] for r, s in zip(run_of, starts)]
                 maps.append(torch.cat([self.pool(x) for x in clips]))
+                if number == 1:
+                    starts, length = [s + margin for s in starts], length - 2 * margin
         if shared < len(self.parts):
             clips = [runs[r][:, :, s : s + length] for r, s in zip(run_of, starts)]
             maps += self.behind_in_batches(clips, shared)

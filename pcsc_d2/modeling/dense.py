@@ -36,14 +36,17 @@ class DenseDetector:
     ) -> None:
         self._model = model
         self._clip_length = clip_length
-        self._shared = shared_parts(share, clip_length)
+        context = model.rgb.backbone.bottom_up.trunk.context
+        self._shared = shared_parts(share, clip_length - 2 * context)
         self._batch = batch
         self._trunks = {s: self._window_trunk(s) for s in STREAMS}
 
     def _window_trunk(self, stream: str) -> WindowTrunk:
         bottom_up = getattr(self._model, stream).backbone.bottom_up
-        parts = trunk_parts(bottom_up.trunk)
-        return WindowTrunk(parts, self._clip_length, bottom_up.time_pool, self._batch)
+        trunk = bottom_up.trunk
+        return WindowTrunk(
+            trunk_parts(trunk), self._clip_length, bottom_up.time_pool, trunk.context, self._batch
+        )
 
     @torch.no_grad()
     def detect_window(
