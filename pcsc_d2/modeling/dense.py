@@ -1,7 +1,8 @@
 """Dense video mode: the key frames of a window share the trunks' work on the frames they share.
 
 What is shared and what that changes at the borders of clips: ``layers/window_trunk.py``. Message
-passing, pyramids, RPNs and heads run for each key frame, on maps of its own clip.
+passing, pyramids, RPNs and heads run for each key frame, on maps of its own clip. With
+MODEL.I3D.NORM GN there is one more difference: its statistics are over the window's frames.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -23,14 +24,11 @@ from tests.tiny import tiny_config, tiny_input
 PCSC = ["MODEL.COOPERATION.NUM_STAGES", 4, "MODEL.COOPERATION.IMAGE_MESSAGES", True]
 CASES = {
     "baseline": [],
-    "union": PCSC,
     "average": [*PCSC, "MODEL.COOPERATION.OUTPUT", "average"],
     "last_two": [*PCSC, "MODEL.COOPERATION.OUTPUT", "last_two"],
-    "own streams, boxes by class": [
+    "own streams, both rgb, boxes by class": [
         *("MODEL.COOPERATION.NUM_STAGES", 2, "MODEL.COOPERATION.OWN_STREAM_CONTROL", True),
         *("MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG", False, "MODEL.I3D.TIME_POOL", "middle"),
-    ],
-    "two rgb streams": [
         *("MODEL.FLOW.SOURCE", "rgb", "MODEL.FLOW.PIXEL_MEAN", [127.5] * 3),
         *("MODEL.FLOW.PIXEL_STD", [127.5] * 3),
     ],
@@ -61,10 +59,30 @@ def worst_distance(
     return max(distance(x["instances"], y) for x, y in zip(model(inputs), found))
 
 
+class Exported(NamedTuple):
+    """The paper's model, and what its file holds."""
+
+    model: TwoStreamRCNN
+    path: Path
+    network: torch.jit.ScriptModule
+
+
+@pytest.fixture(scope="module")
+def paper(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    folder = tmp_path_factory.mktemp("paper")
+    model = make_model(PCSC)
+    return Exported(model, folder / "model.pt", through_file(model, folder))
+
+
 @pytest.mark.parametrize("options", CASES.values(), ids=CASES)
-def test_answers_as_the_model_at_any_size_and_number(options: list, tmp_path: Path) -> None:
+def test_answers_as_the_model(options: list, tmp_path: Path) -> None:
     model = make_model(options)
     network = through_file(model, tmp_path)
+    assert worst_distance(model, network, [tiny_input(size=(100, 75))]) < TOLERANCE
+
+
+def test_takes_any_size_and_any_number_of_clips(paper: Exported) -> None:
+    model, _, network = paper
     counts = set()
     for number, size in enumerate([(64, 96), (100, 75), (130, 161)], start=1):
         inputs = [tiny_input(seed, size) for seed in range(number)]
@@ -74,27 +92,31 @@ def test_answers_as_the_model_at_any_size_and_number(options: list, tmp_path: Pa
 
 
 def test_nothing_found_is_an_empty_answer(tmp_path: Path) -> None:
-    model = make_model(PCSC)
-    predictor = model.roi_heads.stage0_heads["rgb"].predictor
-    predictor.test_score_thresh = 0.0
-    network = through_file(model, tmp_path)
-    black = {key: x[None] * 0 for key, x in tiny_input().items() if key in ("rgb", "flow")}
-    assert len(network(black["rgb"], black["flow"])[0][1]) > 0
-    predictor.test_score_thresh = 1.0
-    network = through_file(model, tmp_path)
-    assert [x.shape for x in network(black["rgb"], black["flow"])[0]] == [(0, 4), (0,), (0,), (0,)]
+    network = through_file(make_model(["MODEL.ROI_HEADS.SCORE_THRESH_TEST", 1.0]), tmp_path)
+    clip = tiny_input()
+    found = network(clip["rgb"][None], clip["flow"][None])[0]
+    assert [x.shape for x in found] == [(0, 4), (0,), (0,), (0,)]
 
 
-@pytest.mark.parametrize(("share", "shared", "context"), [("c3", 2, 0), ("c3", 2, 4), ("c5", 4, 0)])
-def test_window_as_in_dense_mode(share: str, shared: int, context: int, tmp_path: Path) -> None:
-    length = 8 + 2 * context
-    model = make_model([*PCSC, "MODEL.I3D.CONTEXT", context, "INPUT.CLIP_LENGTH", length])
-    network = through_file(model, tmp_path, length)
-    rgb, flow = (torch.cat([tiny_input(s)[key] for s in (0, 1, 2)], 1) for key in ("rgb", "flow"))
-    keys = [length // 2, length // 2 + 1, 24 - length // 2]
-    expected = DenseDetector(model, length, share).detect_window(rgb, flow, keys, (64, 96))
-    found = network.window(rgb, flow, keys, shared)
+@pytest.mark.parametrize(("share", "shared"), [("", 0), ("c3", 2), ("c5", 4)])
+def test_window_as_in_dense_mode(share: str, shared: int, paper: Exported) -> None:
+    rgb, flow = window_of(24)
+    keys = [4, 5, 20]
+    expected = DenseDetector(paper.model, 8, share).detect_window(rgb, flow, keys, (64, 96))
+    found = paper.network.window(rgb, flow, keys, shared)
     assert max(distance(x["instances"], y) for x, y in zip(expected, found)) < TOLERANCE
+
+
+def test_context_comes_along(tmp_path: Path) -> None:
+    model = make_model(["MODEL.I3D.CONTEXT", 4, "INPUT.CLIP_LENGTH", 16])
+    network = through_file(model, tmp_path, 16)
+    rgb, flow = window_of(16)
+    assert worst_distance(model, network, [{"rgb": rgb, "flow": flow}]) < TOLERANCE
+
+
+def window_of(frames: int) -> tuple[torch.Tensor, torch.Tensor]:
+    clips = [tiny_input(seed) for seed in range(frames // 8)]
+    return tuple(torch.cat([clip[key] for clip in clips], dim=1) for key in ("rgb", "flow"))
 
 
 def test_actionness_comes_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,9 +136,7 @@ def test_actionness_comes_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert worst_distance(model, network, inputs) < TOLERANCE
 
 
-def test_real_clips_of_two_sizes(real_data: Path, tmp_path: Path) -> None:
-    model = make_model(PCSC)
-    network = through_file(model, tmp_path)
+def test_real_clips_of_two_sizes(real_data: Path, paper: Exported) -> None:
     for pattern in ("jhmdb/videos/*/*.mp4", "ucf24/videos/*/*.mp4"):
         path = sorted(real_data.glob(pattern))[0]
         frames = read_frames(path, clip_indices(10, 8, 20))
@@ -125,7 +145,7 @@ def test_real_clips_of_two_sizes(real_data: Path, tmp_path: Path) -> None:
             "rgb": torch.as_tensor(frames).permute(3, 0, 1, 2),
             "flow": torch.cat([flow, flow[:, -1:]], dim=1),
         }
-        assert worst_distance(model, network, [clip]) < TOLERANCE
+        assert worst_distance(paper.model, paper.network, [clip]) < TOLERANCE
 
 
 WITHOUT = """
@@ -142,16 +162,14 @@ assert not set(HIDDEN) & set(sys.modules)
 """
 
 
-def test_runs_with_torch_and_torchvision_alone(tmp_path: Path) -> None:
-    model = make_model(PCSC)
-    through_file(model, tmp_path)
+def test_runs_with_torch_and_torchvision_alone(paper: Exported, tmp_path: Path) -> None:
     example = tiny_input(5, (90, 70))
-    expected = model([example])[0]["instances"]
+    expected = paper.model([example])[0]["instances"]
     assert len(expected) > 0
     arrays = {"boxes": expected.pred_boxes.tensor, "scores": expected.scores}
     arrays |= {key: example[key] for key in ("rgb", "flow")}
     np.savez(tmp_path / "example.npz", **{key: x.numpy() for key, x in arrays.items()})
-    files = [str(tmp_path / name) for name in ("model.pt", "example.npz")]
+    files = [str(paper.path), str(tmp_path / "example.npz")]
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", HIDE + WITHOUT, "detectron2,fvcore,pcsc_d2", *files],
         cwd=ROOT,
