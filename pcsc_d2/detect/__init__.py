@@ -1,0 +1,1 @@
+"""Action tubes in one's own videos; runs without Detectron2 where the model is an exported file."""
