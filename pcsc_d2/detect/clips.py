@@ -16,11 +16,14 @@ from pcsc_d2.detect.profile import Profile
 from pcsc_d2.detect.sources import Frame
 from pcsc_d2.video import VideoError, resize_flow
 from pcsc_d2.video.flow import flow_method
+from pcsc_d2.video.flow_codec import decode_flow, encode_flow
 
 # Pixels of the shorter side beyond which frames are made smaller before their flow is computed.
 # The data sets have 240; the flow of a frame of 1080 takes twenty times as long and is then
 # resized to the network's size anyway.
 FLOW_SIDE = 256
+# Training sees flow in 8 bits, so the network is given the same here.
+FLOW_BOUND = 20.0
 
 
 class ResizedFrame(NamedTuple):
@@ -88,6 +91,7 @@ def resize_frames(
             frame = waiting.popleft()
             size = network_size(frame.pixels.shape[:2], info.min_size, info.max_size)
             with profile.part("resize"):
+                field = decode_flow(encode_flow(field, FLOW_BOUND), FLOW_BOUND)
                 flow = np.ascontiguousarray(resize_flow(field, size).transpose(2, 0, 1))
                 resized = _resized(frame, size, flow)
             yield resized
