@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -37,7 +38,7 @@ class Findings:
     rate: float
     problem: str = ""
 
-    @property
+    @cached_property
     def spans(self) -> np.ndarray:
         """(T, 2) seconds at which a tube's first frame appears and its last one is gone."""
         return np.stack([self.shown(self.tubes.start), self.gone(self.tubes.last)], axis=1)

@@ -122,7 +122,7 @@ def _timeline(video: Summary) -> str:
 
 
 def _caption(tube: dict) -> str:
-    times = f"{clock(tube['start'])} to {clock(tube['end'])} s"
+    times = f"{clock(tube['start'])} to {clock(tube['end'])}"
     return f"{tube['label']} {tube['score']:.2f}, {times}"
 
 

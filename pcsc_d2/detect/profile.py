@@ -10,6 +10,7 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 _WAITING = "waiting"
+_NO_MORE = object()
 
 
 class Profile:
@@ -47,16 +48,20 @@ class Profile:
         iterator = iter(items)
         try:
             while True:
-                with self.part(name):
-                    try:
-                        item = next(iterator)
-                    except StopIteration:
-                        return
+                with self.part(name, 0):
+                    item = next(iterator, _NO_MORE)
+                if item is _NO_MORE:
+                    return
+                self._count(name)
                 yield item
         finally:
             close = getattr(iterator, "close", None)
             if close is not None:
                 close()
+
+    def _count(self, name: str) -> None:
+        with self._lock:
+            self.items[name] += 1
 
     def waiting(self, items: Iterable[Item]) -> Iterator[Item]:
         """The items, with the time that each takes to come left out of the part around it."""
