@@ -54,10 +54,31 @@ def _to_arrays(instances: object, size: tuple[int, int]) -> ClipDetections:
     )
 
 
+class DenseCheckpointModel(CheckpointModel):
+    """The same, with the key frames of a window sharing the trunks' work."""
+
+    def __init__(self, network: nn.Module, info: ModelInfo) -> None:
+        from pcsc_d2.modeling.dense import DenseDetector
+
+        super().__init__(network, info)
+        self._dense = DenseDetector(network, info.clip_length)
+
+    @torch.inference_mode()
+    def detect_window(
+        self, rgb: Tensor, flow: Tensor, key_frames: Sequence[int], size: tuple[int, int]
+    ) -> list[ClipDetections]:
+        """See ``pcsc_d2.detect.model.detect_window``."""
+        found = self._dense.detect_window(rgb, flow, key_frames, size)
+        return [_to_arrays(each["instances"], size) for each in found]
+
+
 def load_checkpoint(
-    config: Path, weights: Path, device: str | torch.device, dense: bool
+    config: Path, weights: Path, device: str | torch.device | None, dense: bool
 ) -> CheckpointModel:
     """Builds the network of a config and fills it.
+
+    Args:
+        device: None takes a GPU where there is one.
 
     Raises:
         ModelError: Detectron2 is not installed, a file is absent or damaged, or they do not fit.
@@ -68,10 +89,12 @@ def load_checkpoint(
     for path in (config, weights):
         if not path.is_file():
             raise ModelError(f"{path}: no such file; give a config and its weights")
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     cfg = _read_config(config, str(device), str(weights))
     network = _build(cfg).eval()
     _fill(network, weights)
-    return CheckpointModel(network, _info(cfg, f"{weights} with {config.name}"))
+    kind_of_model = DenseCheckpointModel if dense else CheckpointModel
+    return kind_of_model(network, _info(cfg, f"{weights} with {config.name}"))
 
 
 def _read_config(config: Path, device: str, weights: str) -> CfgNode:

@@ -86,7 +86,7 @@ class ActionDetector:
         model: a loaded model, or what ``load_model`` takes: an exported file, a folder of a
             training run, or a config and weights.
         options: how videos are looked at.
-        device: for loading; the GPU where there is one.
+        device: for loading; None takes a GPU where there is one.
         dense: for loading; share the stem of neighbouring key frames.
         profile: where the parts' times are counted.
 
@@ -108,7 +108,6 @@ class ActionDetector:
         if isinstance(model, (str, Path)):
             model = [model]
         if isinstance(model, Sequence):
-            device = device or ("cuda" if torch.cuda.is_available() else "cpu")
             model = load_model(model, device, dense)
         self.model: ClipModel = model
         self._wanted = _wanted(self.model.info.labels, self.options.classes)

@@ -115,14 +115,14 @@ def to_frame(boxes: Tensor, clip_size: tuple[int, int], size: tuple[int, int]) -
 
 
 def load_model(
-    model: Sequence[str | Path], device: str | torch.device = "cpu", dense: bool = False
+    model: Sequence[str | Path], device: str | torch.device | None = None, dense: bool = False
 ) -> ClipModel:
     """Loads a model for ``detect``.
 
     Args:
         model: one exported file; or a config and its weights; or one folder that holds
             ``config.yaml`` and ``model_final.pth``. The last two need Detectron2.
-        device: where the network runs.
+        device: where the network runs; None takes a GPU where there is one.
         dense: share the stem of neighbouring key frames.
 
     Raises:

@@ -97,7 +97,8 @@ def _card(folder: str, video: Summary) -> str:
     files = f'<a href="{link}/{JSON}">JSON</a> <a href="{link}/{CSV}">CSV</a>'
     bad = f'<p class="bad">{escape(video.problem)}</p>' if video.problem else ""
     return (
-        f"<article><header><h2>{escape(video.video)}</h2><p>{size} &middot; {files}</p>{bad}"
+        f"<article><header><h2>{escape(folder)}</h2>"
+        f"<p>{escape(video.video)} &middot; {size} &middot; {files}</p>{bad}"
         f'</header><div><video controls preload="metadata" src="{link}/{VIDEO}"></video>'
         f'{_timeline(video)}</div><div class="tubes">{_table(video)}</div></article>'
     )
