@@ -8,6 +8,7 @@ from pcsc_d2.tubes.online import LinkedFrame, OnlineLinker
 from pcsc_d2.tubes.options import LinkOptions
 from pcsc_d2.tubes.protocol import PROTOCOLS, Protocol
 from pcsc_d2.tubes.refinement import RefineOptions, label_boxes, refine
+from pcsc_d2.tubes.streaming import StreamStep, TubeStream
 from pcsc_d2.tubes.structures import Tubes
 
 __all__ = [
@@ -20,6 +21,8 @@ __all__ = [
     "Protocol",
     "RefineOptions",
     "Score",
+    "StreamStep",
+    "TubeStream",
     "Tubes",
     "VideoScores",
     "frame_map",
