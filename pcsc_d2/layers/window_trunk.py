@@ -16,6 +16,8 @@ frames that are really there when a window is run.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 
@@ -81,7 +83,7 @@ class WindowTrunk(nn.Module):
         super().__init__()
         self.parts = nn.ModuleList(parts)
         strides = [1] + [STRIDES[level][0] for level in LEVELS]
-        self.halves = [after > before for before, after in zip(strides, strides[1:])]
+        self.halves = [after > before for before, after in pairwise(strides)]
         self.clip_length = clip_length
         self.mean_pool = time_pool == "mean"
         self.context = context
