@@ -97,6 +97,7 @@ def _add_how(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--dense", action="store_true", help="share the trunk's work between key frames"
     )
+    group.add_argument("--flow", default="", metavar="METHOD", help="default: as in training")
     group.add_argument(
         "--resume", action="store_true", help="leave out videos whose results are there"
     )
@@ -117,7 +118,8 @@ def _run(args: argparse.Namespace) -> int:
         raise ValueError(f"--from {args.start:g} is not before --to {args.end:g}")
     if not 0 <= args.score <= 1:
         raise ValueError(f"--score {args.score:g} is not between 0 and 1")
-    options = DetectOptions(args.every, tuple(args.classes), args.score, args.batch or _batch(args))
+    batch = args.batch or (16 if args.dense else DetectOptions().batch)
+    options = DetectOptions(args.every, tuple(args.classes), args.score, batch, args.flow)
     prepare_output(args.out)
     tasks = find_tasks(args.videos, args.start, args.end)
     detector = ActionDetector(args.model, options, args.device, args.dense)
@@ -131,10 +133,6 @@ def _run(args: argparse.Namespace) -> int:
     if args.profile:
         print(detector.profile.table())
     return PROBLEMS if report.problems else FINE
-
-
-def _batch(args: argparse.Namespace) -> int:
-    return 16 if args.dense else DetectOptions().batch
 
 
 def _settings(args: argparse.Namespace, options: DetectOptions) -> dict[str, Any]:

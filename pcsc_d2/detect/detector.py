@@ -17,6 +17,7 @@ from pcsc_d2.detect.profile import Profile
 from pcsc_d2.detect.sources import ArraySource, FileSource, Frame, Source
 from pcsc_d2.tubes import LinkOptions, RefineOptions, Tubes, TubeStream
 from pcsc_d2.tubes.assembly import concatenate
+from pcsc_d2.video import FLOW_METHODS
 
 # Frames (decoded, and resized with their flow) and windows that a part may be ahead of the next.
 _FRAMES_AHEAD, _WINDOWS_AHEAD = 8, 2
@@ -32,6 +33,7 @@ class DetectOptions:
         classes: names of those to be found; empty for all.
         min_score: of a tube, the mean of its best boxes' scores.
         batch: key frames that go through the network at once.
+        flow: how flow is computed, where it cannot be as in training; empty for the model's way.
         link: how detections become tubes. Boxes under ``link.min_score`` are not looked at.
         refine: refines tubes where the model gives actionness; None leaves them.
     """
@@ -40,6 +42,7 @@ class DetectOptions:
     classes: tuple[str, ...] = ()
     min_score: float = 0.3
     batch: int = 4
+    flow: str = ""
     link: LinkOptions = field(default_factory=lambda: LinkOptions(min_score=0.05))
     refine: RefineOptions | None = field(default_factory=RefineOptions)
 
@@ -92,7 +95,7 @@ class ActionDetector:
 
     Raises:
         ModelError: the model cannot be loaded.
-        ValueError: the model does not know one of the classes.
+        ValueError: the model does not know one of the classes, or its flow cannot be computed.
     """
 
     def __init__(
@@ -111,6 +114,10 @@ class ActionDetector:
             model = load_model(model, device, dense)
         self.model: ClipModel = model
         self._wanted = _wanted(self.model.info.labels, self.options.classes)
+        self._flow = self.options.flow or self.model.info.flow_method
+        if self._flow not in FLOW_METHODS:
+            known = ", ".join(FLOW_METHODS)
+            raise ValueError(f"flow '{self._flow}' cannot be computed; choose another: {known}")
 
     def __call__(self, frames: str | Path | Source | Iterable[np.ndarray]) -> Tubes:
         """The tubes of a video, by class, from a file, a folder of frames, or frames.
@@ -153,6 +160,7 @@ class ActionDetector:
         """Number, time and detections of each key frame, before they are linked."""
         options, info = self.options, self.model.info
         frames: Iterator[Frame] = self.profile.timed("decode", source)
+        info = replace(info, flow_method=self._flow)
         resized = resize_frames(background(frames, _FRAMES_AHEAD), info, self.profile)
         clips = windows(
             background(resized, _FRAMES_AHEAD), info.clip_length, options.every, options.batch

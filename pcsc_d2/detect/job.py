@@ -104,6 +104,8 @@ class Job:
                     pending = None if video is None else writer.submit(self._write, video)
                 if pending is not None:
                     pending.result()
+            except OutputError:
+                raise  # after the video before, which may still fit
             except BaseException:
                 self._cancelled.set()
                 raise

@@ -65,9 +65,13 @@ def _kept(frames: Iterator[Frame], path: Path, rate: float) -> Iterator[Frame]:
     passing: queue.Queue[np.ndarray | None] = queue.Queue(_FRAMES_AHEAD)
     errors: list[BaseException] = []
 
+    def passed() -> Iterator[np.ndarray]:
+        while (pixels := passing.get()) is not None:
+            yield pixels
+
     def write() -> None:
         try:
-            write_video(path, iter(passing.get, None), rate, quality=16, preset="ultrafast")
+            write_video(path, passed(), rate, quality=16, preset="ultrafast")
         except BaseException as error:  # raised where the frames are wanted
             errors.append(error)
             while passing.get() is not None:

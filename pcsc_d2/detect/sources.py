@@ -14,7 +14,10 @@ import cv2
 import numpy as np
 
 from pcsc_d2.video import VideoError
-from pcsc_d2.video.decoding import open_reader
+from pcsc_d2.video.decoding import FileReader, FrameReader, open_reader
+
+# How much of what a header promises may be missing: sound is often a little longer.
+_TOLERANCE, _TOLERANCE_SECONDS = 0.05, 0.5
 
 
 class Frame(NamedTuple):
@@ -72,24 +75,27 @@ class FileSource:
         self.name, self.problem = path.name, ""
         reader = open_reader(path, "coded")
         self.rate = reader.rate
-        total = _promised(reader)
+        self._seconds = _promised(reader)
         reader.close()
-        last = min(end, total / self.rate if total else float("inf"))
-        known = total or end < float("inf")
+        known = self._seconds or end < float("inf")
+        last = min(end, self._seconds or float("inf"))
         self.expected = max(round((last - start) * self.rate), 1) if known else None
 
     def __iter__(self) -> Iterator[Frame]:
-        self.problem, found = "", False
+        self.problem, last = "", None
         try:
             for frame in self._frames():
-                found = True
+                last = frame.time
                 yield frame
         except VideoError as error:
-            if not found:
+            if last is None:
                 raise
             self.problem = error.reason
-        if not found:
+        if last is None:
             raise VideoError(self.path, f"has no frame between {self.start} and {self.end} s")
+        ended, promised = last + 1 / self.rate, min(self._seconds, self.end)
+        if not self.problem and promised - ended > max(_TOLERANCE * promised, _TOLERANCE_SECONDS):
+            self.problem = f"ends after {ended:.1f} of {promised:.1f} seconds; fetch it again"
 
     def _frames(self) -> Iterator[Frame]:
         reader = open_reader(self.path, "coded")
@@ -105,15 +111,14 @@ class FileSource:
             reader.close()
 
 
-def _promised(reader: object) -> int:
-    """The number of frames by the header, without reading on; 0 where it does not say."""
-    if hasattr(reader, "frames"):
-        return len(reader.frames)
+def _promised(reader: FrameReader) -> float:
+    """The length in seconds by the header, without reading on; 0 where it does not say."""
+    if not isinstance(reader, FileReader):
+        return reader.count() / reader.rate
     stream, container = reader.stream, reader.container
-    if stream.frames:
-        return stream.frames
-    seconds = (container.duration or 0) / av.time_base
-    return round(seconds * reader.rate)
+    if stream.duration is not None:
+        return float(stream.duration * stream.time_base)
+    return (container.duration or 0) / av.time_base
 
 
 class _Clock:

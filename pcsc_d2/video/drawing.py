@@ -9,7 +9,9 @@ import colorsys
 import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
+from typing import IO
 
 import av
 import cv2
@@ -164,11 +166,7 @@ def write_video(
     Raises:
         ValueError: there are no frames.
     """
-    index_first = {"movflags": "+faststart"}
-    with (
-        atomic_write(path, "w+b") as file,
-        av.open(file, "w", format="mp4", options=index_first) as container,
-    ):
+    with atomic_write(path, "w+b") as file, _container(file) as container:
         options = {"crf": str(quality), "preset": preset}
         fraction = Fraction(rate).limit_denominator(1001)
         stream = container.add_stream("libx264", rate=fraction, options=options)
@@ -180,6 +178,41 @@ def write_video(
             raise ValueError(f"{path}: there are no frames to write")
         container.mux(stream.encode())
     return count
+
+
+class _Sink:
+    """A file for PyAV, which reports an error of its own in place of the file's.
+
+    Attributes:
+        name: by which FFmpeg opens the file once more, to put the index first.
+        error: what a write raised, such as that the disk is full.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self.name, self.error = file, file.name, None
+        self.seek, self.tell = file.seek, file.tell
+
+    def write(self, data: bytes) -> int:
+        try:
+            written = self._file.write(data)
+            self._file.flush()  # FFmpeg is going to read the file by its name
+            return written
+        except OSError as error:
+            self.error = error
+            raise
+
+
+@contextmanager
+def _container(file: IO[bytes]) -> Iterator[av.container.OutputContainer]:
+    """An MP4 whose index comes first; raises what the file raises."""
+    sink = _Sink(file)
+    try:
+        with av.open(sink, "w", format="mp4", options={"movflags": "+faststart"}) as container:
+            yield container
+    except Exception:
+        if sink.error is not None:
+            raise sink.error from None
+        raise
 
 
 def _encode(

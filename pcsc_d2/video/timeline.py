@@ -81,7 +81,8 @@ class Timeline:
         return min(max(int((time - begin) / (end - begin) * width), 0), width - 1)
 
     def _draw_bar(self, y: int, height: int, span: np.ndarray, caption: str, color: Color) -> None:
-        x1, x2 = self._x(span[0]), max(self._x(span[1]), self._x(span[0]) + 1)
+        x1 = self._x(span[0])
+        x2 = max(self._x(span[1]) + int(span[1] >= self._extent[1]), x1 + 1)
         cv2.rectangle(self._strip, (x1, y + 1), (x2 - 1, y + height - 2), color, cv2.FILLED)
         dark = 0.3 * color[0] + 0.6 * color[1] + 0.1 * color[2] < 110
         ink = (255, 255, 255) if dark else (0, 0, 0)
