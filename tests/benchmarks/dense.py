@@ -1,6 +1,6 @@
 """What dense video mode saves: CPU seconds for a key frame, clip by clip and by what is shared.
 
-    python tests/benchmarks/dense.py [--keys 32] [--every 1] [--clips 3] [--exported]
+    python tests/benchmarks/dense.py [--keys 32] [--every 1] [--share c3] [--exported]
 
 The model is PCSC with four stages at full width, 240x320, T = 16, random weights; the video is
 noise. All in one run on one thread, in seconds of the process: the key frames of one window, after
@@ -45,33 +45,26 @@ def seconds(job: Callable[[], object]) -> float:
     return time.process_time() - start
 
 
-def measure(
-    cfg: CfgNode, keys: list[int], clips: int, rgb: torch.Tensor, flow: torch.Tensor, exported: bool
-) -> dict[str, float]:
-    """CPU seconds for a key frame, clip by clip first."""
+Window = Callable[[list[int]], object]
+
+
+def windows(
+    cfg: CfgNode, rgb: torch.Tensor, flow: torch.Tensor, exported: bool
+) -> dict[str, Window]:
+    """How key frames of the window are detected, by the level that is shared; "" for none."""
     length = cfg.INPUT.CLIP_LENGTH
     model = build_model(cfg).eval()
     if exported:
         window = _through_file(model, length).window
-        runs = {
-            level: lambda some, n=n: window(rgb, flow, some, n)
+        return {
+            level: lambda keys, n=n: window(rgb, flow, keys, n)
             for n, level in enumerate(("", *LEVELS))
         }
-    else:
-        detectors = {level: DenseDetector(model, length, level, 8) for level in ("", *LEVELS)}
-        runs = {
-            level: lambda some, d=d: d.detect_window(rgb, flow, some, SIZE)
-            for level, d in detectors.items()
-        }
-    alone = runs.pop("")
-    for _ in range(2 if exported else 1):
-        alone(keys[:1])
-    result = {"clip by clip": sum(seconds(lambda k=k: alone([k])) for k in keys[:clips]) / clips}
-    for level, run in runs.items():
-        result[f"shared to {level}"] = seconds(lambda run=run: run(keys)) / len(keys)
-        print(".", end="", flush=True)
-    print()
-    return result
+    detectors = {level: DenseDetector(model, length, level) for level in ("", *LEVELS)}
+    return {
+        level: lambda keys, d=d: d.detect_window(rgb, flow, keys, SIZE)
+        for level, d in detectors.items()
+    }
 
 
 def _through_file(model: torch.nn.Module, length: int) -> torch.jit.ScriptModule:
@@ -86,6 +79,7 @@ def main() -> None:
     parser.add_argument("--keys", type=int, default=32, help="key frames in the window")
     parser.add_argument("--every", type=int, default=1, help="frames between them")
     parser.add_argument("--clips", type=int, default=3, help="key frames run clip by clip")
+    parser.add_argument("--share", nargs="+", default=LEVELS, choices=LEVELS)
     parser.add_argument("--exported", action="store_true", help="the exported network")
     parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="override the config")
     args = parser.parse_args()
@@ -97,12 +91,18 @@ def main() -> None:
     rgb = torch.randint(0, 256, (3, frames, *SIZE), dtype=torch.uint8)
     flow = torch.randn(2, frames, *SIZE) * 3
     keys = list(range(length // 2, frames - length // 2 + 1, args.every))
-    with torch.inference_mode():
-        result = measure(cfg, keys, args.clips, rgb, flow, args.exported)
     print(f"{len(keys)} key frames every {args.every} in {frames} frames of {SIZE}, T = {length}")
-    base = result["clip by clip"]
-    for name, value in result.items():
-        print(f"{name:<14}{value:>8.3f} CPU s a key frame{base / value:>8.2f} times as many")
+    with torch.inference_mode():
+        runs = windows(cfg, rgb, flow, args.exported)
+        for _ in range(2 if args.exported else 1):
+            runs[""](keys[:1])
+        alone = [seconds(lambda k=k: runs[""]([k])) for k in keys[: args.clips]]
+        base = sum(alone) / len(alone)
+        print(f"{'clip by clip':<14}{base:>8.3f} CPU s a key frame", flush=True)
+        for level in args.share:
+            value = seconds(lambda level=level: runs[level](keys)) / len(keys)
+            ratio = f"{base / value:>8.2f} times as many a second"
+            print(f"shared to {level:<4}{value:>8.3f} CPU s a key frame{ratio}", flush=True)
 
 
 if __name__ == "__main__":
