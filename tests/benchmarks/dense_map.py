@@ -1,7 +1,7 @@
 """What dense video mode changes: frame mAP by what key frames share, against clip by clip.
 
     python tests/benchmarks/dense_map.py --config-file configs/synthetic/quick.yaml \\
-        [--videos 10] [--share c2 c3] MODEL.WEIGHTS output/synthetic_quick/model_final.pth
+        [--videos 10] [--share c2,c3] MODEL.WEIGHTS output/synthetic_quick/model_final.pth
 
 Each video of DATASETS.TEST is one window, so that all clips but the first and the last have
 neighbours on both sides; all its key frames are scored.
@@ -60,7 +60,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--config-file", required=True)
     parser.add_argument("--videos", type=int, default=10)
-    parser.add_argument("--share", nargs="+", default=LEVELS, choices=LEVELS)
+    parser.add_argument("--share", default=",".join(LEVELS), help="levels, as in c2,c3")
     parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="override the config")
     args = parser.parse_args()
     cfg = get_cfg()
@@ -70,7 +70,7 @@ def main() -> None:
     model = build_model(cfg).eval()
     DetectionCheckpointer(model).load(cfg.MODEL.WEIGHTS)
     videos = register_subset(cfg.DATASETS.TEST[0], args.videos)
-    levels = ("", *args.share)
+    levels = ("", *args.share.split(","))
     detectors = {s: DenseDetector(model, cfg.INPUT.CLIP_LENGTH, s, batch=8) for s in levels}
     evaluators = {s: TubeEvaluator(SUBSET, protocol=cfg.TEST.TUBES.PROTOCOL) for s in levels}
     seconds = dict.fromkeys(levels, 0.0)
