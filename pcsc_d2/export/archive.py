@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 
 import torch
@@ -33,7 +33,11 @@ class ExportInfo:
         min_size, max_size: pixels of the shorter side that clips are resized to, and the most that
             the longer side may have.
         flow_method: a name that ``pcsc_d2.video.flow`` knows.
+        context: frames at either end of the T that only the levels up to c3 see; with 10, a window
+            gives what its clips give, with 0 it does not quite (see ``layers/window_trunk.py``).
         actionness: whether detections carry it.
+        actionness_threshold, actionness_window: how tubes are refined with it, as chosen when it
+            was trained; a window of 0 frames if the model does not say.
         note: what the model is, for people.
         device: kind of device that it was traced on and runs on, ``"cpu"`` or ``"cuda"``.
     """
@@ -43,7 +47,10 @@ class ExportInfo:
     min_size: int
     max_size: int
     flow_method: str
+    context: int = 0
     actionness: bool = False
+    actionness_threshold: float = 0.0
+    actionness_window: int = 0
     note: str = ""
     device: str = "cpu"
 
@@ -93,7 +100,8 @@ def _read_info(path: str | os.PathLike[str], text: str | bytes) -> ExportInfo:
     about = json.loads(text)
     if about.pop("format", None) != FORMAT:
         raise ExportError(f"{path}: of another format than {FORMAT}; export the model again")
-    missing = {f.name for f in fields(ExportInfo)} ^ set(about)
+    missing = [f.name for f in fields(ExportInfo) if f.default is MISSING and f.name not in about]
     if missing:
-        raise ExportError(f"{path}: its {METADATA} does not fit: {', '.join(sorted(missing))}")
-    return ExportInfo(**(about | {"labels": tuple(about["labels"])}))
+        raise ExportError(f"{path}: its {METADATA} does not say its {', '.join(missing)}")
+    known = {f.name: about[f.name] for f in fields(ExportInfo) if f.name in about}
+    return ExportInfo(**(known | {"labels": tuple(known["labels"])}))

@@ -39,7 +39,7 @@ def export(
     cfg = read_config(config, options)
     model = build_model(cfg).eval()
     _load(model, cfg.MODEL.WEIGHTS)
-    info = describe(cfg, note, labels)
+    info = describe(cfg, model, note, labels)
     partial = out.with_name(f"{out.name}.unchecked")
     out.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -76,21 +76,24 @@ def read_config(config: Path, options: Sequence[str]) -> CfgNode:
     return cfg
 
 
-def describe(cfg: CfgNode, note: str, labels: Sequence[str] | None) -> ExportInfo:
+def describe(cfg: CfgNode, model: nn.Module, note: str, labels: Sequence[str] | None) -> ExportInfo:
     """What the file says about itself."""
     count = cfg.MODEL.ROI_HEADS.NUM_CLASSES
     if labels is None:
         labels = _registered_labels(cfg, count)
     if len(labels) != count:
         raise ExportError(f"{len(labels)} labels for {count} classes; give them with --labels")
-    actionness = getattr(cfg.MODEL, "ACTIONNESS", None)
+    head = getattr(model.roi_heads, "actionness_head", None)
     return ExportInfo(
         labels=tuple(labels),
         clip_length=cfg.INPUT.CLIP_LENGTH,
         min_size=cfg.INPUT.MIN_SIZE_TEST,
         max_size=cfg.INPUT.MAX_SIZE_TEST,
         flow_method=cfg.INPUT.FLOW.METHOD,
-        actionness=bool(actionness is not None and actionness.ON),
+        context=cfg.MODEL.I3D.CONTEXT,
+        actionness=head is not None,
+        actionness_threshold=float(getattr(head, "threshold", 0.0)),
+        actionness_window=int(getattr(head, "window", 0)),
         note=note,
         device=torch.device(cfg.MODEL.DEVICE).type,
     )

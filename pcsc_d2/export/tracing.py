@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 
 import torch
@@ -15,11 +16,6 @@ from ..modeling import TwoStreamRCNN
 from ..modeling.stream import STREAMS, Stream
 from .network import Detected, ExportedDetector, ExportedStream
 
-# Their len() of boxes has to stay symbolic, as Detectron2 does for its own heads.
-_TRACED_MODULES = tuple(
-    f"pcsc_d2.modeling.{name}"
-    for name in ("cooperation_roi_heads", "proposal_cooperation", "stage_outputs")
-)
 # A size whose sides differ, of several cells at every level.
 TRACED_SIZE = (96, 128)
 
@@ -82,7 +78,9 @@ def _detect_one(
     """Pyramids, proposals and heads of one image, from the trunks' maps."""
     images = dict.fromkeys(STREAMS, ImageList(rgb[0], [(size[0], size[1])]))
     maps = {"rgb": dict(zip(LEVELS, rgb)), "flow": dict(zip(LEVELS, flow))}
-    with patch_builtin_len(_TRACED_MODULES):
+    # len() of boxes has to stay symbolic in our modules, as Detectron2 does in its own.
+    ours = [name for name in sys.modules if name.startswith("pcsc_d2.modeling.")]
+    with patch_builtin_len(ours):
         found = model.detect(images, model.pyramids(maps))[-1][0]
         found = found[found.pred_boxes.nonempty()]
     scores = found.scores

@@ -109,7 +109,7 @@ def scripted(about: dict | None) -> bytes:
         (b"", "not a model that pcsc_d2.export wrote"),
         (scripted(None), "a TorchScript file, but not one"),
         (scripted({"format": 99}), "of another format than 1"),
-        (scripted({"format": 1, "labels": []}), "does not fit: "),
+        (scripted({"format": 1, "labels": []}), "does not say its clip_length"),
         (scripted({"format": 1, **asdict(INFO), "device": "cuda"}), "exported to run on cuda"),
     ],
 )
