@@ -1,6 +1,7 @@
 """The main job at first sight: generate clips, train, evaluate, and draw what was found.
 
-``make demo`` runs this. Everything goes to one folder; nothing is downloaded.
+``make demo`` runs this. Everything goes to one folder; nothing is downloaded. Where Detectron2 is
+not installed nothing is trained: the exported model that comes with the package detects instead.
 """
 
 from __future__ import annotations
@@ -43,15 +44,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder = generate(root, SET, CLIPS)
     truth = GroundTruth.load(folder / "annotations.pkl")
     truth = truth.select(split_videos(truth, "test"))
-    tubes = None
     if find_spec("detectron2") is None:
-        print("SKIPPED: training and detecting need Detectron2; the generated clips are drawn")
-    else:
-        tubes = _train_and_evaluate(root, args.out, args.opts)
+        print("SKIPPED: training needs Detectron2; the model that comes with the package detects")
+        return _detect(folder / "videos" / "test", args.out)
+    tubes = _train_and_evaluate(root, args.out, args.opts)
     _draw(folder, args.out, truth, tubes)
-    if tubes is not None:
-        _print_scores(args.out, truth)
+    _print_scores(args.out, truth)
     return 0
+
+
+def _detect(videos: Path, out: Path) -> int:
+    """Run the detection tool, with the exported model that comes with the package."""
+    from pcsc_d2.assets import START_MODEL
+    from pcsc_d2.detect.__main__ import main as detect
+
+    return detect([str(videos), "--model", str(START_MODEL), "--out", str(out / "detected")])
 
 
 def _train_and_evaluate(root: Path, out: Path, options: list[str]) -> Tubes:
@@ -78,16 +85,15 @@ def _print_scores(out: Path, truth: GroundTruth) -> None:
     print(f"the report:        {_results(out) / 'page.html'}")
 
 
-def _draw(folder: Path, out: Path, truth: GroundTruth, tubes: Tubes | None) -> None:
+def _draw(folder: Path, out: Path, truth: GroundTruth, tubes: Tubes) -> None:
     """Annotated videos, and one picture of key frames with the flow at them."""
     cells = []
     (out / "videos").mkdir(parents=True, exist_ok=True)
     for name in truth.videos.tolist()[:VIDEOS_DRAWN]:
         frames = list(VideoSource(folder / "videos" / f"{name}.mp4"))
-        shown = truth.tubes if tubes is None else tubes.take(tubes.score >= SCORE_DRAWN)
-        white = None if tubes is None else truth.tubes
+        shown = tubes.take(tubes.score >= SCORE_DRAWN)
         drawn = [_enlarged_image(frame) for frame in frames]
-        drawn = list(draw_tubes(drawn, _enlarged(shown), name, white and _enlarged(white)))
+        drawn = list(draw_tubes(drawn, _enlarged(shown), name, _enlarged(truth.tubes)))
         write_video(out / "videos" / f"{Path(name).name}.mp4", drawn)
         middle = len(frames) // 2
         flow = flow_to_color(compute_flow(frames[middle : middle + 2])[0], max_flow=4.0)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 HAS_DETECTRON2 = find_spec("detectron2") is not None
-NEEDS_DETECTRON2 = ("data", "modeling", "evaluation", "engine", "experiments")
+NEEDS_DETECTRON2 = ("data", "modeling", "evaluation", "engine", "experiments", "export")
 HERE = Path(__file__).parent
 
 collect_ignore = [] if HAS_DETECTRON2 else [str(HERE / name) for name in NEEDS_DETECTRON2]

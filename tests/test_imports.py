@@ -17,11 +17,13 @@ ALLOWED = {
     "layers": set(),
     "tubes": set(),
     "video": {"tubes"},
+    "detect": {"export", "modeling", *LOWER},
     "data": LOWER,
     "modeling": LOWER,
     "evaluation": LOWER,
     "engine": {"data", "modeling", "evaluation", *LOWER},
     "experiments": {"engine", "data", "modeling", "evaluation", *LOWER},
+    "export": {"modeling", *LOWER},
 }
 LIBRARIES = {
     "layers": {"numpy", "torch"},
@@ -81,11 +83,12 @@ def run_hidden(code: str, hidden: str, *arguments: str) -> str:
     [
         ("tubes", "detectron2,fvcore,torch,torchvision,cv2,av,scipy,matplotlib"),
         ("video", "detectron2,fvcore,torch,torchvision"),
+        ("detect", "detectron2,fvcore"),
         ("layers", "detectron2,fvcore,cv2,av"),
     ],
 )
 def test_imports_without_detectron2(name: str, hidden: str) -> None:
-    if name == "layers":
+    if name in ("layers", "detect"):
         pytest.importorskip("torch")
     count, registered, *loaded = run_hidden(IMPORT_ALL, hidden, f"pcsc_d2.{name}").split()
     sources = [p for p in (PACKAGE / name).rglob("*.py") if p.stem != "__init__"]
@@ -97,6 +100,12 @@ def test_imports_without_detectron2(name: str, hidden: str) -> None:
 def test_tubes_run_without_detectron2_and_torch() -> None:
     out = run_hidden(RUN, "detectron2,torch,cv2,av", "pcsc_d2.tubes", "--help")
     assert "usage: python -m pcsc_d2.tubes" in out
+
+
+def test_detect_runs_without_detectron2() -> None:
+    pytest.importorskip("torch")
+    out = run_hidden(RUN, "detectron2,fvcore", "pcsc_d2.detect", "--help")
+    assert "usage: python -m pcsc_d2.detect" in out
 
 
 @pytest.mark.parametrize("name", ALLOWED)

@@ -162,13 +162,24 @@ class InceptionI3D(nn.Module):
             published network (12.3 M parameters), 0.25 suits a CPU.
         norm: see :func:`build_norm`.
         freeze_at: modules up to and including this level (2 to 5) get no gradient; 0 freezes none.
+        context: frames at either end of a clip, an even number, that are cut off behind c3, so that
+            no slice of c2 and c3 that is kept sees the zeros beyond the ends: see
+            ``window_trunk.py`` for what that serves.
     """
 
     def __init__(
-        self, in_channels: int, width: float = 1.0, norm: str = "BN", freeze_at: int = 0
+        self,
+        in_channels: int,
+        width: float = 1.0,
+        norm: str = "BN",
+        freeze_at: int = 0,
+        context: int = 0,
     ) -> None:
         super().__init__()
+        if context < 0 or context % STRIDES["c3"][0]:
+            raise ValueError(f"MODEL.I3D.CONTEXT is an even number of frames, not {context}")
         self.in_channels = in_channels
+        self.context = context
 
         def scaled(channels: int) -> int:
             wanted = channels * width
@@ -217,4 +228,13 @@ class InceptionI3D(nn.Module):
             x = module(x)
             if name in TAPS:
                 features[TAPS[name]] = x
+            if TAPS.get(name) == "c3" and self.context:
+                features = {level: cut_context(c, self.context) for level, c in features.items()}
+                x = features["c3"]
         return features
+
+
+def cut_context(x: torch.Tensor, context: int) -> torch.Tensor:
+    """Without the slices of c2 or c3 that belong to ``context`` frames at either end."""
+    margin = context // 2
+    return x[:, :, margin : x.shape[2] - margin]

@@ -98,7 +98,7 @@ class I3DFPN(Backbone):
 def build_i3d_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> I3DFPN:
     """Registered as ``build_i3d_fpn_backbone``; ``input_shape.channels`` is 3 or 2."""
     node = cfg.MODEL.I3D
-    trunk = InceptionI3D(input_shape.channels, node.WIDTH, node.NORM, node.FREEZE_AT)
+    trunk = InceptionI3D(input_shape.channels, node.WIDTH, node.NORM, node.FREEZE_AT, node.CONTEXT)
     return I3DFPN(
         I3DTrunk(trunk, node.TIME_POOL),
         cfg.MODEL.FPN.OUT_CHANNELS,

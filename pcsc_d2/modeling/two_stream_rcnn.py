@@ -107,19 +107,23 @@ class TwoStreamRCNN(nn.Module):
         """Batched clips and feature pyramids ``{"p2".."p6"}`` of both streams."""
         images = {s: self._stream(s).preprocess(batched_inputs) for s in STREAMS}
         features = {s: self._stream(s).backbone.bottom_up(images[s].tensor) for s in STREAMS}
+        return images, self.pyramids(features)
+
+    def pyramids(self, features: Pyramids) -> Pyramids:
+        """The streams' ``{"c2".."c5"}`` -> messages -> feature pyramids ``{"p2".."p6"}``."""
         if self.image_messages is not None and self.active_messages:
-            features["rgb"] = {
+            refined = {
                 level: message(features["rgb"][level], features["flow"][level])
                 for level, message in self.image_messages.items()
             }
-        return images, {s: self._stream(s).backbone.top_down(features[s]) for s in STREAMS}
+            features = features | {"rgb": refined}
+        return {s: self._stream(s).backbone.top_down(features[s]) for s in STREAMS}
 
     @torch.no_grad()
     def inference(self, batched_inputs: list[dict]) -> list[dict]:
         """See :meth:`forward`."""
         images, pyramids = self.extract_features(batched_inputs)
-        proposals, _ = self.propose(images, pyramids, None)
-        stages, _ = self.roi_heads(images["rgb"], pyramids, proposals)
+        stages = self.detect(images, pyramids)
         outputs = []
         for i, (x, size) in enumerate(zip(batched_inputs, images["rgb"].image_sizes)):
             height, width = x.get("height", size[0]), x.get("width", size[1])
@@ -128,6 +132,12 @@ class TwoStreamRCNN(nn.Module):
             if len(final) > 1:
                 outputs[-1]["stages"] = final
         return outputs
+
+    def detect(self, images: dict[str, ImageList], pyramids: Pyramids) -> list[list[Instances]]:
+        """Detections of each image, at its own size, by stage where the heads give each."""
+        proposals, _ = self.propose(images, pyramids, None)
+        stages, _ = self.roi_heads(images["rgb"], pyramids, proposals)
+        return stages
 
     def _stream(self, name: str) -> Stream:
         return self.rgb if name == "rgb" else self.flow

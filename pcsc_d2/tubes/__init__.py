@@ -14,6 +14,7 @@ from pcsc_d2.tubes.refinement_choice import (
     refinement_figures,
     temporal_overlap,
 )
+from pcsc_d2.tubes.streaming import StreamStep, TubeStream
 from pcsc_d2.tubes.structures import Tubes
 
 __all__ = [
@@ -28,6 +29,8 @@ __all__ = [
     "RefineOptions",
     "Refinement",
     "Score",
+    "StreamStep",
+    "TubeStream",
     "Tubes",
     "VideoScores",
     "choose_refinement",

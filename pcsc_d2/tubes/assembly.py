@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 
 from pcsc_d2.tubes.arrays import ranges
-from pcsc_d2.tubes.detections import Detections
 from pcsc_d2.tubes.options import LinkOptions
 from pcsc_d2.tubes.structures import Tubes
+
+
+class DetectionColumns(Protocol):
+    """What ``assemble`` needs of ``Detections``; their order does not matter."""
+
+    videos: np.ndarray
+    labels: np.ndarray
+    boxes: np.ndarray
+    scores: np.ndarray
+    classes: np.ndarray
+    actionness: np.ndarray | None
 
 
 def best_mean(fscores: np.ndarray, ptr: np.ndarray, count: int) -> np.ndarray:
@@ -23,7 +35,7 @@ def best_mean(fscores: np.ndarray, ptr: np.ndarray, count: int) -> np.ndarray:
 
 
 def assemble(
-    detections: Detections,
+    detections: DetectionColumns,
     video: np.ndarray,
     path: np.ndarray,
     frame: np.ndarray,
@@ -80,7 +92,7 @@ def _fill(found: np.ndarray, step: np.ndarray, interpolate: bool) -> np.ndarray:
         return np.repeat(found, step, axis=0)
     after = np.repeat(np.arange(len(found)), step)
     weight = (ranges(np.ones(len(step), np.int64), step) / step[after])[:, None]
-    columns = found.reshape(len(found), -1)
+    columns = found.reshape(len(found), math.prod(found.shape[1:]))
     filled = columns[after - 1] * (1 - weight) + columns[after] * weight
     return filled.astype(found.dtype).reshape(-1, *found.shape[1:])
 

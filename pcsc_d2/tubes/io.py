@@ -98,7 +98,9 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[
         umask = os.umask(0)
         os.umask(umask)
         os.chmod(temporary, 0o666 & ~umask)
-        with os.fdopen(handle, mode, encoding=encoding) as file:
+        os.close(handle)
+        # Opened by its name, which some writers (FFmpeg for "index first") open once more.
+        with open(temporary, mode, encoding=encoding) as file:
             yield file
         os.replace(temporary, path)
     except BaseException:

@@ -9,7 +9,9 @@ import colorsys
 import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
+from typing import IO
 
 import av
 import cv2
@@ -24,6 +26,8 @@ _BLACK: Color = (0, 0, 0)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 # Hues a golden angle apart stay apart however many there are.
 _GOLDEN_ANGLE = (3 - math.sqrt(5)) / 2
+# Seconds; what video files commonly count in.
+_TICK = Fraction(1, 90000)
 
 
 def color_of(number: int) -> Color:
@@ -137,9 +141,14 @@ def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
 
 
 def write_video(
-    path: str | os.PathLike[str], frames: Iterable[np.ndarray], rate: float = 25, quality: int = 20
+    path: str | os.PathLike[str],
+    frames: Iterable[np.ndarray],
+    rate: float = 25,
+    quality: int = 20,
+    times: Iterable[float] | None = None,
+    preset: str = "medium",
 ) -> int:
-    """Writes an MP4 that browsers play (H.264, yuv420p), atomically.
+    """Writes an MP4 that browsers play (H.264, yuv420p, index first), atomically.
 
     An odd height or width gets one more row or column, a copy of the last, as the format needs.
 
@@ -148,6 +157,8 @@ def write_video(
         frames: (H, W, 3) uint8 RGB of one size.
         rate: frames per second.
         quality: x264's constant rate factor; lower is better and larger, 10 is near lossless.
+        times: seconds at which the frames are shown, ascending, for a rate that varies.
+        preset: x264's; a faster one makes larger files.
 
     Returns:
         The number of frames.
@@ -155,20 +166,72 @@ def write_video(
     Raises:
         ValueError: there are no frames.
     """
-    count = 0
-    with atomic_write(path) as file, av.open(file, "w", format="mp4") as container:
-        stream = container.add_stream(
-            "libx264", rate=Fraction(rate).limit_denominator(1001), options={"crf": str(quality)}
-        )
+    with atomic_write(path, "w+b") as file, _container(file) as container:
+        options = {"crf": str(quality), "preset": preset}
+        fraction = Fraction(rate).limit_denominator(1001)
+        stream = container.add_stream("libx264", rate=fraction, options=options)
         stream.pix_fmt = "yuv420p"
-        for frame in frames:
-            height, width = frame.shape[:2]
-            frame = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-            if not count:
-                stream.height, stream.width = frame.shape[:2]
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-            count += 1
+        if times is not None:
+            stream.codec_context.time_base = _TICK
+        count = _encode(frames, iter(times) if times is not None else None, stream, container)
         if not count:
             raise ValueError(f"{path}: there are no frames to write")
         container.mux(stream.encode())
+    return count
+
+
+class _Sink:
+    """A file for PyAV, which reports an error of its own in place of the file's.
+
+    Attributes:
+        name: by which FFmpeg opens the file once more, to put the index first.
+        error: what a write raised, such as that the disk is full.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self.name, self.error = file, file.name, None
+        self.seek, self.tell = file.seek, file.tell
+
+    def write(self, data: bytes) -> int:
+        try:
+            written = self._file.write(data)
+            self._file.flush()  # FFmpeg is going to read the file by its name
+            return written
+        except OSError as error:
+            self.error = error
+            raise
+
+
+@contextmanager
+def _container(file: IO[bytes]) -> Iterator[av.container.OutputContainer]:
+    """An MP4 whose index comes first; raises what the file raises."""
+    sink = _Sink(file)
+    try:
+        with av.open(sink, "w", format="mp4", options={"movflags": "+faststart"}) as container:
+            yield container
+    except Exception:
+        if sink.error is not None:
+            raise sink.error from None
+        raise
+
+
+def _encode(
+    frames: Iterable[np.ndarray],
+    times: Iterator[float] | None,
+    stream: av.VideoStream,
+    container: av.container.OutputContainer,
+) -> int:
+    count, tick = 0, -1
+    for frame in frames:
+        height, width = frame.shape[:2]
+        if height % 2 or width % 2:
+            frame = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        if not count:
+            stream.height, stream.width = frame.shape[:2]
+        picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
+        if times is not None:
+            tick = max(round(next(times) / _TICK), tick + 1)
+            picture.pts, picture.time_base = tick, _TICK
+        container.mux(stream.encode(picture))
+        count += 1
     return count

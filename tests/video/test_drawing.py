@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 from itertools import pairwise
 
 import av
@@ -91,4 +92,26 @@ def test_failed_writing_leaves_nothing(tmp_path):
         write_video(tmp_path / "v.mp4", [])
     with pytest.raises(ValueError, match="suffix"):
         write_image(tmp_path / "a.xyz", np.zeros((2, 2, 3), np.uint8))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_video_keeps_times_and_has_its_index_first(tmp_path, gray):
+    times = [0, 0.04, 0.5, 0.5, 2.25]
+    write_video(tmp_path / "v.mp4", gray(5), times=iter(times), preset="ultrafast")
+    with av.open(str(tmp_path / "v.mp4")) as container:
+        shown = [float(frame.time) for frame in container.decode(video=0)]
+    assert shown == pytest.approx(times, abs=1e-4)
+    assert sorted(set(shown)) == shown
+    data = (tmp_path / "v.mp4").read_bytes()
+    assert data.find(b"moov") < data.find(b"mdat")
+
+
+def test_a_full_disk_is_named(tmp_path, gray, monkeypatch):
+    def full(self, data):
+        self.error = OSError(errno.ENOSPC, "No space left on device")
+        raise self.error
+
+    monkeypatch.setattr("pcsc_d2.video.drawing._Sink.write", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_video(tmp_path / "v.mp4", gray(12))
     assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,150 @@
+"""A Detectron2 config and its weights as a model; Detectron2 is imported in this module only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from pcsc_d2.detect.model import (
+    ClipDetections,
+    ClipTensors,
+    ModelError,
+    ModelInfo,
+    to_frame,
+)
+
+if TYPE_CHECKING:
+    from detectron2.config import CfgNode
+
+
+class CheckpointModel:
+    """A network built by Detectron2.
+
+    Args:
+        network: a ``TwoStreamRCNN`` in inference mode.
+        info: what it is.
+    """
+
+    def __init__(self, network: nn.Module, info: ModelInfo) -> None:
+        self.network, self.info = network, info
+
+    @torch.inference_mode()
+    def __call__(self, clips: Sequence[ClipTensors], size: tuple[int, int]) -> list[ClipDetections]:
+        """See ``ClipModel``."""
+        inputs = [
+            {"rgb": rgb, "flow": flow, "height": size[0], "width": size[1]} for rgb, flow in clips
+        ]
+        return [_to_arrays(output["instances"], size) for output in self.network(inputs)]
+
+
+def _to_arrays(instances: object, size: tuple[int, int]) -> ClipDetections:
+    def array(values: Tensor) -> object:
+        return values.cpu().numpy()
+
+    return ClipDetections(
+        to_frame(instances.pred_boxes.tensor, size, size),
+        array(instances.scores),
+        array(instances.pred_classes),
+        array(instances.actionness) if instances.has("actionness") else None,
+    )
+
+
+class DenseCheckpointModel(CheckpointModel):
+    """The same, with the key frames of a window sharing the trunks' work."""
+
+    def __init__(self, network: nn.Module, info: ModelInfo) -> None:
+        from pcsc_d2.modeling.dense import DenseDetector
+
+        super().__init__(network, info)
+        self._dense = DenseDetector(network, info.clip_length)
+
+    @torch.inference_mode()
+    def detect_window(
+        self, rgb: Tensor, flow: Tensor, key_frames: Sequence[int], size: tuple[int, int]
+    ) -> list[ClipDetections]:
+        """See ``pcsc_d2.detect.model.detect_window``."""
+        found = self._dense.detect_window(rgb, flow, key_frames, size)
+        return [_to_arrays(each["instances"], size) for each in found]
+
+
+def load_checkpoint(
+    config: Path, weights: Path, device: str | torch.device | None, dense: bool
+) -> CheckpointModel:
+    """Builds the network of a config and fills it.
+
+    Args:
+        device: None takes a GPU where there is one.
+
+    Raises:
+        ModelError: Detectron2 is not installed, a file is absent or damaged, or they do not fit.
+    """
+    if find_spec("detectron2") is None:
+        reason = "a checkpoint needs Detectron2, which is not installed; export it where it is"
+        raise ModelError(f"{weights}: {reason} (python -m pcsc_d2.export)")
+    for path in (config, weights):
+        if not path.is_file():
+            raise ModelError(f"{path}: no such file; give a config and its weights")
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    cfg = _read_config(config, str(device), str(weights))
+    network = _build(cfg).eval()
+    _fill(network, weights)
+    kind_of_model = DenseCheckpointModel if dense else CheckpointModel
+    return kind_of_model(network, _info(cfg, f"{weights} with {config.name}"))
+
+
+def _read_config(config: Path, device: str, weights: str) -> CfgNode:
+    from detectron2.config import get_cfg
+
+    from pcsc_d2 import add_pcsc_config
+
+    cfg = get_cfg()
+    add_pcsc_config(cfg)
+    try:
+        cfg.merge_from_file(str(config))
+    except Exception as error:  # YAML, unknown keys and wrong types each raise their own
+        raise ModelError(f"{config}: is no config of this version ({_one_line(error)})") from error
+    cfg.MODEL.DEVICE, cfg.MODEL.WEIGHTS = device, weights
+    cfg.freeze()
+    return cfg
+
+
+def _build(cfg: CfgNode) -> nn.Module:
+    from detectron2.modeling import build_model
+
+    return build_model(cfg)
+
+
+def _fill(network: nn.Module, weights: Path) -> None:
+    try:
+        saved = torch.load(weights, map_location="cpu", weights_only=True)
+        network.load_state_dict(saved.get("model", saved))
+    except Exception as error:  # a damaged file raises nearly anything
+        reason = f"cannot be loaded into the network of its config ({_one_line(error)})"
+        raise ModelError(f"{weights}: {reason}") from error
+
+
+def _info(cfg: CfgNode, note: str) -> ModelInfo:
+    from detectron2.data import MetadataCatalog
+
+    names = (*cfg.DATASETS.TEST, *cfg.DATASETS.TRAIN)
+    known = [MetadataCatalog.get(name).get("thing_classes") for name in names]
+    count = cfg.MODEL.ROI_HEADS.NUM_CLASSES
+    labels = next((tuple(k) for k in known if k and len(k) == count), None)
+    return ModelInfo(
+        labels or tuple(f"class {i}" for i in range(count)),
+        cfg.INPUT.CLIP_LENGTH,
+        cfg.INPUT.MIN_SIZE_TEST,
+        cfg.INPUT.MAX_SIZE_TEST,
+        cfg.INPUT.FLOW.METHOD,
+        note,
+    )
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) < 200 else f"{text[:200]}..."

@@ -1,0 +1,204 @@
+"""Frames in, action tubes out: the Python interface, and what the command is built on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from pcsc_d2.detect.background import background
+from pcsc_d2.detect.clips import Window, resize_frames, windows
+from pcsc_d2.detect.model import ClipDetections, ClipModel, detect_window, load_model
+from pcsc_d2.detect.profile import Profile
+from pcsc_d2.detect.sources import ArraySource, FileSource, Frame, Source
+from pcsc_d2.tubes import LinkOptions, RefineOptions, Tubes, TubeStream
+from pcsc_d2.tubes.assembly import concatenate
+from pcsc_d2.video import FLOW_METHODS
+
+# Frames (decoded, and resized with their flow) and windows that a part may be ahead of the next.
+_FRAMES_AHEAD, _WINDOWS_AHEAD = 8, 2
+_EMPTY = ClipDetections(np.zeros((0, 4), np.float32), np.zeros(0), np.zeros(0, np.int64))
+
+
+@dataclass(frozen=True)
+class DetectOptions:
+    """How videos are looked at.
+
+    Attributes:
+        every: frames from one key frame to the next; boxes between are interpolated.
+        classes: names of those to be found; empty for all.
+        min_score: of a tube, the mean of its best boxes' scores.
+        batch: key frames that go through the network at once.
+        flow: how flow is computed, where it cannot be as in training; empty for the model's way.
+        link: how detections become tubes. Boxes under ``link.min_score`` are not looked at.
+        refine: refines tubes where the model gives actionness; None leaves them.
+    """
+
+    every: int = 1
+    classes: tuple[str, ...] = ()
+    min_score: float = 0.3
+    batch: int = 4
+    flow: str = ""
+    link: LinkOptions = field(default_factory=lambda: LinkOptions(min_score=0.05))
+    refine: RefineOptions | None = field(default_factory=RefineOptions)
+
+    def __post_init__(self) -> None:
+        for name in ("every", "batch"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; at least 1")
+
+
+class Moment(NamedTuple):
+    """What is known when a key frame of a stream has been looked at.
+
+    Attributes:
+        frame: 1-based number of the key frame.
+        time: seconds since the first frame.
+        boxes: (n, 4) x1 y1 x2 y2 of what was found, in pixels of the frame, corners inclusive.
+        labels: n class names.
+        scores: (n,) of the boxes.
+        paths: (n,) the path that each belongs to; a path becomes a tube if it lasts.
+        ended: tubes that have ended by now, and will not change any more.
+    """
+
+    frame: int
+    time: float
+    boxes: np.ndarray
+    labels: list[str]
+    scores: np.ndarray
+    paths: np.ndarray
+    ended: Tubes
+
+
+class ActionDetector:
+    """Detects actions in videos::
+
+        detector = ActionDetector("model.pt")
+        tubes = detector("video.mp4")           # or an iterable of (H, W, 3) uint8 RGB frames
+        for moment in detector.stream(camera):  # as the frames come
+            print(moment.time, moment.labels, moment.boxes)
+
+    Decoding, flow and network each have a thread of their own; each frame is decoded, resized and
+    has its flow computed once. Memory does not grow with the video.
+
+    Args:
+        model: a loaded model, or what ``load_model`` takes: an exported file, a folder of a
+            training run, or a config and weights.
+        options: how videos are looked at.
+        device: for loading; None takes a GPU where there is one.
+        dense: for loading; share the stem of neighbouring key frames.
+        profile: where the parts' times are counted.
+
+    Raises:
+        ModelError: the model cannot be loaded.
+        ValueError: the model does not know one of the classes, or its flow cannot be computed.
+    """
+
+    def __init__(
+        self,
+        model: ClipModel | str | Path | Sequence[str | Path],
+        options: DetectOptions | None = None,
+        device: str | torch.device | None = None,
+        dense: bool = False,
+        profile: Profile | None = None,
+    ) -> None:
+        self.options = options or DetectOptions()
+        self.profile = profile or Profile()
+        if isinstance(model, (str, Path)):
+            model = [model]
+        if isinstance(model, Sequence):
+            model = load_model(model, device, dense)
+        self.model: ClipModel = model
+        self._wanted = _wanted(self.model.info.labels, self.options.classes)
+        self._flow = self.options.flow or self.model.info.flow_method
+        if self._flow not in FLOW_METHODS:
+            known = ", ".join(FLOW_METHODS)
+            raise ValueError(f"flow '{self._flow}' cannot be computed; choose another: {known}")
+
+    def __call__(self, frames: str | Path | Source | Iterable[np.ndarray]) -> Tubes:
+        """The tubes of a video, by class, from a file, a folder of frames, or frames.
+
+        Raises:
+            VideoError: not a video, or not one frame. Of one that breaks off, what was found
+                before that is returned.
+        """
+        return concatenate([moment.ended for moment in self.stream(frames)])
+
+    def stream(self, frames: str | Path | Source | Iterable[np.ndarray]) -> Iterator[Moment]:
+        """What is found at each key frame, as the frames come.
+
+        A clip reaches T - T // 2 - 1 frames beyond its key frame and the flow one more, which is
+        how far a moment lags behind, besides the rest of its batch: ``batch=1`` is for live
+        streams. The last moment has no boxes; it brings the tubes that were still going.
+        """
+        source = _source(frames)
+        links = TubeStream(self.model.info.labels, self._link_options(), self.options.refine)
+        number, time = 1, 0.0
+        for number, time, found in self.detections(source):
+            with self.profile.part("link"):
+                step = links.update(number, *found)
+                ended = self._sure(step.ended)
+            linked = step.linked
+            labels = [self.model.info.labels[c] for c in found.classes[linked.index].tolist()]
+            yield Moment(
+                number,
+                time,
+                found.boxes[linked.index],
+                labels,
+                found.scores[linked.index],
+                linked.path,
+                ended,
+            )
+        empty = (_EMPTY.boxes, [], _EMPTY.scores, _EMPTY.classes)
+        yield Moment(number, time, *empty, self._sure(links.finish()))
+
+    def detections(self, source: Source) -> Iterator[tuple[int, float, ClipDetections]]:
+        """Number, time and detections of each key frame, before they are linked."""
+        options, info = self.options, self.model.info
+        frames: Iterator[Frame] = self.profile.timed("decode", source)
+        info = replace(info, flow_method=self._flow)
+        resized = resize_frames(background(frames, _FRAMES_AHEAD), info, self.profile)
+        clips = windows(
+            background(resized, _FRAMES_AHEAD), info.clip_length, options.every, options.batch
+        )
+        ready = background(clips, _WINDOWS_AHEAD)
+        try:
+            for window in ready:
+                with self.profile.part("network", len(window.key_frames)):
+                    found = self._detect(window)
+                yield from zip(window.numbers, window.times, found)
+        finally:
+            ready.close()
+
+    def _detect(self, window: Window) -> list[ClipDetections]:
+        found = detect_window(self.model, window.rgb, window.flow, window.key_frames, window.size)
+        return [self._chosen(each) for each in found]
+
+    def _chosen(self, found: ClipDetections) -> ClipDetections:
+        keep = self._wanted[found.classes] & np.isfinite(found.scores)
+        keep &= np.isfinite(found.boxes).all(axis=1)
+        return ClipDetections(*(None if column is None else column[keep] for column in found))
+
+    def _link_options(self) -> LinkOptions:
+        options = self.options.link
+        return options if self.options.every == 1 else replace(options, interpolate=True)
+
+    def _sure(self, tubes: Tubes) -> Tubes:
+        return tubes.take(tubes.score >= self.options.min_score) if len(tubes) else tubes
+
+
+def _wanted(labels: Sequence[str], classes: Sequence[str]) -> np.ndarray:
+    unknown = sorted(set(classes) - set(labels))
+    if unknown:
+        raise ValueError(f"the model does not know '{unknown[0]}'; it knows {', '.join(labels)}")
+    return np.array([not classes or label in classes for label in labels])
+
+
+def _source(frames: str | Path | Source | Iterable[np.ndarray]) -> Source:
+    if isinstance(frames, (str, Path)):
+        return FileSource(Path(frames))
+    return frames if hasattr(frames, "expected") else ArraySource(frames)

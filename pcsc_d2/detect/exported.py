@@ -1,0 +1,96 @@
+"""An exported file as a model: torch and torchvision alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from pcsc_d2.detect.model import ClipDetections, ClipTensors, ModelError, ModelInfo, to_frame
+
+# Levels of the trunk that the key frames of a window share in dense mode: up to c3.
+_SHARED_LEVELS = 2
+
+
+class ExportedModel:
+    """A network out of an exported file.
+
+    Args:
+        network: takes clips (N, 3, T, h, w) and (N, 2, T, h, w) and gives, of each, boxes in
+            pixels of the clip, scores, classes and actionness.
+        info: what it is.
+        actionness: whether its detections carry actionness.
+    """
+
+    def __init__(
+        self, network: torch.jit.ScriptModule, info: ModelInfo, actionness: bool = False
+    ) -> None:
+        self.network, self.info, self._actionness = network, info, actionness
+
+    @torch.inference_mode()
+    def __call__(self, clips: Sequence[ClipTensors], size: tuple[int, int]) -> list[ClipDetections]:
+        """See ``ClipModel``."""
+        rgb, flow = (torch.stack(stream) for stream in zip(*clips))
+        return self._in_frame(self.network(rgb, flow), rgb, size)
+
+    def _in_frame(
+        self, found: list[tuple[Tensor, ...]], rgb: Tensor, size: tuple[int, int]
+    ) -> list[ClipDetections]:
+        return [
+            ClipDetections(
+                to_frame(boxes, rgb.shape[-2:], size),
+                scores.cpu().numpy(),
+                classes.cpu().numpy(),
+                actionness.cpu().numpy() if self._actionness else None,
+            )
+            for boxes, scores, classes, actionness in found
+        ]
+
+
+class DenseExportedModel(ExportedModel):
+    """The same, with the key frames of a window sharing the trunks' work."""
+
+    @torch.inference_mode()
+    def detect_window(
+        self, rgb: Tensor, flow: Tensor, key_frames: Sequence[int], size: tuple[int, int]
+    ) -> list[ClipDetections]:
+        """See ``pcsc_d2.detect.model.detect_window``."""
+        found = self.network.window(rgb, flow, list(key_frames), _SHARED_LEVELS)
+        return self._in_frame(found, rgb, size)
+
+
+def load_exported(path: Path, device: str | torch.device | None, dense: bool) -> ExportedModel:
+    """Loads a file that ``python -m pcsc_d2.export`` wrote.
+
+    Args:
+        device: None takes the GPU where there is one and the file was made for it.
+
+    Raises:
+        ModelError: not such a file, damaged, or made for another device.
+    """
+    if find_spec("pcsc_d2.export") is None:
+        raise ModelError(f"{path}: this version reads no exported files")
+    from pcsc_d2.export.archive import ExportError, load_archive
+
+    automatic = ["cuda", "cpu"] if torch.cuda.is_available() else ["cpu"]
+    for kind in automatic if device is None else [device]:
+        try:
+            network, about = load_archive(path, kind)
+            break
+        except ExportError as error:
+            failure = error
+    else:
+        raise ModelError(str(failure)) from failure
+    info = ModelInfo(
+        about.labels,
+        about.clip_length,
+        about.min_size,
+        about.max_size,
+        about.flow_method,
+        about.note,
+    )
+    kind_of_model = DenseExportedModel if dense else ExportedModel
+    return kind_of_model(network, info, about.actionness)

@@ -1,0 +1,126 @@
+"""What the command line names -> videos, each with the folder that its results go to."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pcsc_d2.detect.sources import CameraSource, FileSource, PipeSource, Source
+
+_VIDEO_SUFFIXES = frozenset(
+    {".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv"}
+    | {".ts", ".webm", ".wmv", ".3gp"}
+)
+_IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
+
+
+@dataclass(frozen=True)
+class Task:
+    """A video to be looked through.
+
+    Attributes:
+        name: for people.
+        folder: where its results go, relative to the output folder.
+        open: opens it; raises VideoError.
+        stamp: what tells that the video is still the same; None for a live one.
+    """
+
+    name: str
+    folder: str
+    open: Callable[[], Source]
+    stamp: dict[str, Any] | None = None
+
+
+def find_tasks(arguments: Sequence[str], start: float, end: float) -> list[Task]:
+    """The videos that are named, each once.
+
+    A folder stands for all videos in it, at any depth, or for one video if it holds frames; a
+    pattern with ``*`` for what it matches; ``-`` for standard input and a number for a camera,
+    unless a file has that name. A file that is not there is a task too, and fails when opened.
+
+    Args:
+        start, end: seconds, the part to look through; of a camera only the end counts.
+    """
+    tasks: list[Task] = []
+    paths: dict[Path, str] = {}
+    for argument in arguments:
+        if argument == "-":
+            tasks.append(Task("standard input", "stdin", lambda: PipeSource(end)))
+        elif argument.isdecimal() and not os.path.exists(argument):
+            number = int(argument)
+            name = f"camera {number}"
+            tasks.append(Task(name, f"camera{number}", _camera(number, end)))
+        else:
+            for path, name in _expand(argument):
+                paths.setdefault(path, name)
+    return _folders(paths, start, end) + tasks
+
+
+def _camera(number: int, end: float) -> Callable[[], Source]:
+    return lambda: CameraSource(number, end)
+
+
+def _expand(argument: str) -> list[tuple[Path, str]]:
+    """Paths of videos, each with a name."""
+    path = Path(argument)
+    if path.is_dir():
+        return [(p, str(p.relative_to(path)) if p != path else p.name) for p in _inside(path)]
+    if not path.exists() and glob.has_magic(argument):
+        matches = sorted(glob.glob(argument, recursive=True))
+        if matches:
+            return [pair for match in matches for pair in _expand(match)]
+    return [(path, path.name)]
+
+
+def _inside(folder: Path) -> list[Path]:
+    """The videos in a folder: files, and folders that hold frames."""
+    found = []
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(f for f in folders if not f.startswith("."))
+        shown = [f for f in sorted(files) if not f.startswith(".")]
+        suffixes = {f: os.path.splitext(f)[1].lower() for f in shown}
+        videos = [Path(place, f) for f in shown if suffixes[f] in _VIDEO_SUFFIXES]
+        if not videos and _IMAGE_SUFFIXES & set(suffixes.values()):
+            videos = [Path(place)]
+        found += videos
+    return found or [folder]  # which then says what is wrong with it
+
+
+def _folders(paths: dict[Path, str], start: float, end: float) -> list[Task]:
+    """Gives each video a folder of its own: its name without the suffix where that is unique."""
+    plain = {path: _safe(os.path.splitext(name)[0]) for path, name in paths.items()}
+    counts = Counter(plain.values())
+    taken: set[str] = set()
+    tasks = []
+    for path, name in paths.items():
+        wanted = plain[path] if counts[plain[path]] == 1 else _safe(name)
+        folder, again = wanted, 2
+        while folder in taken:
+            folder, again = f"{wanted}-{again}", again + 1
+        taken.add(folder)
+        opener = _file(path, start, end)
+        tasks.append(Task(str(path), folder, opener, _stamp(path) | {"part": f"{start} {end}"}))
+    return tasks
+
+
+def _safe(name: str) -> str:
+    """A relative path as one folder name."""
+    parts = [part for part in Path(name).parts if part not in ("/", "..", ".")]
+    return "__".join(parts).lstrip(".") or "video"
+
+
+def _file(path: Path, start: float, end: float) -> Callable[[], Source]:
+    return lambda: FileSource(path, start, end)
+
+
+def _stamp(path: Path) -> dict[str, Any]:
+    try:
+        status = path.stat()
+    except OSError:
+        return {}
+    return {"source": str(path.resolve()), "bytes": status.st_size, "changed": status.st_mtime}

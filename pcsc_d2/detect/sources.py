@@ -1,0 +1,220 @@
+"""Where frames come from: files, folders of frames, a camera, standard input, arrays."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import av
+import cv2
+import numpy as np
+
+from pcsc_d2.video import VideoError
+from pcsc_d2.video.decoding import FileReader, FrameReader, open_reader
+
+# How much of what a header promises may be missing: sound is often a little longer.
+_TOLERANCE, _TOLERANCE_SECONDS = 0.05, 0.5
+
+
+class Frame(NamedTuple):
+    """A frame.
+
+    Attributes:
+        number: 1-based, of the whole video.
+        time: seconds since the video's first frame at which it is shown.
+        pixels: (H, W, 3) uint8 RGB.
+    """
+
+    number: int
+    time: float
+    pixels: np.ndarray
+
+
+class Source(Protocol):
+    """A video to go through, at least once.
+
+    Attributes:
+        name: for people.
+        rate: frames per second, nominal.
+        expected: frames that it promises, or None; a header can be wrong.
+        live: whether the frames are gone once they have been seen.
+        problem: what ended the video early, after iterating; empty if nothing did.
+    """
+
+    name: str
+    rate: float
+    expected: int | None
+    live: bool
+    problem: str
+
+    def __iter__(self) -> Iterator[Frame]: ...
+
+
+class FileSource:
+    """A video file or a folder of frames, every coded frame in order at the time it is shown.
+
+    A video that breaks off gives the frames before that, and ``problem`` says so.
+
+    Args:
+        path: of the file or folder.
+        start, end: seconds; frames from the one to just before the other are given. Clips do not
+            reach beyond them.
+
+    Raises:
+        VideoError: nothing there, not a video, or (on iterating) not one frame.
+    """
+
+    live = False
+
+    def __init__(self, path: Path, start: float = 0.0, end: float = float("inf")) -> None:
+        self.path, self.start, self.end = path, start, end
+        self.name, self.problem = path.name, ""
+        reader = open_reader(path, "coded")
+        self.rate = reader.rate
+        self._seconds = _promised(reader)
+        reader.close()
+        known = self._seconds or end < float("inf")
+        last = min(end, self._seconds or float("inf"))
+        self.expected = max(round((last - start) * self.rate), 1) if known else None
+
+    def __iter__(self) -> Iterator[Frame]:
+        self.problem, last = "", None
+        try:
+            for frame in self._frames():
+                last = frame.time
+                yield frame
+        except VideoError as error:
+            if last is None:
+                raise
+            self.problem = error.reason
+        if last is None:
+            raise VideoError(self.path, f"has no frame between {self.start} and {self.end} s")
+        ended, promised = last + 1 / self.rate, min(self._seconds, self.end)
+        if not self.problem and promised - ended > max(_TOLERANCE * promised, _TOLERANCE_SECONDS):
+            self.problem = f"ends after {ended:.1f} of {promised:.1f} seconds; fetch it again"
+
+    def _frames(self) -> Iterator[Frame]:
+        reader = open_reader(self.path, "coded")
+        clock = _Clock(reader.rate)
+        try:
+            for number, handle in enumerate(reader, start=1):
+                moment = clock.at(getattr(handle, "time", None))
+                if moment >= self.end:
+                    break
+                if moment >= self.start:
+                    yield Frame(number, moment, reader.pixels(handle))
+        finally:
+            reader.close()
+
+
+def _promised(reader: FrameReader) -> float:
+    """The length in seconds by the header, without reading on; 0 where it does not say."""
+    if not isinstance(reader, FileReader):
+        return reader.count() / reader.rate
+    stream, container = reader.stream, reader.container
+    if stream.duration is not None:
+        return float(stream.duration * stream.time_base)
+    return (container.duration or 0) / av.time_base
+
+
+class _Clock:
+    """Presentation times that start at 0 and never go back, whatever the file says."""
+
+    def __init__(self, rate: float) -> None:
+        self._step, self._first, self._last = 1 / rate, None, None
+
+    def at(self, stamp: float | None) -> float:
+        if self._last is None:
+            self._first, self._last = stamp, 0.0
+            return 0.0
+        guess = self._last + self._step
+        known = stamp is not None and self._first is not None
+        moment = float(stamp - self._first) if known else guess
+        self._last = moment if moment > self._last else guess
+        return self._last
+
+
+class CameraSource:
+    """A camera by number, until it ends or ``end`` seconds have passed; times are the clock's.
+
+    Raises:
+        VideoError: there is no such camera, or it gives no picture.
+    """
+
+    live, expected, problem = True, None, ""
+
+    def __init__(self, device: int, end: float = float("inf")) -> None:
+        self.name, self.end = f"camera{device}", end
+        self._camera = cv2.VideoCapture(device)
+        if not self._camera.isOpened():
+            raise VideoError(f"camera {device}", "cannot be opened; is it there, and free?")
+        self.rate = self._camera.get(cv2.CAP_PROP_FPS) or 25.0
+
+    def __iter__(self) -> Iterator[Frame]:
+        began = None
+        try:
+            for number in itertools.count(1):
+                fine, image = self._camera.read()
+                now = time.monotonic()
+                began = now if began is None else began
+                if not fine or now - began >= self.end:
+                    break
+                yield Frame(number, now - began, cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+        finally:
+            self._camera.release()
+
+
+class PipeSource:
+    """A video file that comes through standard input, in a format that can be read in order."""
+
+    live, expected = True, None
+
+    def __init__(self, end: float = float("inf")) -> None:
+        self.name, self.end, self.problem = "stdin", end, ""
+        try:
+            self._container = av.open(sys.stdin.buffer, metadata_errors="ignore")
+            self._stream = self._container.streams.video[0]
+        except (av.FFmpegError, EOFError, IndexError) as error:
+            raise VideoError("standard input", f"is no video ({error})") from None
+        self.rate = float(self._stream.guessed_rate or self._stream.average_rate or 25)
+
+    def __iter__(self) -> Iterator[Frame]:
+        clock, number = _Clock(self.rate), 0
+        try:
+            for number, frame in enumerate(self._container.decode(self._stream), start=1):
+                moment = clock.at(frame.time)
+                if moment >= self.end:
+                    break
+                yield Frame(number, moment, frame.to_ndarray(format="rgb24"))
+        except (av.FFmpegError, EOFError) as error:
+            self.problem = f"cannot be decoded after frame {number} ({error})"
+        finally:
+            self._container.close()
+        if not number:
+            raise VideoError("standard input", "not one frame decodes")
+
+
+class ArraySource:
+    """Frames in memory, or from any iterable, such as a live stream.
+
+    Args:
+        frames: (H, W, 3) uint8 RGB, of one size.
+        rate: frames per second.
+    """
+
+    live, problem, name = True, "", "frames"
+
+    def __init__(self, frames: Iterable[np.ndarray], rate: float = 25.0) -> None:
+        self._frames, self.rate = frames, rate
+        self.expected = len(frames) if hasattr(frames, "__len__") else None
+
+    def __iter__(self) -> Iterator[Frame]:
+        for i, pixels in enumerate(self._frames):
+            if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+                got = f"{pixels.shape} {pixels.dtype}"
+                raise ValueError(f"frame {i + 1} is {got}; expected (H, W, 3) uint8")
+            yield Frame(i + 1, i / self.rate, pixels)

@@ -1,0 +1,132 @@
+"""One video, from its frames to a folder with everything that was found in it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from pcsc_d2.detect.annotate import annotate
+from pcsc_d2.detect.detector import ActionDetector
+from pcsc_d2.detect.findings import Findings, Recorder
+from pcsc_d2.detect.inputs import Task
+from pcsc_d2.detect.recording import RecordedSource, interrupt_stops
+from pcsc_d2.detect.results import (
+    CSV,
+    JSON,
+    SUMMARY,
+    VIDEO,
+    Summary,
+    summarise,
+    write_csv,
+    write_json,
+)
+from pcsc_d2.detect.sources import Frame, Source
+from pcsc_d2.video import VideoError
+
+Count = Callable[[int], Any]
+
+
+class CancelledError(Exception):
+    """The job is to end; nothing is wrong with the video."""
+
+
+class VideoJob:
+    """Makes the results of a video in a hidden folder that takes its place when it is complete.
+
+    Args:
+        task: the video.
+        detector: finds.
+        out: where its folder goes.
+        cancelled: when set, the job ends as soon as it can.
+
+    Raises:
+        OSError: the hidden folder cannot be made, or something else is in the place.
+    """
+
+    def __init__(
+        self, task: Task, detector: ActionDetector, out: Path, cancelled: threading.Event
+    ) -> None:
+        self.task, self._detector, self._cancelled = task, detector, cancelled
+        self.place = out / task.folder
+        if self.place.exists() and not (self.place / SUMMARY).is_file():
+            raise FileExistsError(
+                f"{self.place} is there and holds no results; remove or rename it"
+            )
+        self._work = Path(tempfile.mkdtemp(dir=out, prefix=".detect-"))
+        self._source: RecordedSource | None = None
+        self._findings: Findings | None = None
+
+    def detect(self, count: Count) -> int:
+        """The first pass: detects and links.
+
+        Args:
+            count: told how many frames were looked through since it was last told.
+
+        Returns:
+            The number of frames.
+
+        Raises:
+            VideoError, FlowError: nothing can be done with the video.
+        """
+        labels = self._detector.model.info.labels
+        with Recorder(self._work / "found", labels) as recorder:
+            opened = self.task.open()
+            self._source = RecordedSource(opened, recorder, self._work / "kept.mp4")
+            before = None
+            with interrupt_stops(self._source):
+                for moment in self._detector.stream(self._source):
+                    recorder.add(moment.ended)
+                    count(moment.frame - (before or moment.frame - 1))
+                    before = moment.frame
+            if not recorder.frames:
+                raise VideoError(self.task.name, "gave no frame")
+            self._findings = recorder.findings(self._source.rate, self._source.problem)
+        return recorder.frames
+
+    def write(self, stamp: dict[str, Any], count: Count) -> Summary:
+        """The second pass: draws and writes, and puts the folder in its place.
+
+        Args:
+            stamp: see ``Summary``.
+            count: told of every frame drawn.
+        """
+        findings, work = self._findings, self._work
+        summary = summarise(findings, self.task.name, self._detector.model.info.note, stamp)
+        with self._detector.profile.part("write", 0):
+            write_json(work / JSON, summary, findings)
+            write_csv(work / CSV, summary, findings)
+        frames = self._again(self._source.again(), count)
+        annotate(work / VIDEO, frames, findings, self._detector.profile)
+        summary.save(work / SUMMARY)
+        self._findings = None
+        shutil.rmtree(work / "found")
+        (work / "kept.mp4").unlink(missing_ok=True)
+        self._put_in_place()
+        return summary
+
+    def discard(self) -> None:
+        """Leaves nothing."""
+        self._findings = None
+        shutil.rmtree(self._work, ignore_errors=True)
+
+    def _again(self, source: Source, count: Count) -> Iterator[Frame]:
+        for frame in source:
+            if self._cancelled.is_set():
+                raise CancelledError
+            yield frame
+            count(1)
+
+    def _put_in_place(self) -> None:
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(self._work, 0o777 & ~umask)
+        old = self._work.with_name(f"{self._work.name}-old")
+        if self.place.exists():
+            os.replace(self.place, old)
+        os.replace(self._work, self.place)
+        shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,15 @@
+"""A trained detector as one file that runs with torch and torchvision alone.
+
+``python -m pcsc_d2.export`` writes it, which needs Detectron2; :func:`load_archive` reads it, which
+does not, and neither does anybody who reads it without this package::
+
+    extra = {"pcsc_d2.json": ""}
+    network = torch.jit.load("model.pt", _extra_files=extra)  # after `import torchvision`
+    about = json.loads(extra["pcsc_d2.json"])  # labels, clip_length, ...
+    found = network(rgb, flow)  # (N, 3, T, h, w) and (N, 2, T, h, w)
+    boxes, scores, classes, actionness = found[0]  # of the first clip
+"""
+
+from .archive import ExportError, ExportInfo, load_archive, save_archive
+
+__all__ = ["ExportError", "ExportInfo", "load_archive", "save_archive"]

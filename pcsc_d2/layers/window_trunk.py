@@ -1,0 +1,179 @@
+"""The trunk over a window of frames, shared by the key frames in it.
+
+The clips of neighbouring key frames overlap in all frames but a few, and so does most of what a
+trunk computes for them. A trunk halves time at the stem, behind c3 and behind c4, so the slices of
+a clip that starts at frame s are those of a window that starts at any s' with s - s' a multiple
+of the stride: a window is run once for each such phase that occurs, two at most for c2 and c3, four
+for c4, eight for c5, and each key frame takes its own slices::
+
+    window   0 1 2 3 4 5 6 7 8 9      stem, phase 0:   |0 1|2 3|4 5|6 7|8 9|
+    clip at 2    2 3 4 5              stem, phase 1:     |1 2|3 4|5 6|7 8|
+    clip at 3      3 4 5 6            the clip at 2 has slices 1, 2 of phase 0; that at 3 of phase 1
+
+A slice near an end of its clip sees zeros beyond that end when the clip is run alone, and the
+frames that are really there when a window is run. Nine frames away that is no longer felt in c3, so
+a trunk whose clips have a ``context`` of 10 frames gives the same either way up to c3. In c4 the
+difference reaches over 30 frames and is there in any case, so c3 is what is shared by default.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import nn
+
+from .i3d import STRIDES, TAPS, InceptionI3D, cut_context
+
+LEVELS = tuple(STRIDES)
+
+
+def trunk_parts(trunk: InceptionI3D) -> list[nn.Sequential]:
+    """The trunk cut behind each tap: input -> c2 -> c3 -> c4 -> c5, on the trunk's own modules."""
+    parts, modules = [], []
+    for name, module in trunk.named_children():
+        modules.append(module)
+        if name in TAPS:
+            parts.append(nn.Sequential(*modules))
+            modules = []
+    return parts
+
+
+def shared_parts(share: str, clip_length: int) -> int:
+    """How many parts are shared up to a level, ``"c2"`` to ``"c5"``, or ``""`` for none.
+
+    Args:
+        share: the level.
+        clip_length: T, without the context.
+
+    Raises:
+        ValueError: no such level, or T is not a multiple of its stride in time, so that a clip's
+            slices would not be those of a window.
+    """
+    if not share:
+        return 0
+    if share not in LEVELS:
+        raise ValueError(f"what key frames share is up to one of {LEVELS}, not {share!r}")
+    stride = STRIDES[share][0]
+    if clip_length % stride:
+        raise ValueError(
+            f"clips of {clip_length} frames cannot share up to {share}, which takes a multiple "
+            f"of {stride}; share up to an earlier level, or go clip by clip"
+        )
+    return LEVELS.index(share) + 1
+
+
+class WindowTrunk(nn.Module):
+    """Runs a trunk on clips or on a window; plain enough for ``torch.jit.script``.
+
+    Args:
+        parts: as from :func:`trunk_parts`, or traced ones.
+        clip_length: T, with the context.
+        time_pool: ``"mean"`` or ``"middle"``, as in the config.
+        context: frames at either end of a clip that are cut off behind c3.
+        batch: clips that run at once through the parts that are not shared; bounds the memory.
+    """
+
+    def __init__(
+        self,
+        parts: list[nn.Module],
+        clip_length: int,
+        time_pool: str = "mean",
+        context: int = 0,
+        batch: int = 4,
+    ) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(parts)
+        strides = [1] + [STRIDES[level][0] for level in LEVELS]
+        self.halves = [after > before for before, after in pairwise(strides)]
+        self.clip_length = clip_length
+        self.mean_pool = time_pool == "mean"
+        self.context = context
+        self.batch = batch
+
+    def forward(self, clips: torch.Tensor) -> list[torch.Tensor]:
+        """Clips ``(N, C, T, H, W)`` -> c2..c5 with time pooled, ``(N, C_l, H_l, W_l)`` each."""
+        return self.behind(clips, 0)
+
+    def behind(self, x: torch.Tensor, done: int) -> list[torch.Tensor]:
+        """The maps of the parts behind the first ``done``, whose output is ``x``."""
+        maps: list[torch.Tensor] = []
+        for number, part in enumerate(self.parts):
+            if number >= done:
+                x = part(x)
+                kept = cut_context(x, self.context) if number < 2 else x
+                maps.append(self.pool(kept))
+                if number == 1:
+                    x = kept
+        return maps
+
+    def pool(self, x: torch.Tensor) -> torch.Tensor:
+        """Collapse time: ``(N, C, T, H, W)`` -> ``(N, C, H, W)``."""
+        return x.mean(dim=2) if self.mean_pool else x[:, :, x.shape[2] // 2]
+
+    @torch.jit.export
+    def window(self, frames: torch.Tensor, starts: list[int], shared: int) -> list[torch.Tensor]:
+        """What :meth:`forward` returns for the clips of a window that start at ``starts``.
+
+        Args:
+            frames: ``(1, C, W, H, W)``.
+            starts: K first frames of clips, 0-based; each clip lies in the window.
+            shared: parts run once for the window, 0 to 4, see :func:`shared_parts`; the others run
+                for each clip.
+
+        Returns:
+            Four maps ``(K, C_l, H_l, W_l)``.
+        """
+        runs, run_of, length = [frames], [0 for _ in starts], self.clip_length
+        maps: list[torch.Tensor] = []
+        for number, part in enumerate(self.parts):
+            if number < shared:
+                if self.halves[number]:
+                    runs, run_of = split_phases(runs, run_of, starts)
+                    starts = [s // 2 for s in starts]
+                    length = length // 2
+                runs = [part(x) for x in runs]
+                margin = self.context // 2 if number < 2 else 0
+                first, last = margin, length - margin
+                clips = [runs[r][:, :, s + first : s + last] for r, s in zip(run_of, starts)]
+                maps.append(torch.cat([self.pool(x) for x in clips]))
+                if number == 1:
+                    starts, length = [s + margin for s in starts], length - 2 * margin
+        if shared < len(self.parts):
+            clips = [runs[r][:, :, s : s + length] for r, s in zip(run_of, starts)]
+            maps += self.behind_in_batches(clips, shared)
+        return maps
+
+    def behind_in_batches(self, clips: list[torch.Tensor], done: int) -> list[torch.Tensor]:
+        """:meth:`behind` for clips of one each, some at a time."""
+        batches: list[list[torch.Tensor]] = []
+        for first in range(0, len(clips), self.batch):
+            batches.append(self.behind(torch.cat(clips[first : first + self.batch]), done))
+        return [torch.cat([maps[level] for maps in batches]) for level in range(len(batches[0]))]
+
+
+def split_phases(
+    runs: list[torch.Tensor], run_of: list[int], starts: list[int]
+) -> tuple[list[torch.Tensor], list[int]]:
+    """Cut each run into those of its two phases that a clip starts in, before time is halved.
+
+    An even length makes SAME padding what it is in a clip; the slice cut off belongs to no clip.
+
+    Args:
+        runs: ``(1, C, T', H, W)`` each.
+        run_of, starts: each clip's run, and its first slice there.
+
+    Returns:
+        The runs to halve, and each clip's.
+    """
+    split: list[torch.Tensor] = []
+    moved = [0 for _ in starts]
+    for i, x in enumerate(runs):
+        for odd in range(2):
+            number = len(split)
+            for k, (r, s) in enumerate(zip(run_of, starts)):
+                if r == i and s % 2 == odd:
+                    moved[k] = number
+                    if len(split) == number:
+                        split.append(x[:, :, odd : odd + (x.shape[2] - odd) // 2 * 2])
+    return split, moved

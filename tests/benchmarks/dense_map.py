@@ -1,0 +1,95 @@
+"""What dense video mode changes: frame mAP by what key frames share, against clip by clip.
+
+    python tests/benchmarks/dense_map.py --config-file configs/synthetic/quick.yaml \\
+        [--videos 10] [--share c2,c3] MODEL.WEIGHTS output/synthetic_quick/model_final.pth
+
+Each video of DATASETS.TEST is one window, so that all clips but the first and the last have
+neighbours on both sides; all its key frames are scored.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from itertools import groupby
+
+import torch
+from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.config import CfgNode, get_cfg
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data import detection_utils as utils
+from detectron2.modeling import build_model
+from tqdm import tqdm
+
+from pcsc_d2 import add_pcsc_config
+from pcsc_d2.data import ClipMapper
+from pcsc_d2.data.flow_cache import flow_store
+from pcsc_d2.evaluation import TubeEvaluator
+from pcsc_d2.layers.window_trunk import LEVELS
+from pcsc_d2.modeling.dense import DenseDetector
+
+SUBSET = "dense_map_subset"
+
+
+def window_of(cfg: CfgNode, dicts: list[dict]) -> tuple[dict, list[int]]:
+    """A model input that holds the clips of all key frames of a video, and their places in it."""
+    length = cfg.INPUT.CLIP_LENGTH
+    first, last = dicts[0]["frame_index"], dicts[-1]["frame_index"]
+    whole = last - first + length
+    mapper = ClipMapper(
+        False,
+        augmentations=utils.build_augmentation(cfg, False),
+        clip_length=whole,
+        flow=flow_store(cfg),
+    )
+    window = mapper(dicts[0] | {"frame_index": first - length // 2 + whole // 2})
+    return window, [d["frame_index"] - first + length // 2 for d in dicts]
+
+
+def register_subset(name: str, number: int) -> list[list[dict]]:
+    """The dataset dicts of the first videos, by video, under a name with their ground truth."""
+    dicts = sorted(DatasetCatalog.get(name), key=lambda d: (d["video_id"], d["frame_index"]))
+    videos = [list(group) for _, group in groupby(dicts, key=lambda d: d["video_id"])][:number]
+    truth = MetadataCatalog.get(name).load_ground_truth()
+    chosen = truth.select([video[0]["video_id"] for video in videos])
+    MetadataCatalog.get(SUBSET).set(load_ground_truth=lambda: chosen)
+    return videos
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--config-file", required=True)
+    parser.add_argument("--videos", type=int, default=10)
+    parser.add_argument("--share", default=",".join(LEVELS), help="levels, as in c2,c3")
+    parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="override the config")
+    args = parser.parse_args()
+    cfg = get_cfg()
+    add_pcsc_config(cfg)
+    cfg.merge_from_file(args.config_file)
+    cfg.merge_from_list([*args.opts, "TEST.EVAL_ALL_STAGES", False])
+    model = build_model(cfg).eval()
+    DetectionCheckpointer(model).load(cfg.MODEL.WEIGHTS)
+    videos = register_subset(cfg.DATASETS.TEST[0], args.videos)
+    levels = ("", *args.share.split(","))
+    detectors = {s: DenseDetector(model, cfg.INPUT.CLIP_LENGTH, s, batch=8) for s in levels}
+    evaluators = {s: TubeEvaluator(SUBSET, protocol=cfg.TEST.TUBES.PROTOCOL) for s in levels}
+    seconds = dict.fromkeys(levels, 0.0)
+    for dicts in tqdm(videos, unit="video"):
+        window, keys = window_of(cfg, dicts)
+        size = (dicts[0]["height"], dicts[0]["width"])
+        for s, detector in detectors.items():
+            start = time.process_time()
+            found = detector.detect_window(window["rgb"], window["flow"], keys, size)
+            seconds[s] += time.process_time() - start
+            evaluators[s].process(dicts, found)
+    for s, evaluator in evaluators.items():
+        frame = evaluator.evaluate()["frame"]
+        each = seconds[s] / sum(map(len, videos))
+        name = f"shared to {s}" if s else "clip by clip"
+        scores = f"AP50 {frame['AP50']:.2f}  AP75 {frame['AP75']:.2f}"
+        print(f"{name:<14}{scores}  {each:.3f} CPU s a key frame")
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main()

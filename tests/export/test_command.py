@@ -1,0 +1,127 @@
+"""The command, and files that are not what they should be."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import torch
+from detectron2.modeling import build_model
+
+from pcsc_d2.export import ExportError, ExportInfo, load_archive
+from pcsc_d2.export.__main__ import main
+from tests.tiny import tiny_config
+
+INFO = ExportInfo(tuple("abcd"), clip_length=8, min_size=64, max_size=400, flow_method="dis")
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    cfg = tiny_config(["DATASETS.TEST", ("synthetic_easy_test",)])
+    torch.manual_seed(0)
+    model = build_model(cfg)
+    (folder / "config.yaml").write_text(cfg.dump(), encoding="utf-8")
+    torch.save({"model": model.state_dict()}, folder / "model_final.pth")
+    return folder
+
+
+def run(folder: Path, out: Path, *more: str) -> int:
+    weights = ["MODEL.WEIGHTS", str(folder / "model_final.pth")]
+    return main(["--config-file", str(folder / "config.yaml"), "--out", str(out), *more, *weights])
+
+
+def test_writes_a_file_that_says_what_it_is(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "new" / "model.pt"
+    assert run(checkpoint, out, "--note", "a trial") == 0
+    said = capsys.readouterr().out
+    assert str(out) in said
+    assert "4 classes" in said
+    network, info = load_archive(out)
+    assert asdict(info) == asdict(INFO) | {
+        "labels": ("red-sway", "green-sway", "blue-bounce", "blue-twist"),
+        "note": "a trial",
+    }
+    boxes, scores, classes, actionness = network(
+        torch.zeros(1, 3, 8, 64, 80, dtype=torch.uint8), torch.zeros(1, 2, 8, 64, 80)
+    )[0]
+    assert boxes.shape == (len(scores), 4)
+    assert len(classes) == len(scores) > 0
+    assert len(actionness) == 0
+    assert [p.name for p in out.parent.iterdir()] == ["model.pt"]
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--labels", "a,b"], "2 labels for 4 classes"),
+        (["MODEL.I3D.WIDTH", "0.125"], "does not fit the config's model"),
+        (["MODEL.NOTHING", "1"], "config.yaml"),
+        (["DATASETS.TEST", "()"], "names its 4 classes"),
+    ],
+)
+def test_bad_input_is_one_line(
+    more: list[str],
+    message: str,
+    checkpoint: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(checkpoint, tmp_path / "model.pt", *more) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_weights_have_to_be_named(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = ["--config-file", str(checkpoint / "config.yaml")]
+    assert main([*config, "MODEL.WEIGHTS", ""]) == 1
+    assert "which weights?" in capsys.readouterr().err
+    assert main([*config, "MODEL.WEIGHTS", "absent.pth"]) == 1
+    assert "absent.pth: no such weights file" in capsys.readouterr().err
+    assert main(["--config-file", "absent.yaml"]) == 1
+    assert "absent.yaml: no such config" in capsys.readouterr().err
+
+
+class Identity(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+def scripted(about: dict | None) -> bytes:
+    file = io.BytesIO()
+    extra = {} if about is None else {"pcsc_d2.json": json.dumps(about)}
+    torch.jit.save(torch.jit.script(Identity()), file, _extra_files=extra)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"not a model", "not a model that pcsc_d2.export wrote"),
+        (b"", "not a model that pcsc_d2.export wrote"),
+        (scripted(None), "a TorchScript file, but not one"),
+        (scripted({"format": 99}), "of another format than 1"),
+        (scripted({"format": 1, "labels": []}), "does not say its clip_length"),
+        (scripted({"format": 1, **asdict(INFO), "device": "cuda"}), "exported to run on cuda"),
+    ],
+)
+def test_other_files_are_refused(content: bytes, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    path.write_bytes(content)
+    with pytest.raises(ExportError, match=message) as caught:
+        load_archive(path)
+    assert str(caught.value).startswith(str(path))
+    assert "\n" not in str(caught.value)
+
+
+def test_no_file() -> None:
+    with pytest.raises(ExportError, match=r"absent\.pt: no such file"):
+        load_archive("absent.pt")

@@ -1,0 +1,180 @@
+"""An exported network answers as the model does, also where Detectron2 cannot be imported."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from detectron2.modeling import build_model
+
+from pcsc_d2.export import ExportInfo, load_archive, save_archive
+from pcsc_d2.export.comparison import TOLERANCE, distance
+from pcsc_d2.export.tracing import to_network
+from pcsc_d2.modeling import TwoStreamRCNN
+from pcsc_d2.modeling.dense import DenseDetector
+from pcsc_d2.video import clip_indices, compute_flow, read_frames
+from tests.test_imports import HIDE, ROOT
+from tests.tiny import tiny_config, tiny_input
+
+PCSC = ["MODEL.COOPERATION.NUM_STAGES", 4, "MODEL.COOPERATION.IMAGE_MESSAGES", True]
+CASES = {
+    "baseline": [],
+    "average": [*PCSC, "MODEL.COOPERATION.OUTPUT", "average"],
+    "last_two": [*PCSC, "MODEL.COOPERATION.OUTPUT", "last_two"],
+    "own streams, both rgb, boxes by class": [
+        *("MODEL.COOPERATION.NUM_STAGES", 2, "MODEL.COOPERATION.OWN_STREAM_CONTROL", True),
+        *("MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG", False, "MODEL.I3D.TIME_POOL", "middle"),
+        *("MODEL.FLOW.SOURCE", "rgb", "MODEL.FLOW.PIXEL_MEAN", [127.5] * 3),
+        *("MODEL.FLOW.PIXEL_STD", [127.5] * 3),
+    ],
+}
+INFO = ExportInfo(tuple("abcd"), clip_length=8, min_size=64, max_size=100, flow_method="dis")
+
+
+def make_model(options: list) -> TwoStreamRCNN:
+    """A tiny model in which messages say something and the number of detections varies."""
+    torch.manual_seed(0)
+    options = ["MODEL.ROI_HEADS.SCORE_THRESH_TEST", 0.22, *options]
+    model = build_model(tiny_config(options)).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.03 * torch.randn_like(parameter)
+    return model
+
+
+def through_file(model: TwoStreamRCNN, folder: Path, length: int = 8) -> torch.jit.ScriptModule:
+    save_archive(to_network(model, length), INFO, folder / "model.pt")
+    return load_archive(folder / "model.pt")[0]
+
+
+def worst_distance(
+    model: TwoStreamRCNN, network: torch.jit.ScriptModule, inputs: list[dict]
+) -> float:
+    found = network(*(torch.stack([x[key] for x in inputs]) for key in ("rgb", "flow")))
+    return max(distance(x["instances"], y) for x, y in zip(model(inputs), found))
+
+
+class Exported(NamedTuple):
+    """The paper's model, and what its file holds."""
+
+    model: TwoStreamRCNN
+    path: Path
+    network: torch.jit.ScriptModule
+
+
+@pytest.fixture(scope="module")
+def paper(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    folder = tmp_path_factory.mktemp("paper")
+    model = make_model(PCSC)
+    return Exported(model, folder / "model.pt", through_file(model, folder))
+
+
+@pytest.mark.parametrize("options", CASES.values(), ids=CASES)
+def test_answers_as_the_model(options: list, tmp_path: Path) -> None:
+    model = make_model(options)
+    network = through_file(model, tmp_path)
+    assert worst_distance(model, network, [tiny_input(size=(100, 75))]) < TOLERANCE
+
+
+def test_takes_any_size_and_any_number_of_clips(paper: Exported) -> None:
+    model, _, network = paper
+    counts = set()
+    for number, size in enumerate([(64, 96), (100, 75), (130, 161)], start=1):
+        inputs = [tiny_input(seed, size) for seed in range(number)]
+        assert worst_distance(model, network, inputs) < TOLERANCE
+        counts |= {len(output["instances"]) for output in model(inputs)}
+    assert len(counts) > 1
+
+
+def test_nothing_found_is_an_empty_answer(tmp_path: Path) -> None:
+    network = through_file(make_model(["MODEL.ROI_HEADS.SCORE_THRESH_TEST", 1.0]), tmp_path)
+    clip = tiny_input()
+    found = network(clip["rgb"][None], clip["flow"][None])[0]
+    assert [x.shape for x in found] == [(0, 4), (0,), (0,), (0,)]
+
+
+@pytest.mark.parametrize(("share", "shared"), [("", 0), ("c3", 2), ("c5", 4)])
+def test_window_as_in_dense_mode(share: str, shared: int, paper: Exported) -> None:
+    rgb, flow = window_of(24)
+    keys = [4, 5, 20]
+    expected = DenseDetector(paper.model, 8, share).detect_window(rgb, flow, keys, (64, 96))
+    found = paper.network.window(rgb, flow, keys, shared)
+    assert max(distance(x["instances"], y) for x, y in zip(expected, found)) < TOLERANCE
+
+
+def test_context_comes_along(tmp_path: Path) -> None:
+    model = make_model(["MODEL.I3D.CONTEXT", 4, "INPUT.CLIP_LENGTH", 16])
+    network = through_file(model, tmp_path, 16)
+    rgb, flow = window_of(16)
+    assert worst_distance(model, network, [{"rgb": rgb, "flow": flow}]) < TOLERANCE
+
+
+def window_of(frames: int) -> tuple[torch.Tensor, torch.Tensor]:
+    clips = [tiny_input(seed) for seed in range(frames // 8)]
+    return tuple(torch.cat([clip[key] for clip in clips], dim=1) for key in ("rgb", "flow"))
+
+
+def test_actionness_comes_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make_model([])
+    without = model.detect
+
+    def with_actionness(*args: object) -> list:
+        stages = without(*args)
+        for found in stages[-1]:
+            found.actionness = 1 - found.scores
+        return stages
+
+    monkeypatch.setattr(model, "detect", with_actionness)
+    network = through_file(model, tmp_path)
+    inputs = [tiny_input(size=(80, 90))]
+    assert model(inputs)[0]["instances"].has("actionness")
+    assert worst_distance(model, network, inputs) < TOLERANCE
+
+
+def test_real_clips_of_two_sizes(real_data: Path, paper: Exported) -> None:
+    for pattern in ("jhmdb/videos/*/*.mp4", "ucf24/videos/*/*.mp4"):
+        path = sorted(real_data.glob(pattern))[0]
+        frames = read_frames(path, clip_indices(10, 8, 20))
+        flow = torch.as_tensor(compute_flow(frames)).permute(3, 0, 1, 2)
+        clip = {
+            "rgb": torch.as_tensor(frames).permute(3, 0, 1, 2),
+            "flow": torch.cat([flow, flow[:, -1:]], dim=1),
+        }
+        assert worst_distance(paper.model, paper.network, [clip]) < TOLERANCE
+
+
+WITHOUT = """
+import json, numpy, torch, torchvision
+arrays = numpy.load(sys.argv[3])
+extra = {"pcsc_d2.json": ""}
+network = torch.jit.load(sys.argv[2], _extra_files=extra)
+assert json.loads(extra["pcsc_d2.json"])["labels"] == list("abcd")
+found = network(*(torch.from_numpy(arrays[key])[None] for key in ("rgb", "flow")))[0]
+assert len(found[1]) == len(arrays["scores"])
+print(max(abs(found[0].numpy() - arrays["boxes"]).max(),
+          abs(found[1].numpy() - arrays["scores"]).max()))
+assert not set(HIDDEN) & set(sys.modules)
+"""
+
+
+def test_runs_with_torch_and_torchvision_alone(paper: Exported, tmp_path: Path) -> None:
+    example = tiny_input(5, (90, 70))
+    expected = paper.model([example])[0]["instances"]
+    assert len(expected) > 0
+    arrays = {"boxes": expected.pred_boxes.tensor, "scores": expected.scores}
+    arrays |= {key: example[key] for key in ("rgb", "flow")}
+    np.savez(tmp_path / "example.npz", **{key: x.numpy() for key, x in arrays.items()})
+    files = [str(paper.path), str(tmp_path / "example.npz")]
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", HIDE + WITHOUT, "detectron2,fvcore,pcsc_d2", *files],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < TOLERANCE
