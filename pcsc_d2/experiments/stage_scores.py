@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from ..config import add_pcsc_config
 from ..data import ClipMapper, dataset_root
-from ..evaluation.tube_evaluator import _to_arrays
+from ..evaluation.tube_evaluator import detection_arrays
 from ..modeling import TwoStreamRCNN
 from ..modeling.proposal_cooperation import StageOutput
 from ..modeling.stage_outputs import MODES
@@ -80,7 +80,7 @@ def score_run(folder: Path, dataset: str) -> dict:
             for mode, stages in outputs.items():
                 for stage, detections in enumerate(stages):
                     scaled = detector_postprocess(detections[i], x["height"], x["width"])
-                    frames[mode, stage][key] = _to_arrays(scaled)
+                    frames[mode, stage][key] = detection_arrays(scaled)
             wanted = at_frame.get(key)
             if wanted is not None:
                 recall.add(wanted, sources, i, (x["height"], x["width"]))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-import train_jhmdb_splits
+from pcsc_d2.experiments import jhmdb_splits
 
 STAND_IN = """
 import json, pathlib, sys
@@ -32,12 +32,12 @@ if options.get("FAIL") == str(split):
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     script = tmp_path / "stand_in.py"
     script.write_text(STAND_IN)
-    monkeypatch.setattr(train_jhmdb_splits, "SCRIPT", script)
+    monkeypatch.setattr(jhmdb_splits, "SCRIPT", script)
     (tmp_path / "out").mkdir()
 
     def run(*arguments: str) -> int:
         fixed = ["--config-file", "c.yaml", "--out", str(tmp_path / "out")]
-        return train_jhmdb_splits.main([*fixed, *arguments])
+        return jhmdb_splits.main([*fixed, *arguments])
 
     return run
 

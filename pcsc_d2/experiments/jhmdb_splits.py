@@ -1,8 +1,8 @@
 """Train and evaluate a config on all three splits of J-HMDB, and average, as papers report.
 
-    python train_jhmdb_splits.py --config-file configs/jhmdb/pcsc.yaml --num-gpus 2
-    python train_jhmdb_splits.py --config-file configs/jhmdb/pcsc.yaml --resume
-    python train_jhmdb_splits.py --config-file configs/jhmdb/pcsc.yaml --eval-only
+    python -m pcsc_d2.experiments.jhmdb_splits --config-file configs/jhmdb/pcsc.yaml --num-gpus 2
+    python -m pcsc_d2.experiments.jhmdb_splits --config-file configs/jhmdb/pcsc.yaml --resume
+    python -m pcsc_d2.experiments.jhmdb_splits --config-file configs/jhmdb/pcsc.yaml --eval-only
 
 Each split is a run of train_net.py with its own folder, OUT/split<k>; the mean goes to
 OUT/results.json. --resume skips splits that are done and goes on exactly with the one that was
@@ -19,7 +19,7 @@ from pathlib import Path
 
 from pcsc_d2.tubes.averaging import average_results
 
-SCRIPT = Path(__file__).with_name("train_net.py")
+SCRIPT = Path(__file__).parents[2] / "train_net.py"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
