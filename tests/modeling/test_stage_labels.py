@@ -51,7 +51,8 @@ def test_image_without_proposals_has_no_labels() -> None:
 
 def logged(own: list[Instances], cross: list[Instances] | None, wanted: list[Instances]) -> dict:
     with EventStorage() as storage:
-        log_proposals("rgb_stage1", own, cross, wanted)
+        origins = {"own": own} | ({} if cross is None else {"cross": cross})
+        log_proposals("rgb_stage1", origins, wanted)
         return {k.removeprefix("rgb_stage1/"): v[0] for k, v in storage.latest().items()}
 
 
