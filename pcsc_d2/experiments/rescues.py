@@ -16,6 +16,7 @@ from ..video.drawing import color_of, draw_boxes, image_grid, write_image
 from .proposal_recall import IOU, FrameTruth, covered
 
 SHOWN = 8
+SURE = 0.5
 HEIGHT = 240  # pixels of a picture's frame
 WHITE, OWN, CROSS = (255, 255, 255), (255, 160, 0), (0, 220, 255)
 
@@ -36,7 +37,7 @@ class Rescues:
     """Of each video and stream the clearest case; the best of all are drawn.
 
     A case is a ground-truth box that no proposal of the stage's own stream covers, one of the
-    other stream's does, and the stage's head classifies rightly.
+    other stream's does, and the stage's head takes for an action with at least ``SURE``.
     """
 
     def __init__(self) -> None:
@@ -56,9 +57,9 @@ class Rescues:
         for stage, source in enumerate(sources[2:], start=1):
             if "cross" not in source.origins:
                 return
-            score, which = _rescued(truth, wanted.classes, source, image)
+            score, which = _rescued(truth, source, image)
             key = (example["video_id"], source.stream)
-            if score > (self._best[key].score if key in self._best else 0.0):
+            if score > (self._best[key].score if key in self._best else SURE):
                 where = f"{key[0]} frame {example['frame_index']}, stage {stage} ({source.stream})"
                 self._best[key] = Rescue(
                     score,
@@ -86,19 +87,16 @@ class Rescues:
         return paths
 
 
-def _rescued(
-    truth: Boxes, classes: np.ndarray, source: StageOutput, image: int
-) -> tuple[float, int]:
-    """Score and position of the best rescued box; score 0 where there is none."""
+def _rescued(truth: Boxes, source: StageOutput, image: int) -> tuple[float, int]:
+    """How surely the best rescued box is foreground, and its position; 0 where there is none."""
     truth = truth.to(source.boxes[image].device)
     lost = ~covered(truth, source.origins["own"][image])
     lost &= covered(truth, source.origins["cross"][image])
     boxes, probs = source.boxes[image], source.probs[image]
     if not lost.any() or boxes.shape[1] != 4:
         return 0.0, -1
-    wanted = torch.as_tensor(classes.astype(np.int64), device=probs.device)
-    fits = (pairwise_iou(truth, Boxes(boxes)) >= IOU) & (probs.argmax(dim=1) == wanted[:, None])
-    scores = torch.where(fits & lost[:, None], probs[:, wanted].T, 0.0).amax(dim=1)
+    fits = (pairwise_iou(truth, Boxes(boxes)) >= IOU) & lost[:, None]
+    scores = torch.where(fits, 1 - probs[:, -1], 0.0).amax(dim=1)
     return float(scores.max()), int(scores.argmax())
 
 

@@ -74,10 +74,10 @@ def test_rescue_is_drawn(sources: list[StageOutput], tmp_path: object) -> None:
     (path,) = rescues.draw(tmp_path / "rescues", ["sit", "run"])
     assert path.name == "rgb_0.png"
     assert cv2.imread(str(path)).any()
-    # Classified as something else it is not brought back.
-    wrong = FrameTruth(WANTED.tubes, np.array([0, 0]), WANTED.boxes)
+    # Taken for background, it is not brought back.
+    sources[2].probs[0][0] = torch.tensor([0.2, 0.2, 0.6])
     none = Rescues()
-    none.add(example, wrong, sources, found, 0)
+    none.add(example, WANTED, sources, found, 0)
     assert none.draw(tmp_path / "none", ["sit", "run"]) == []
 
 
