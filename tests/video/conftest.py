@@ -20,8 +20,19 @@ def _encode(
     times: Sequence[int] | None = None,
     **options: str,
 ) -> Path:
+    return _encode_as(path, frames, codec, times, {}, **options)
+
+
+def _encode_as(
+    path: Path,
+    frames: Sequence[np.ndarray],
+    codec: str,
+    times: Sequence[int] | None,
+    coding: dict[str, str],
+    **options: str,
+) -> Path:
     with av.open(str(path), "w", options=options) as container:
-        stream = container.add_stream(codec, rate=25)
+        stream = container.add_stream(codec, rate=25, options=coding)
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt = "yuv420p"
         for i, pixels in enumerate(frames):
@@ -49,6 +60,12 @@ def encode() -> Encode:
     ``times``, in frames, leaves places uncoded.
     """
     return _encode
+
+
+@pytest.fixture(scope="session")
+def encode_as() -> Encode:
+    """(path, frames, codec, times, options of the codec) -> path: as ``encode``."""
+    return _encode_as
 
 
 @pytest.fixture(scope="session")
