@@ -17,7 +17,7 @@ from pcsc_d2.tubes.io import atomic_write, load_arrays
 from pcsc_d2.tubes.linking import link
 from pcsc_d2.tubes.options import LinkOptions
 from pcsc_d2.tubes.protocol import PROTOCOLS
-from pcsc_d2.tubes.refinement import RefineOptions, refine
+from pcsc_d2.tubes.refinement import Refinement, RefineOptions
 from pcsc_d2.tubes.report import report_page
 from pcsc_d2.tubes.scoring import score
 from pcsc_d2.tubes.structures import Tubes
@@ -65,6 +65,13 @@ def _add_link_options(parser: argparse.ArgumentParser) -> None:
         metavar="A",
         help="refine the tubes by the detections' actionness; off by default",
     )
+    parser.add_argument(
+        "--actionness-window",
+        type=int,
+        metavar="FRAMES",
+        default=RefineOptions().window,
+        help="of the median filter over it (default %(default)s; 1 for none)",
+    )
     parser.add_argument("--processes", type=int, default=1)
 
 
@@ -85,8 +92,12 @@ def _linked(detections: Detections, options: argparse.Namespace) -> Tubes:
     tubes = link(detections, link_options, options.processes, progress=True)
     if options.actionness_threshold is None:
         return tubes
-    threshold = options.actionness_threshold
-    return refine(tubes, RefineOptions(threshold=threshold, min_length=options.min_length))
+    refinement = Refinement.of(
+        tubes,
+        RefineOptions(options.actionness_threshold, options.actionness_window, options.min_length),
+    )
+    print(refinement.summary(), file=sys.stderr)
+    return refinement.tubes
 
 
 def _link(options: argparse.Namespace) -> None:

@@ -76,6 +76,22 @@ def test_scoring_links_where_there_are_no_tubes(
     assert "protocol act" in printed
 
 
+def test_actionness_refines_by_window_and_threshold(
+    make_detections: Callable[..., Detections], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    rows = [(0, frame, 0, 0.9, (0, 0, 9, 9)) for frame in range(1, 31)]
+    # One frame within the action looks as if it were over.
+    values = [0.9] * 12 + [0.1] + [0.9] * 17
+    make_detections(rows, actionness=values).save(tmp_path / "detections.npz")
+    out = tmp_path / "tubes.npz"
+    line = ["link", "--detections", str(tmp_path / "detections.npz"), "--out", str(out)]
+    line += ["--actionness-threshold", "0.5"]
+    for window, lengths in (("1", [12, 17]), ("3", [30])):
+        assert main([*line, "--actionness-window", window]) == 0
+        assert Tubes.load(out).lengths.tolist() == lengths
+        assert "1 tubes linked, 0 vanished" in capsys.readouterr().err
+
+
 def test_convert_and_show(folder: Path, capsys: pytest.CaptureFixture) -> None:
     link(Detections.load(folder / "d.npz")).save(folder / "t.npz")
     for source, target in (("d.npz", "d.csv"), ("t.npz", "t.json"), ("gt.pkl", "gt.csv")):
