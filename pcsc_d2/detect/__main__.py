@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -123,7 +124,8 @@ def _run(args: argparse.Namespace) -> int:
     prepare_output(args.out)
     tasks = find_tasks(args.videos, args.start, args.end)
     detector = ActionDetector(args.model, options, args.device, args.dense)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     job = Job(detector, args.out, _settings(args, options), args.resume, not args.quiet)
     try:
         report = job.run(tasks)

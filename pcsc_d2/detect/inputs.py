@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pcsc_d2.detect.results import SUMMARY
 from pcsc_d2.detect.sources import CameraSource, FileSource, PipeSource, Source
 
 _VIDEO_SUFFIXES = frozenset(
@@ -81,6 +82,9 @@ def _inside(folder: Path) -> list[Path]:
     """The videos in a folder: files, and folders that hold frames."""
     found = []
     for place, folders, files in os.walk(folder):
+        if SUMMARY in files:  # what an earlier job wrote is no input
+            folders.clear()
+            continue
         folders[:] = sorted(f for f in folders if not f.startswith("."))
         shown = [f for f in sorted(files) if not f.startswith(".")]
         suffixes = {f: os.path.splitext(f)[1].lower() for f in shown}

@@ -112,11 +112,18 @@ class Job:
         return self.report
 
     def write_page(self) -> None:
-        """Writes the page of all videos in the output folder, those of earlier jobs too."""
+        """Writes the page of all videos in the output folder, those of earlier jobs too.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
         files = sorted(self._out.glob(f"*/{SUMMARY}"))
         videos = {path.parent.name: Summary.load(path) for path in files}
         known = {folder: video for folder, video in videos.items() if video is not None}
-        write_page(self._out / PAGE, known, self.report.problems)
+        try:
+            write_page(self._out / PAGE, known, self.report.problems)
+        except OSError as error:
+            raise OutputError(f"{self._out / PAGE}: cannot be written: {error.strerror}") from error
 
     def _is_done(self, task: Task) -> bool:
         if not self._resume or task.stamp is None:
@@ -166,6 +173,8 @@ class Job:
 
     def _judge(self, task: Task, error: BaseException) -> None:
         """Reports what is wrong with a video; raises what is wrong with more than that."""
+        if isinstance(error, OutputError):
+            raise error
         if isinstance(error, OSError) and error.errno in _FULL:
             what = f"{self._out}: {error.strerror}; what was finished stays"
             raise OutputError(f"{what}; make room, then go on with --resume") from error

@@ -196,6 +196,22 @@ def test_output_folder_that_cannot_be_written(
     assert capsys.readouterr().err.strip() == line
 
 
+def test_page_that_cannot_be_written(
+    run: Run,
+    square_video: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("pcsc_d2.detect.job.write_page", full)
+    assert run(square_video) == 1
+    assert "index.html: cannot be written: No space left" in capsys.readouterr().err
+    assert summary(tmp_path / "out" / "square")["tubes"]
+
+
 class FullDisk:
     """A file on a disk that has room for so many bytes more."""
 

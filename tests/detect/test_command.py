@@ -98,6 +98,13 @@ def test_folders_patterns_and_folders_of_frames(run: Run, tmp_path: Path) -> Non
     assert all(len(tubes_of(tmp_path / "out" / f)) == 1 for f in folders)
 
 
+def test_results_are_no_input(run: Run, square_video: Path) -> None:
+    folder = square_video.parent
+    for _ in range(2):
+        assert run(folder, out=folder / "results") == 0
+    assert names(folder / "results") == {"square", "index.html"}
+
+
 def test_a_part_of_a_video(
     run: Run, square_video: Path, tmp_path: Path, model: SquareModel
 ) -> None:
