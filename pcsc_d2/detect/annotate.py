@@ -79,10 +79,14 @@ class Picture:
         self._start, self._last = tubes.start, tubes.last
         self._labels = [str(tubes.labels[c]) for c in tubes.cls]
         self._colors = [color_of(number) for number in findings.number.tolist()]
-        captions = [f"{k} {s:.2f}" for k, s in zip(self._labels, tubes.score.tolist())]
-        scale = max(min(height, width) / 240, 0.5)
+        order = [position for _, position in findings.in_order()]
         self._timeline = Timeline(
-            findings.spans, captions, self._colors, findings.extent, width, scale
+            findings.spans[order],
+            [f"{self._labels[i]} {tubes.score[i]:.2f}" for i in order],
+            [self._colors[i] for i in order],
+            findings.extent,
+            width,
+            scale=max(min(height, width) / 240, 0.5),
         )
 
     def of(self, pixels: np.ndarray, frame: int) -> np.ndarray:

@@ -135,7 +135,7 @@ def _resize(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def windows(
     frames: Iterator[ResizedFrame], length: int, every: int, count: int
 ) -> Iterator[Window]:
-    """Windows of up to ``count`` key frames, every ``every`` frames from the first on.
+    """Windows of up to ``count`` key frames: each ``every`` frames, and the last.
 
     Around a key frame are T // 2 frames before it and T - T // 2 - 1 after; beyond its ends the
     video stands still. Frames are held until no later window needs them.
@@ -155,13 +155,15 @@ def windows(
         if total > key + (count - 1) * every + after:
             yield _window(held, first, [key + i * every for i in range(count)], before, after)
             key += count * every
-        while first < key - before and held:
+        # The latest frame may be the last, which is a key frame.
+        while first < min(key, total - 1) - before:
             held.popleft()
             first += 1
-    while key < total:
-        keys = list(range(key, min(key + count * every, total), every))
-        yield _window(held, first, keys, before, after)
-        key += count * every
+    keys = list(range(key, total, every))
+    if total and (keys[-1] if keys else key - every) != total - 1:
+        keys.append(total - 1)
+    for i in range(0, len(keys), count):
+        yield _window(held, first, keys[i : i + count], before, after)
 
 
 def _window(

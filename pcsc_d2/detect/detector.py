@@ -29,7 +29,8 @@ class DetectOptions:
     """How videos are looked at.
 
     Attributes:
-        every: frames from one key frame to the next; boxes between are interpolated.
+        every: frames from one key frame to the next (the last frame is one, too); boxes between
+            are interpolated.
         classes: names of those to be found; empty for all.
         min_score: of a tube, the mean of its best boxes' scores.
         batch: key frames that go through the network at once.

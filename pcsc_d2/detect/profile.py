@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -13,15 +14,29 @@ _WAITING = "waiting"
 _NO_MORE = object()
 
 
+@dataclass
+class Part:
+    """What a part has done: items, seconds by the clock, and CPU seconds of its own thread.
+
+    Threads that a library starts (a network's, an encoder's) are not in the CPU seconds.
+    """
+
+    items: int = 0
+    seconds: float = 0.0
+    cpu: float = 0.0
+
+
 class Profile:
-    """Seconds and items by part; parts run in several threads, and may be nested.
+    """Time and items by part; parts run in several threads, and may be nested.
 
     Inside a part, time in another part (or waiting) counts for the inner one alone.
+
+    Attributes:
+        parts: by name.
     """
 
     def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self.items: dict[str, int] = {}
+        self.parts: dict[str, Part] = {}
         self._started = time.perf_counter()
         self._lock = threading.Lock()
         self._thread = threading.local()
@@ -29,19 +44,22 @@ class Profile:
     @contextmanager
     def part(self, name: str, items: int = 1) -> Iterator[None]:
         """Counts the block's time, less that of blocks inside it, and ``items`` for the part."""
-        stack = self._thread.__dict__.setdefault("inner", [])
-        stack.append(0.0)
-        start = time.perf_counter()
+        inner = self._thread.__dict__.setdefault("inner", [])
+        inner.append([0.0, 0.0])
+        start, cpu_start = time.perf_counter(), time.thread_time()
         try:
             yield
         finally:
-            spent = time.perf_counter() - start
-            own = spent - stack.pop()
-            if stack:
-                stack[-1] += spent
+            spent, cpu = time.perf_counter() - start, time.thread_time() - cpu_start
+            inner_spent, inner_cpu = inner.pop()
+            if inner:
+                inner[-1][0] += spent
+                inner[-1][1] += cpu
             with self._lock:
-                self.seconds[name] = self.seconds.get(name, 0.0) + own
-                self.items[name] = self.items.get(name, 0) + items
+                part = self.parts.setdefault(name, Part())
+                part.items += items
+                part.seconds += spent - inner_spent
+                part.cpu += cpu - inner_cpu
 
     def timed(self, name: str, items: Iterable[Item]) -> Iterator[Item]:
         """The items, with the time that each takes to come counted for a part."""
@@ -52,16 +70,13 @@ class Profile:
                     item = next(iterator, _NO_MORE)
                 if item is _NO_MORE:
                     return
-                self._count(name)
+                with self._lock:
+                    self.parts[name].items += 1
                 yield item
         finally:
             close = getattr(iterator, "close", None)
             if close is not None:
                 close()
-
-    def _count(self, name: str) -> None:
-        with self._lock:
-            self.items[name] += 1
 
     def waiting(self, items: Iterable[Item]) -> Iterator[Item]:
         """The items, with the time that each takes to come left out of the part around it."""
@@ -70,14 +85,15 @@ class Profile:
     def table(self) -> str:
         """The parts, the slowest first: it is what a faster job needs to be faster."""
         wall = time.perf_counter() - self._started
-        rows = [f"{'part':<10}{'seconds':>9}{'items':>9}{'ms/item':>9}{'items/s':>9}{'busy':>6}"]
-        parts = {k: v for k, v in self.seconds.items() if k != _WAITING}
-        for name, seconds in sorted(parts.items(), key=lambda part: -part[1]):
-            count = max(self.items[name], 1)
-            rate = count / seconds if seconds else float("inf")
+        head = "part       seconds    items  ms/item  items/s  busy  CPU ms/item"
+        rows = [head, "-" * len(head)]
+        parts = {name: part for name, part in self.parts.items() if name != _WAITING}
+        for name, part in sorted(parts.items(), key=lambda each: -each[1].seconds):
+            count = max(part.items, 1)
+            rate = count / part.seconds if part.seconds else float("inf")
             rows.append(
-                f"{name:<10}{seconds:>9.2f}{count:>9}{1000 * seconds / count:>9.2f}{rate:>9.1f}"
-                f"{seconds / wall:>6.0%}"
+                f"{name:<10}{part.seconds:>8.2f}{part.items:>9}{1000 * part.seconds / count:>9.2f}"
+                f"{rate:>9.1f}{part.seconds / wall:>6.0%}{1000 * part.cpu / count:>13.2f}"
             )
-        rows.append(f"{'all':<10}{wall:>9.2f}   (parts run side by side)")
+        rows.append(f"{'all':<10}{wall:>8.2f}  (parts run side by side)")
         return "\n".join(rows)

@@ -49,14 +49,14 @@ def test_every_nth_frame_is_looked_at_and_those_between_are_interpolated(
     model: SquareModel,
 ) -> None:
     tubes = ActionDetector(model, DetectOptions(every=4))(square_frames(30))
-    assert model.clips == 8
-    assert (tubes.start.tolist(), tubes.last.tolist()) == ([1], [29])
-    np.testing.assert_allclose(boxes_of(tubes), expected(1, 29), atol=0.01)
+    assert model.clips == 9  # frames 1, 5, ..., 29, and the last
+    assert (tubes.start.tolist(), tubes.last.tolist()) == ([1], [30])
+    np.testing.assert_allclose(boxes_of(tubes), expected(1, 30), atol=0.01)
 
 
 def test_key_frames_far_apart(model: SquareModel) -> None:
     found = list(ActionDetector(model, DetectOptions(every=20)).stream(square_frames(30)))
-    assert [moment.frame for moment in found[:-1]] == [1, 21]
+    assert [moment.frame for moment in found[:-1]] == [1, 21, 30]
     np.testing.assert_allclose(found[1].boxes[0], square_at(21), atol=0.01)
 
 
@@ -138,8 +138,8 @@ def test_each_frame_is_handled_once(
     path = encode(tmp_path / "v.mp4", square_frames(25))
     found = ActionDetector(model)
     found(path)
-    counts = found.profile.items
-    assert {part: counts[part] for part in ("decode", "flow", "network")} == {
+    parts = found.profile.parts
+    assert {name: parts[name].items for name in ("decode", "flow", "network")} == {
         "decode": 25,
         "flow": 24,
         "network": 25,

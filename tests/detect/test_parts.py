@@ -67,6 +67,7 @@ def test_profile_counts_work_and_not_waiting(monkeypatch: pytest.MonkeyPatch) ->
         now += seconds
 
     monkeypatch.setattr("time.perf_counter", lambda: now)
+    monkeypatch.setattr("time.thread_time", lambda: now / 10)
     profile = Profile()
 
     def slow() -> Iterator[int]:
@@ -82,8 +83,10 @@ def test_profile_counts_work_and_not_waiting(monkeypatch: pytest.MonkeyPatch) ->
             yield i
 
     assert list(profile.timed("outer", worked())) == [0, 1, 2, 3]
-    assert profile.items["outer"] == profile.items["inner"] == 4
-    assert (profile.seconds["outer"], profile.seconds["inner"]) == (4, 8)
+    outer, inner = profile.parts["outer"], profile.parts["inner"]
+    assert (outer.items, inner.items) == (4, 4)
+    assert (outer.seconds, inner.seconds) == (4, 8)
+    assert (outer.cpu, inner.cpu) == pytest.approx((0.4, 0.8))
     assert "waiting" not in profile.table()
 
 
@@ -108,7 +111,7 @@ def test_windows_hold_the_clips_of_training(
             assert window.rgb[0, part, 0, 0].tolist() == indices.tolist()
             assert window.flow[0, part, 0, 0].tolist() == flow_indices(indices, count).tolist()
             seen.append(number)
-    assert seen == list(range(1, count + 1, every))
+    assert seen == sorted({*range(1, count + 1, every), count})
 
 
 def test_windows_of_far_key_frames_stay_small() -> None:

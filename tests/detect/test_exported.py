@@ -1,0 +1,111 @@
+"""An exported file as a model: what is fed to it, and what is read from it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from pcsc_d2.detect import ActionDetector, ModelError, load_model
+from tests.detect.conftest import square_at, square_frames
+
+# Boxes, scores, classes, actionness.
+Found = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
+
+
+class BrightBox(torch.nn.Module):
+    """Stands for a network: one box around what is bright, scored by the flow's mean."""
+
+    def forward(self, rgb: torch.Tensor, flow: torch.Tensor) -> list[Found]:
+        found: list[Found] = []
+        for i in range(rgb.shape[0]):
+            found.append(self.one(rgb[i, :, rgb.shape[2] // 2]))
+        return found
+
+    def one(self, image: torch.Tensor) -> Found:
+        places = torch.nonzero(image.float().mean(0) > 160)
+        low, high = places.amin(0), places.amax(0) + 1
+        boxes = torch.stack([low[1], low[0], high[1], high[0]]).float()[None]
+        score = torch.full((1,), 0.75)
+        return boxes, score, torch.zeros(1, dtype=torch.int64), torch.full((1,), 0.9)
+
+    @torch.jit.export
+    def window(
+        self, rgb: torch.Tensor, flow: torch.Tensor, key_frames: list[int], shared: int
+    ) -> list[Found]:
+        found: list[Found] = []
+        for k in key_frames:
+            found.append(self.one(rgb[:, k]))
+        return found
+
+
+@pytest.fixture
+def archive(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """Stands for ``pcsc_d2.export.archive``, which has tests of its own."""
+
+    class ExportError(ValueError):
+        pass
+
+    def load_archive(path: Path, device: str) -> tuple[torch.jit.ScriptModule, SimpleNamespace]:
+        if device != "cpu":
+            raise ExportError(f"{path}: was exported to run on cpu, not on {device}")
+        about = {
+            "labels": ("square",),
+            "clip_length": 4,
+            "min_size": 48,
+            "max_size": 200,
+            "flow_method": "dis_fast",
+            "note": "a bright box",
+            "actionness": True,
+        }
+        return torch.jit.script(BrightBox()), SimpleNamespace(**about)
+
+    module = ModuleType("pcsc_d2.export.archive")
+    module.ExportError, module.load_archive = ExportError, load_archive
+    monkeypatch.setitem(sys.modules, "pcsc_d2.export.archive", module)
+    monkeypatch.setattr("pcsc_d2.detect.exported.find_spec", lambda _: True)
+    if "pcsc_d2.export" not in sys.modules:
+        monkeypatch.setitem(sys.modules, "pcsc_d2.export", ModuleType("pcsc_d2.export"))
+    return module
+
+
+@pytest.mark.parametrize("dense", [False, True])
+@pytest.mark.usefixtures("archive")
+def test_boxes_of_the_clip_become_boxes_of_the_frame(tmp_path: Path, dense: bool) -> None:
+    (tmp_path / "model.pt").write_bytes(b"stands for an archive")
+    tubes = ActionDetector(tmp_path / "model.pt", device="cpu", dense=dense)(square_frames(20))
+    assert (tubes.start.tolist(), tubes.last.tolist()) == ([1], [20])
+    np.testing.assert_allclose(tubes.boxes[9], square_at(10), atol=1.5)  # resized by 3 / 4
+    assert tubes.actionness.tolist() == pytest.approx([0.9] * 20)
+
+
+@pytest.mark.usefixtures("archive")
+def test_another_device(tmp_path: Path) -> None:
+    (tmp_path / "model.pt").write_bytes(b"stands for an archive")
+    with pytest.raises(ModelError, match="was exported to run on cpu, not on meta"):
+        load_model([tmp_path / "model.pt"], "meta")
+    info = load_model([tmp_path / "model.pt"]).info
+    assert json.dumps(info.note) == '"a bright box"'
+
+
+def test_a_checkpoint_where_detectron2_is_absent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("config.yaml", "model_final.pth"):
+        (tmp_path / name).write_bytes(b"")
+    monkeypatch.setattr("pcsc_d2.detect.checkpoint.find_spec", lambda _: None)
+    with pytest.raises(ModelError, match="needs Detectron2, which is not installed; export it"):
+        load_model([tmp_path])
+
+
+def test_how_many_files_a_model_is(tmp_path: Path) -> None:
+    files = [tmp_path / name for name in "abc"]
+    for file in files:
+        file.touch()
+    with pytest.raises(ModelError, match="a model is one or two files"):
+        load_model(files)
