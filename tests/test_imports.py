@@ -17,7 +17,7 @@ ALLOWED = {
     "layers": set(),
     "tubes": set(),
     "video": {"tubes"},
-    "detect": {"export", "modeling", *LOWER},
+    "detect": {"export", "modeling", "evaluation", *LOWER},
     "data": LOWER,
     "modeling": LOWER,
     "evaluation": LOWER,

@@ -94,7 +94,7 @@ def load_checkpoint(
     network = _build(cfg).eval()
     _fill(network, weights)
     kind_of_model = DenseCheckpointModel if dense else CheckpointModel
-    return kind_of_model(network, _info(cfg, f"{weights} with {config.name}"))
+    return kind_of_model(network, _info(cfg, network, f"{weights} with {config.name}"))
 
 
 def _read_config(config: Path, device: str, weights: str) -> CfgNode:
@@ -128,8 +128,10 @@ def _fill(network: nn.Module, weights: Path) -> None:
         raise ModelError(f"{weights}: {reason}") from error
 
 
-def _info(cfg: CfgNode, note: str) -> ModelInfo:
+def _info(cfg: CfgNode, network: nn.Module, note: str) -> ModelInfo:
     from detectron2.data import MetadataCatalog
+
+    from pcsc_d2.evaluation import refine_options, with_trained_refinement
 
     names = (*cfg.DATASETS.TEST, *cfg.DATASETS.TRAIN)
     known = [MetadataCatalog.get(name).get("thing_classes") for name in names]
@@ -142,6 +144,7 @@ def _info(cfg: CfgNode, note: str) -> ModelInfo:
         cfg.INPUT.MAX_SIZE_TEST,
         cfg.INPUT.FLOW.METHOD,
         note,
+        refine_options(with_trained_refinement(cfg, network)),
     )
 
 

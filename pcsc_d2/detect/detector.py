@@ -15,7 +15,7 @@ from pcsc_d2.detect.clips import Window, resize_frames, windows
 from pcsc_d2.detect.model import ClipDetections, ClipModel, detect_window, load_model
 from pcsc_d2.detect.profile import Profile
 from pcsc_d2.detect.sources import ArraySource, FileSource, Frame, Source
-from pcsc_d2.tubes import LinkOptions, RefineOptions, Tubes, TubeStream
+from pcsc_d2.tubes import LinkOptions, Tubes, TubeStream
 from pcsc_d2.tubes.assembly import concatenate
 from pcsc_d2.video import FLOW_METHODS
 
@@ -36,7 +36,7 @@ class DetectOptions:
         batch: key frames that go through the network at once.
         flow: how flow is computed, where it cannot be as in training; empty for the model's way.
         link: how detections become tubes. Boxes under ``link.min_score`` are not looked at.
-        refine: refines tubes where the model gives actionness; None leaves them.
+        refine: cut tubes by actionness where the model gives it, as it was trained to.
     """
 
     every: int = 1
@@ -45,7 +45,7 @@ class DetectOptions:
     batch: int = 4
     flow: str = ""
     link: LinkOptions = field(default_factory=lambda: LinkOptions(min_score=0.05))
-    refine: RefineOptions | None = field(default_factory=RefineOptions)
+    refine: bool = True
 
     def __post_init__(self) -> None:
         for name in ("every", "batch"):
@@ -137,7 +137,8 @@ class ActionDetector:
         streams. The last moment has no boxes; it brings the tubes that were still going.
         """
         source = _source(frames)
-        links = TubeStream(self.model.info.labels, self._link_options(), self.options.refine)
+        refine = self.model.info.refine if self.options.refine else None
+        links = TubeStream(self.model.info.labels, self._link_options(), refine)
         number, time = 1, 0.0
         for number, time, found in self.detections(source):
             with self.profile.part("link"):

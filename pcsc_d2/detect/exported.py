@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from pcsc_d2.detect.model import ClipDetections, ClipTensors, ModelError, ModelInfo, to_frame
+from pcsc_d2.export.archive import ExportError, ExportInfo, load_archive
+from pcsc_d2.tubes import RefineOptions
 
 # Levels of the trunk that the key frames of a window share in dense mode: up to c3.
 _SHARED_LEVELS = 2
@@ -62,6 +63,12 @@ class DenseExportedModel(ExportedModel):
         return self._in_frame(found, rgb, size)
 
 
+def _refinement(about: ExportInfo) -> RefineOptions | None:
+    if about.actionness_window < 1:
+        return None
+    return RefineOptions(about.actionness_threshold, about.actionness_window)
+
+
 def load_exported(path: Path, device: str | torch.device | None, dense: bool) -> ExportedModel:
     """Loads a file that ``python -m pcsc_d2.export`` wrote.
 
@@ -71,10 +78,6 @@ def load_exported(path: Path, device: str | torch.device | None, dense: bool) ->
     Raises:
         ModelError: not such a file, damaged, or made for another device.
     """
-    if find_spec("pcsc_d2.export") is None:
-        raise ModelError(f"{path}: this version reads no exported files")
-    from pcsc_d2.export.archive import ExportError, load_archive
-
     automatic = ["cuda", "cpu"] if torch.cuda.is_available() else ["cpu"]
     for kind in automatic if device is None else [device]:
         try:
@@ -91,6 +94,7 @@ def load_exported(path: Path, device: str | torch.device | None, dense: bool) ->
         about.max_size,
         about.flow_method,
         about.note,
+        _refinement(about),
     )
     kind_of_model = DenseExportedModel if dense else ExportedModel
     return kind_of_model(network, info, about.actionness)

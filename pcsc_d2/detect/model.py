@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pcsc_d2.tubes import RefineOptions
+
 # uint8 (3, T, h, w) RGB and float32 (2, T, h, w) flow in pixels, both at the network's size.
 ClipTensors = tuple[Tensor, Tensor]
 
@@ -30,6 +32,8 @@ class ModelInfo:
         max_size: pixels that the longer side may have (INPUT.MAX_SIZE_TEST).
         flow_method: a name that ``pcsc_d2.video.flow`` knows.
         note: what the model is, for people; shown on the page.
+        refine: how tubes are cut by actionness, as chosen when it was trained; None where the
+            model does not say.
     """
 
     labels: tuple[str, ...]
@@ -38,6 +42,7 @@ class ModelInfo:
     max_size: int
     flow_method: str
     note: str = ""
+    refine: RefineOptions | None = None
 
 
 class ClipDetections(NamedTuple):

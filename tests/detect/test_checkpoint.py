@@ -75,14 +75,14 @@ def test_the_network_sees_what_evaluation_shows_it(folder: Path, video: Path) ->
 
 
 def test_the_detections_are_those_of_evaluation(folder: Path, video: Path) -> None:
-    from pcsc_d2.evaluation.tube_evaluator import _to_arrays
+    from pcsc_d2.evaluation import detection_arrays
 
     model = load_model([folder / "config.yaml", folder / "model_final.pth"], "cpu")
     found = [each for *_, each in ActionDetector(model).detections(FileSource(video))]
     with np.errstate(all="raise"):
         outputs = [model.network([x])[0]["instances"] for x in examples(folder, video)[:3]]
     for each, output in zip(found, outputs):
-        boxes, scores, classes = _to_arrays(output)
+        boxes, scores, classes = detection_arrays(output)
         assert len(scores) > 3
         np.testing.assert_allclose(each.scores, scores, atol=1e-5)
         np.testing.assert_allclose(each.boxes, boxes, atol=1e-3)

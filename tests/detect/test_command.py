@@ -213,6 +213,8 @@ def test_interrupted(square_video: Path, tmp_path: Path, number: int) -> None:
         cwd=Path(__file__).parents[2],
         stderr=subprocess.PIPE,
         text=True,
+        # A shell's background jobs begin with Ctrl-C ignored, and pass that on.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     while not (out / "square").is_dir() and job.poll() is None:
         time.sleep(0.05)

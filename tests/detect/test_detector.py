@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pcsc_d2.detect import ActionDetector, DetectOptions, detector
-from pcsc_d2.tubes import Tubes
+from pcsc_d2.tubes import RefineOptions, Tubes
 from pcsc_d2.video import FlowError, VideoError
 from tests.detect.conftest import SquareModel, encode, square_at, square_frames
 
@@ -89,11 +90,16 @@ def test_tubes_come_when_they_end(model: SquareModel) -> None:
     assert moments[-1].frame == 22
 
 
-def test_actionness_refines(model: SquareModel) -> None:
+def test_actionness_refines_as_the_model_says(model: SquareModel) -> None:
     model.actionness = True
+    whole = ActionDetector(model)(square_frames(30))
+    model.info = replace(model.info, refine=RefineOptions(threshold=0.5, window=9))
     tubes = ActionDetector(model)(square_frames(30))
     # On the left third until x1 reaches 32: frame 15.
     assert (tubes.start.tolist(), tubes.last.tolist()) == ([1], [14])
+    unrefined = ActionDetector(model, DetectOptions(refine=False))(square_frames(30))
+    for other in (whole, unrefined):
+        assert other.last.tolist() > [14]
 
 
 def test_only_some_classes(model: SquareModel) -> None:

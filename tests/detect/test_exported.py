@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from pcsc_d2.detect import ActionDetector, ModelError, load_model
+from pcsc_d2.export import ExportInfo, save_archive
+from pcsc_d2.tubes import RefineOptions
 from tests.detect.conftest import square_at, square_frames
 
 # Boxes, scores, classes, actionness.
@@ -45,52 +44,39 @@ class BrightBox(torch.nn.Module):
 
 
 @pytest.fixture
-def archive(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """Stands for ``pcsc_d2.export.archive``, which has tests of its own."""
-
-    class ExportError(ValueError):
-        pass
-
-    def load_archive(path: Path, device: str) -> tuple[torch.jit.ScriptModule, SimpleNamespace]:
-        if device != "cpu":
-            raise ExportError(f"{path}: was exported to run on cpu, not on {device}")
-        about = {
-            "labels": ("square",),
-            "clip_length": 4,
-            "min_size": 48,
-            "max_size": 200,
-            "flow_method": "dis_fast",
-            "note": "a bright box",
-            "actionness": True,
-        }
-        return torch.jit.script(BrightBox()), SimpleNamespace(**about)
-
-    module = ModuleType("pcsc_d2.export.archive")
-    module.ExportError, module.load_archive = ExportError, load_archive
-    monkeypatch.setitem(sys.modules, "pcsc_d2.export.archive", module)
-    monkeypatch.setattr("pcsc_d2.detect.exported.find_spec", lambda _: True)
-    if "pcsc_d2.export" not in sys.modules:
-        monkeypatch.setitem(sys.modules, "pcsc_d2.export", ModuleType("pcsc_d2.export"))
-    return module
+def archive(tmp_path: Path) -> Path:
+    about = ExportInfo(
+        labels=("square",),
+        clip_length=4,
+        min_size=48,
+        max_size=200,
+        flow_method="dis_fast",
+        note="a bright box",
+        actionness=True,
+        actionness_threshold=0.7,
+        actionness_window=3,
+    )
+    save_archive(torch.jit.script(BrightBox()), about, tmp_path / "model.pt")
+    return tmp_path / "model.pt"
 
 
 @pytest.mark.parametrize("dense", [False, True])
-@pytest.mark.usefixtures("archive")
-def test_boxes_of_the_clip_become_boxes_of_the_frame(tmp_path: Path, dense: bool) -> None:
-    (tmp_path / "model.pt").write_bytes(b"stands for an archive")
-    tubes = ActionDetector(tmp_path / "model.pt", device="cpu", dense=dense)(square_frames(20))
+def test_boxes_of_the_clip_become_boxes_of_the_frame(archive: Path, dense: bool) -> None:
+    tubes = ActionDetector(archive, device="cpu", dense=dense)(square_frames(20))
     assert (tubes.start.tolist(), tubes.last.tolist()) == ([1], [20])
     np.testing.assert_allclose(tubes.boxes[9], square_at(10), atol=1.5)  # resized by 3 / 4
     assert tubes.actionness.tolist() == pytest.approx([0.9] * 20)
 
 
-@pytest.mark.usefixtures("archive")
-def test_another_device(tmp_path: Path) -> None:
-    (tmp_path / "model.pt").write_bytes(b"stands for an archive")
-    with pytest.raises(ModelError, match="was exported to run on cpu, not on meta"):
-        load_model([tmp_path / "model.pt"], "meta")
-    info = load_model([tmp_path / "model.pt"]).info
-    assert json.dumps(info.note) == '"a bright box"'
+def test_what_the_file_says(archive: Path) -> None:
+    info = load_model([archive]).info
+    assert (info.labels, info.note) == (("square",), "a bright box")
+    assert info.refine == RefineOptions(threshold=0.7, window=3)
+
+
+def test_another_device(archive: Path) -> None:
+    with pytest.raises(ModelError, match=r"cpu.*meta"):
+        load_model([archive], "meta")
 
 
 def test_a_checkpoint_where_detectron2_is_absent(
