@@ -1,6 +1,7 @@
 """Loading clips of both streams: this project's loader against the naive one.
 
 python tests/benchmarks/loading.py [--root DATASETS] [--dataset ucf101_24_train] [--videos 8]
+python tests/benchmarks/loading.py --root DATASETS --kinds ours     # memory over whole epochs
 
 T = 16 at 240 x 320, with stored flow, from video and from frames as JPEG. The naive loader opens
 the video (or the folder) for every clip, decodes from its start (or reads the clip's frames), makes
@@ -33,6 +34,7 @@ from pcsc_d2.video import VideoSource, clip_indices, flow_indices
 from pcsc_d2.video.decoding import open_reader
 from pcsc_d2.video.flow_codec import FlowFile, decode_flow
 
+KINDS = ("naive", "naive, one process", "ours, processes", "ours")
 LENGTH, WORKERS, BYTES = 16, 2, 240 * 320 * 3
 BASE = Path(__file__).parents[2] / "configs" / "Base-PCSC-I3D-FPN.yaml"
 
@@ -144,6 +146,7 @@ def main() -> None:
     parser.add_argument("--videos", type=int, default=8)
     parser.add_argument("--clips", type=int, help="fewer than all key frames of the videos")
     parser.add_argument("--flow", type=Path, help="folder that keeps the flow")
+    parser.add_argument("--kinds", nargs="+", default=KINDS, choices=KINDS, help="the first is 1")
     args = parser.parse_args()
     if args.root:
         os.environ["DETECTRON2_DATASETS"] = str(args.root)
@@ -161,16 +164,16 @@ def run(args: argparse.Namespace, temporary: Path) -> None:
     frames = as_frames(dicts, temporary / "frames")
     few = max(len(dicts) * BYTES // 10 >> 20, 1)
     print(f"{len(dicts)} key frames of {args.videos} videos; random order: cache of {few} MiB")
-    print(f"{'':<34}{'clips / CPU s':>14}{'clips / s':>11}{'x naive':>9}  memory (MiB)")
+    print(f"{'':<34}{'clips / CPU s':>14}{'clips / s':>11}{'ratio':>9}  memory (MiB)")
     order = np.random.default_rng(0).permutation(len(dicts))
     for source, all_clips in (("video", dicts), ("frames", frames)):
         for name, cache_mb in (("sequential", 512), ("random", few)):
             clips = all_clips if name == "sequential" else [all_clips[i] for i in order]
             rates = {}
-            for kind in ("naive", "naive, one process", "ours, processes", "ours"):
+            for kind in args.kinds:
                 batches = loader(kind, clips[: args.clips], flow, cache_mb)
                 rates[kind], wall, memory = measure(batches)
-                label, ratio = f"{source}, {name}: {kind}", rates[kind] / rates["naive"]
+                label, ratio = f"{source}, {name}: {kind}", rates[kind] / rates[args.kinds[0]]
                 shown = " ".join(f"{value:.0f}" for value in memory)
                 print(f"{label:<34}{rates[kind]:>14.1f}{wall:>11.1f}{ratio:>9.2f}  {shown}")
 
