@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+# Tiny models gain nothing from threads, which wait for one another on a busy machine.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 HAS_DETECTRON2 = find_spec("detectron2") is not None
 NEEDS_DETECTRON2 = ("data", "modeling", "evaluation", "engine", "experiments", "export")
 HERE = Path(__file__).parent
