@@ -11,6 +11,7 @@ had lost and the other's proposal brought back.
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 from collections import defaultdict
 from collections.abc import Iterator
@@ -79,7 +80,9 @@ def score_run(folder: Path, dataset: str) -> dict:
             key = (x["video_id"], x["frame_index"])
             for mode, stages in outputs.items():
                 for stage, detections in enumerate(stages):
-                    scaled = detector_postprocess(detections[i], x["height"], x["width"])
+                    # It scales the boxes that it is given in place, and pictures want them too.
+                    own = copy.deepcopy(detections[i])
+                    scaled = detector_postprocess(own, x["height"], x["width"])
                     frames[mode, stage][key] = detection_arrays(scaled)
             wanted = at_frame.get(key)
             if wanted is not None:

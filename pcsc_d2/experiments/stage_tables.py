@@ -103,15 +103,15 @@ def draw_curves(scores: Scores, path: Path) -> None:
         for name, runs in scores.items():
             stages = range(_last_stage(runs) + 1)
             values = [[r["frame"][f"{mode}/{s}"]["AP50"] for r in runs] for s in stages]
-            mean, deviation = np.mean(values, axis=1), np.std(values, axis=1)
+            mean, deviation = np.mean(values, axis=1), np.std(values, axis=1, ddof=len(runs) > 1)
             panel.errorbar(stages, mean, deviation, marker="o", capsize=3, label=TITLES[name])
         panel.set(
             title=mode, xlabel="stage", xticks=range(max(map(_last_stage, scores.values())) + 1)
         )
         panel.grid(alpha=0.3)
     axes[0].set_ylabel("frame mAP@0.5 (%)")
-    axes[0].legend(fontsize=8)
-    figure.tight_layout()
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="lower center", ncols=len(scores))
+    figure.tight_layout(rect=(0, 0.07, 1, 1))
     figure.savefig(path, dpi=110)
     plt.close(figure)
 
