@@ -20,17 +20,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
-from detectron2.checkpoint import DetectionCheckpointer
-from detectron2.config import CfgNode, get_cfg
+from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
 from detectron2.layers import ShapeSpec
-from detectron2.modeling import build_model
 from detectron2.utils.env import seed_all_rng
 from detectron2.utils.logger import setup_logger
 from torch import nn
 
-from .. import add_pcsc_config
 from ..data import precompute_flow
 from ..engine.actionness_choice import choose
 from ..engine.actionness_collection import collect, truth_of
@@ -59,6 +55,7 @@ from ..tubes.io import atomic_write
 from ..tubes.report import report_page
 from ..tubes.scoring import score
 from .refinement_tables import write_tables
+from .runs import load_detector
 
 # Singh et al. 2017.
 ALPHA = 3.0
@@ -125,25 +122,6 @@ def run_seed(folder: Path, train: str, test: str, options: Sequence[str] = ()) -
         if name == "refined":
             _write_page(work / "page.html", f"{folder.name}, {test}", refinement, truth)
     return rows
-
-
-def load_detector(folder: Path, options: Sequence[str] = ()) -> tuple[CfgNode, nn.Module]:
-    """Config and trained model of a run's folder; FileNotFoundError says how to make it."""
-    weights = folder / "model_final.pth"
-    if not weights.exists():
-        raise FileNotFoundError(
-            f"{weights}: no such file; train it with python -m pcsc_d2.experiments.stages"
-        )
-    cfg = get_cfg()
-    add_pcsc_config(cfg)
-    cfg.merge_from_file(str(folder / "config.yaml"))
-    cfg.merge_from_list(["MODEL.WEIGHTS", str(weights), "TEST.EVAL_ALL_STAGES", False])
-    cfg.merge_from_list(list(options))
-    if not torch.cuda.is_available():
-        cfg.MODEL.DEVICE = "cpu"
-    model = build_model(cfg).eval()
-    DetectionCheckpointer(model).load(str(weights))
-    return cfg, model
 
 
 def train_head(

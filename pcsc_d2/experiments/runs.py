@@ -19,7 +19,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import CfgNode, get_cfg
+from detectron2.modeling import build_model
+from torch import nn
 from tqdm import tqdm
 
 from ..config import add_pcsc_config
@@ -141,6 +145,25 @@ class Comparison:
         pairs = [str(part) for pair in schedule.items() for part in pair]
         folder = self.out / f"seed{seed}" / name
         return Run(folder, self.config_file, (*self.options, *pairs, *options))
+
+
+def load_detector(folder: Path, options: Sequence[str] = ()) -> tuple[CfgNode, nn.Module]:
+    """Config and trained model of a run's folder; FileNotFoundError says how to make it."""
+    weights = folder / "model_final.pth"
+    if not weights.exists():
+        raise FileNotFoundError(
+            f"{weights}: no such file; train it with python -m pcsc_d2.experiments.stages"
+        )
+    cfg = get_cfg()
+    add_pcsc_config(cfg)
+    cfg.merge_from_file(str(folder / "config.yaml"))
+    cfg.merge_from_list(["MODEL.WEIGHTS", str(weights), "TEST.EVAL_ALL_STAGES", False])
+    cfg.merge_from_list(list(options))
+    if not torch.cuda.is_available():
+        cfg.MODEL.DEVICE = "cpu"
+    model = build_model(cfg).eval()
+    DetectionCheckpointer(model).load(str(weights))
+    return cfg, model
 
 
 def call(command: Sequence[str], log: Path, threads: int) -> None:

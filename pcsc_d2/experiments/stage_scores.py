@@ -19,14 +19,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from detectron2.checkpoint import DetectionCheckpointer
-from detectron2.config import CfgNode, get_cfg
-from detectron2.data import MetadataCatalog, build_detection_test_loader
-from detectron2.modeling import build_model, detector_postprocess
+from detectron2.config import CfgNode
+from detectron2.data import MetadataCatalog
+from detectron2.modeling import detector_postprocess
 from tqdm import tqdm
 
-from ..config import add_pcsc_config
-from ..data import ClipMapper, dataset_root
+from ..data import dataset_root
+from ..engine import Trainer
 from ..evaluation.tube_evaluator import detection_arrays
 from ..modeling import TwoStreamRCNN
 from ..modeling.proposal_cooperation import StageOutput
@@ -36,20 +35,9 @@ from ..tubes.io import atomic_write
 from ..video.synthetic_truth import tube_kinds
 from .proposal_recall import ProposalRecall, truth_by_frame
 from .rescues import Rescues
+from .runs import load_detector
 
-BATCH = 4
 KeyFrame = tuple[str, int]
-
-
-def load_run(folder: Path) -> tuple[CfgNode, TwoStreamRCNN]:
-    """Config and trained model of a run."""
-    cfg = get_cfg()
-    add_pcsc_config(cfg)
-    cfg.merge_from_file(str(folder / "config.yaml"))
-    cfg.MODEL.WEIGHTS = str(folder / "model_final.pth")
-    model = build_model(cfg).eval()
-    DetectionCheckpointer(model).load(cfg.MODEL.WEIGHTS)
-    return cfg, model
 
 
 @torch.no_grad()
@@ -57,10 +45,8 @@ def head_outputs(
     cfg: CfgNode, model: TwoStreamRCNN, dataset: str
 ) -> Iterator[tuple[list[dict], list[StageOutput]]]:
     """Model inputs of all key frames, a batch at a time, and what every head says of them."""
-    loader = build_detection_test_loader(
-        cfg, dataset, mapper=ClipMapper(cfg, is_train=False), batch_size=BATCH
-    )
-    for inputs in tqdm(loader, f"scoring on {dataset}", unit="batch"):
+    loader = Trainer.build_test_loader(cfg, dataset)
+    for inputs in tqdm(loader, f"scoring on {dataset}", unit="clip"):
         images, pyramids = model.extract_features(inputs)
         proposals, _ = model.propose(images, pyramids, None)
         yield inputs, model.roi_heads.head_outputs(pyramids, proposals)
@@ -68,7 +54,7 @@ def head_outputs(
 
 def score_run(folder: Path, dataset: str) -> dict:
     """Score a trained run; see the top of this module for what comes out."""
-    cfg, model = load_run(folder)
+    cfg, model = load_detector(folder)
     truth = MetadataCatalog.get(dataset).load_ground_truth()
     kinds = kinds_of(truth, dataset)
     frames: dict[tuple[str, int], dict[KeyFrame, tuple]] = defaultdict(dict)
