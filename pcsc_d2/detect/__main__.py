@@ -18,7 +18,10 @@ from pcsc_d2.detect.detector import ActionDetector, DetectOptions
 from pcsc_d2.detect.inputs import find_tasks
 from pcsc_d2.detect.job import PAGE, Job, OutputError, Report, prepare_output
 from pcsc_d2.detect.model import ModelError
+from pcsc_d2.layers.window_trunk import LEVELS, Sharing
 
+# Key frames of a window that share; the longer, the less its ends weigh.
+DENSE_BATCH = 65
 FINE, PROBLEMS, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 
 
@@ -95,8 +98,21 @@ def _add_how(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--batch", type=int, metavar="N", help="key frames that go through the network at once"
     )
+    default = Sharing()
     group.add_argument(
-        "--dense", action="store_true", help="share the trunk's work between key frames"
+        "--dense",
+        nargs="?",
+        const=default.level,
+        choices=LEVELS,
+        metavar="LEVEL",
+        help="key frames share the trunk's work up to this level, c2 to c5 (%(const)s)",
+    )
+    group.add_argument(
+        "--dense-step",
+        type=int,
+        default=default.step,
+        metavar="N",
+        help="of these, the trunk looks at every Nth frame's clip (default %(default)s)",
     )
     group.add_argument("--flow", default="", metavar="METHOD", help="default: as in training")
     group.add_argument(
@@ -119,14 +135,17 @@ def _run(args: argparse.Namespace) -> int:
         raise ValueError(f"--from {args.start:g} is not before --to {args.end:g}")
     if not 0 <= args.score <= 1:
         raise ValueError(f"--score {args.score:g} is not between 0 and 1")
-    batch = args.batch or (16 if args.dense else DetectOptions().batch)
+    sharing = Sharing(args.dense, args.dense_step) if args.dense else None
+    batch = args.batch or (DENSE_BATCH if sharing else DetectOptions().batch)
     options = DetectOptions(args.every, tuple(args.classes), args.score, batch, args.flow)
     prepare_output(args.out)
     tasks = find_tasks(args.videos, args.start, args.end)
-    detector = ActionDetector(args.model, options, args.device, args.dense)
+    detector = ActionDetector(args.model, options, args.device, sharing)
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-    job = Job(detector, args.out, _settings(args, options), args.resume, not args.quiet)
+    job = Job(
+        detector, args.out, _settings(args.model, sharing, options), args.resume, not args.quiet
+    )
     try:
         report = job.run(tasks)
     finally:
@@ -137,14 +156,17 @@ def _run(args: argparse.Namespace) -> int:
     return PROBLEMS if report.problems else FINE
 
 
-def _settings(args: argparse.Namespace, options: DetectOptions) -> dict[str, Any]:
+def _settings(
+    model: Sequence[str], sharing: Sharing | None, options: DetectOptions
+) -> dict[str, Any]:
     """What results depend on, as JSON gives it back."""
     chosen = {k: v for k, v in asdict(options).items() if k != "batch"}
     chosen["classes"] = list(options.classes)
-    files = [Path(p) for p in args.model]
+    files = [Path(p) for p in model]
     files = [q for p in files for q in (sorted(p.glob("model_final.pth")) if p.is_dir() else [p])]
-    model = [[str(p.resolve()), p.stat().st_size, p.stat().st_mtime] for p in files]
-    return {"model": model, "dense": args.dense, "options": chosen}
+    versions = [[str(p.resolve()), p.stat().st_size, p.stat().st_mtime] for p in files]
+    dense = asdict(sharing) if sharing else None
+    return {"model": versions, "dense": dense, "options": chosen}
 
 
 def _tell(report: Report, out: Path) -> None:

@@ -17,6 +17,7 @@ from pcsc_d2.detect.model import (
     ModelInfo,
     to_frame,
 )
+from pcsc_d2.layers.window_trunk import Sharing
 
 if TYPE_CHECKING:
     from detectron2.config import CfgNode
@@ -57,11 +58,11 @@ def _to_arrays(instances: object, size: tuple[int, int]) -> ClipDetections:
 class DenseCheckpointModel(CheckpointModel):
     """The same, with the key frames of a window sharing the trunks' work."""
 
-    def __init__(self, network: nn.Module, info: ModelInfo) -> None:
+    def __init__(self, network: nn.Module, info: ModelInfo, sharing: Sharing) -> None:
         from pcsc_d2.modeling.dense import DenseDetector
 
         super().__init__(network, info)
-        self._dense = DenseDetector(network, info.clip_length)
+        self._dense = DenseDetector(network, info.clip_length, sharing)
 
     @torch.inference_mode()
     def detect_window(
@@ -73,7 +74,7 @@ class DenseCheckpointModel(CheckpointModel):
 
 
 def load_checkpoint(
-    config: Path, weights: Path, device: str | torch.device | None, dense: bool
+    config: Path, weights: Path, device: str | torch.device | None, dense: Sharing | None
 ) -> CheckpointModel:
     """Builds the network of a config and fills it.
 
@@ -81,7 +82,8 @@ def load_checkpoint(
         device: None takes a GPU where there is one.
 
     Raises:
-        ModelError: Detectron2 is not installed, a file is absent or damaged, or they do not fit.
+        ModelError: Detectron2 is not installed, a file is absent or damaged, they do not fit, or
+            clips cannot share what ``dense`` says.
     """
     if find_spec("detectron2") is None:
         reason = "a checkpoint needs Detectron2, which is not installed; export it where it is"
@@ -93,8 +95,13 @@ def load_checkpoint(
     cfg = _read_config(config, str(device), str(weights))
     network = _build(cfg).eval()
     _fill(network, weights)
-    kind_of_model = DenseCheckpointModel if dense else CheckpointModel
-    return kind_of_model(network, _info(cfg, network, f"{weights} with {config.name}"))
+    info = _info(cfg, network, f"{weights} with {config.name}")
+    if dense is None:
+        return CheckpointModel(network, info)
+    try:
+        return DenseCheckpointModel(network, info, dense)
+    except ValueError as error:
+        raise ModelError(f"{weights}: {error}") from None
 
 
 def _read_config(config: Path, device: str, weights: str) -> CfgNode:

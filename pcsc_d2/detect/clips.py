@@ -145,7 +145,7 @@ def windows(
         length: T.
     """
     # Far apart key frames share no frames: a window of many would be large for nothing.
-    count = max(min(count, 1 + 2 * length // every), 1)
+    count = max(min(count, 1 + 4 * length // every), 1)
     before, after = length // 2, length - length // 2 - 1
     held: deque[ResizedFrame] = deque()
     first = key = total = 0  # index of the first frame held, of the next key frame, frames so far

@@ -15,6 +15,7 @@ from pcsc_d2.detect.clips import Window, resize_frames, windows
 from pcsc_d2.detect.model import ClipDetections, ClipModel, detect_window, load_model
 from pcsc_d2.detect.profile import Profile
 from pcsc_d2.detect.sources import ArraySource, FileSource, Frame, Source
+from pcsc_d2.layers.window_trunk import Sharing
 from pcsc_d2.tubes import LinkOptions, Tubes, TubeStream
 from pcsc_d2.tubes.assembly import concatenate
 from pcsc_d2.video import FLOW_METHODS
@@ -91,7 +92,7 @@ class ActionDetector:
             training run, or a config and weights.
         options: how videos are looked at.
         device: for loading; None takes a GPU where there is one.
-        dense: for loading; share the stem of neighbouring key frames.
+        dense: for loading; what neighbouring key frames share, None for nothing.
         profile: where the parts' times are counted.
 
     Raises:
@@ -104,7 +105,7 @@ class ActionDetector:
         model: ClipModel | str | Path | Sequence[str | Path],
         options: DetectOptions | None = None,
         device: str | torch.device | None = None,
-        dense: bool = False,
+        dense: Sharing | None = None,
         profile: Profile | None = None,
     ) -> None:
         self.options = options or DetectOptions()

@@ -10,10 +10,8 @@ from torch import Tensor
 
 from pcsc_d2.detect.model import ClipDetections, ClipTensors, ModelError, ModelInfo, to_frame
 from pcsc_d2.export.archive import ExportError, ExportInfo, load_archive
+from pcsc_d2.layers.window_trunk import Sharing
 from pcsc_d2.tubes import RefineOptions
-
-# Levels of the trunk that the key frames of a window share in dense mode: up to c3.
-_SHARED_LEVELS = 2
 
 
 class ExportedModel:
@@ -52,14 +50,31 @@ class ExportedModel:
 
 
 class DenseExportedModel(ExportedModel):
-    """The same, with the key frames of a window sharing the trunks' work."""
+    """The same, with the key frames of a window sharing the trunks' work.
+
+    Args:
+        network, info, actionness: see ``ExportedModel``.
+        shared: parts of the trunk that run once for the window.
+        step: frames between the clips that the trunk looks at.
+    """
+
+    def __init__(
+        self,
+        network: torch.jit.ScriptModule,
+        info: ModelInfo,
+        actionness: bool = False,
+        shared: int = 2,
+        step: int = 2,
+    ) -> None:
+        super().__init__(network, info, actionness)
+        self._shared, self._step = shared, step
 
     @torch.inference_mode()
     def detect_window(
         self, rgb: Tensor, flow: Tensor, key_frames: Sequence[int], size: tuple[int, int]
     ) -> list[ClipDetections]:
         """See ``pcsc_d2.detect.model.detect_window``."""
-        found = self.network.window(rgb, flow, list(key_frames), _SHARED_LEVELS)
+        found = self.network.window(rgb, flow, list(key_frames), self._shared, self._step)
         return self._in_frame(found, rgb, size)
 
 
@@ -69,14 +84,17 @@ def _refinement(about: ExportInfo) -> RefineOptions | None:
     return RefineOptions(about.actionness_threshold, about.actionness_window)
 
 
-def load_exported(path: Path, device: str | torch.device | None, dense: bool) -> ExportedModel:
+def load_exported(
+    path: Path, device: str | torch.device | None, dense: Sharing | None
+) -> ExportedModel:
     """Loads a file that ``python -m pcsc_d2.export`` wrote.
 
     Args:
         device: None takes the GPU where there is one and the file was made for it.
 
     Raises:
-        ModelError: not such a file, damaged, or made for another device.
+        ModelError: not such a file, damaged, made for another device, or its clips cannot share
+            what ``dense`` says.
     """
     automatic = ["cuda", "cpu"] if torch.cuda.is_available() else ["cpu"]
     for kind in automatic if device is None else [device]:
@@ -96,5 +114,10 @@ def load_exported(path: Path, device: str | torch.device | None, dense: bool) ->
         about.note,
         _refinement(about),
     )
-    kind_of_model = DenseExportedModel if dense else ExportedModel
-    return kind_of_model(network, info, about.actionness)
+    if dense is None:
+        return ExportedModel(network, info, about.actionness)
+    try:
+        shared = dense.parts(about.clip_length - 2 * about.context)
+    except ValueError as error:
+        raise ModelError(f"{path}: {error}") from None
+    return DenseExportedModel(network, info, about.actionness, shared, dense.step)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pcsc_d2.layers.window_trunk import Sharing
 from pcsc_d2.tubes import RefineOptions
 
 # uint8 (3, T, h, w) RGB and float32 (2, T, h, w) flow in pixels, both at the network's size.
@@ -120,7 +121,9 @@ def to_frame(boxes: Tensor, clip_size: tuple[int, int], size: tuple[int, int]) -
 
 
 def load_model(
-    model: Sequence[str | Path], device: str | torch.device | None = None, dense: bool = False
+    model: Sequence[str | Path],
+    device: str | torch.device | None = None,
+    dense: Sharing | None = None,
 ) -> ClipModel:
     """Loads a model for ``detect``.
 
@@ -128,10 +131,11 @@ def load_model(
         model: one exported file; or a config and its weights; or one folder that holds
             ``config.yaml`` and ``model_final.pth``. The last two need Detectron2.
         device: where the network runs; None takes a GPU where there is one.
-        dense: share the stem of neighbouring key frames.
+        dense: what neighbouring key frames share; None looks at each clip by itself.
 
     Raises:
-        ModelError: nothing there, damaged, of another format, or Detectron2 is needed.
+        ModelError: nothing there, damaged, of another format, its clips cannot share what
+            ``dense`` says, or Detectron2 is needed.
     """
     paths = [Path(p) for p in model]
     missing = [p for p in paths if not p.exists()]

@@ -15,7 +15,7 @@ import torchvision  # noqa: F401
 
 from ..tubes.io import atomic_write
 
-FORMAT = 1
+FORMAT = 2
 METADATA = "pcsc_d2.json"
 
 

@@ -40,9 +40,11 @@ class ExportedStream(nn.Module):
         return self.trunk(self.preprocess(clips))
 
     @torch.jit.export
-    def window(self, frames: torch.Tensor, starts: list[int], shared: int) -> list[torch.Tensor]:
+    def window(
+        self, frames: torch.Tensor, starts: list[int], shared: int, step: int
+    ) -> list[torch.Tensor]:
         """See ``WindowTrunk.window``; raw frames ``(1, C, W, h, w)``."""
-        return self.trunk.window(self.preprocess(frames), starts, shared)
+        return self.trunk.window(self.preprocess(frames), starts, shared, step)
 
     def preprocess(self, clips: torch.Tensor) -> torch.Tensor:
         x = clips.to(device=self.mean.device, dtype=torch.float32)
@@ -89,21 +91,22 @@ class ExportedDetector(nn.Module):
 
     @torch.jit.export
     def window(
-        self, rgb: torch.Tensor, flow: torch.Tensor, key_frames: list[int], shared: int
+        self, rgb: torch.Tensor, flow: torch.Tensor, key_frames: list[int], shared: int, step: int
     ) -> list[Detected]:
         """The detections of several key frames of a window, which share the trunks' work.
 
         Args:
             rgb: (3, W, h, w).
             flow: (2, W, h, w).
-            key_frames: 0-based in the window, which holds the whole clip around each.
+            key_frames: 0-based in the window, ascending; it holds the whole clip around each.
             shared: levels of the trunk that are run once for the window: 2 for up to c3; 0 is clip
-                by clip. See ``layers/window_trunk.py``.
+                by clip.
+            step: frames between the clips that the trunk looks at. See ``layers/window_trunk.py``.
         """
         starts = [k - self.clip_length // 2 for k in key_frames]
         second = rgb if self.second_sees_rgb else flow
-        first_maps = self.rgb.window(rgb[None], starts, shared)
-        second_maps = self.flow.window(second[None], starts, shared)
+        first_maps = self.rgb.window(rgb[None], starts, shared, step)
+        second_maps = self.flow.window(second[None], starts, shared, step)
         return self.detect(first_maps, second_maps, rgb.shape[-2], rgb.shape[-1])
 
     def detect(

@@ -13,11 +13,16 @@ for c4, eight for c5, and each key frame takes its own slices::
 A slice near an end of its clip sees zeros beyond that end when the clip is run alone, and the
 frames that are really there when a window is run. Nine frames away that is no longer felt in c3, so
 a trunk whose clips have a ``context`` of 10 frames gives the same either way up to c3. In c4 the
-difference reaches over 30 frames and is there in any case, so c3 is what is shared by default.
+difference reaches over 30 frames and is there in any case.
+
+Maps have time averaged over the clip, so those of neighbouring key frames are nearly the same. With
+a ``step`` of 2 the trunk looks at the clips of every second frame, all of them in one phase up to
+c3, and a key frame between takes the mean of its neighbours' maps: half the work once more.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
@@ -26,6 +31,49 @@ from torch import nn
 from .i3d import STRIDES, TAPS, InceptionI3D, cut_context
 
 LEVELS = tuple(STRIDES)
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """What the key frames of a window share.
+
+    Attributes:
+        level: trunk levels up to this one are computed once for the window: ``"c2"`` to ``"c5"``,
+            or ``""`` for none.
+        step: frames from one clip that the trunk looks at to the next; 1 looks at the clip of each
+            key frame.
+    """
+
+    level: str = "c3"
+    step: int = 2
+
+    def __post_init__(self) -> None:
+        if self.level and self.level not in LEVELS:
+            raise ValueError(
+                f"what key frames share is up to one of {', '.join(LEVELS)}, not {self.level!r}"
+            )
+        if self.step < 1:
+            raise ValueError(f"the trunk looks at every {self.step} frames; at least 1")
+
+    def parts(self, clip_length: int) -> int:
+        """How many of a trunk's parts run once for the window.
+
+        Args:
+            clip_length: T, without the context.
+
+        Raises:
+            ValueError: T is not a multiple of the level's stride in time, so that a clip's slices
+                would not be those of a window.
+        """
+        if not self.level:
+            return 0
+        stride = STRIDES[self.level][0]
+        if clip_length % stride:
+            raise ValueError(
+                f"clips of {clip_length} frames cannot share up to {self.level}, which takes a "
+                f"multiple of {stride}; share up to an earlier level, or go clip by clip"
+            )
+        return LEVELS.index(self.level) + 1
 
 
 def trunk_parts(trunk: InceptionI3D) -> list[nn.Sequential]:
@@ -37,30 +85,6 @@ def trunk_parts(trunk: InceptionI3D) -> list[nn.Sequential]:
             parts.append(nn.Sequential(*modules))
             modules = []
     return parts
-
-
-def shared_parts(share: str, clip_length: int) -> int:
-    """How many parts are shared up to a level, ``"c2"`` to ``"c5"``, or ``""`` for none.
-
-    Args:
-        share: the level.
-        clip_length: T, without the context.
-
-    Raises:
-        ValueError: no such level, or T is not a multiple of its stride in time, so that a clip's
-            slices would not be those of a window.
-    """
-    if not share:
-        return 0
-    if share not in LEVELS:
-        raise ValueError(f"what key frames share is up to one of {LEVELS}, not {share!r}")
-    stride = STRIDES[share][0]
-    if clip_length % stride:
-        raise ValueError(
-            f"clips of {clip_length} frames cannot share up to {share}, which takes a multiple "
-            f"of {stride}; share up to an earlier level, or go clip by clip"
-        )
-    return LEVELS.index(share) + 1
 
 
 class WindowTrunk(nn.Module):
@@ -112,18 +136,28 @@ class WindowTrunk(nn.Module):
         return x.mean(dim=2) if self.mean_pool else x[:, :, x.shape[2] // 2]
 
     @torch.jit.export
-    def window(self, frames: torch.Tensor, starts: list[int], shared: int) -> list[torch.Tensor]:
-        """What :meth:`forward` returns for the clips of a window that start at ``starts``.
+    def window(
+        self, frames: torch.Tensor, starts: list[int], shared: int, step: int
+    ) -> list[torch.Tensor]:
+        """What :meth:`forward` returns for the clips of a window that start at ``starts``, nearly.
 
         Args:
             frames: ``(1, C, W, H, W)``.
-            starts: K first frames of clips, 0-based; each clip lies in the window.
-            shared: parts run once for the window, 0 to 4, see :func:`shared_parts`; the others run
+            starts: K first frames of clips, 0-based, ascending; each clip lies in the window.
+            shared: parts run once for the window, 0 to 4, see :class:`Sharing`; the others run
                 for each clip.
+            step: frames between the clips that are looked at; maps between are interpolated.
 
         Returns:
             Four maps ``(K, C_l, H_l, W_l)``.
         """
+        grid = grid_of(starts, step, frames.shape[2] - self.clip_length)
+        if len(grid) >= len(starts):
+            return self.at(frames, starts, shared)
+        return [interpolate(x, grid, starts) for x in self.at(frames, grid, shared)]
+
+    def at(self, frames: torch.Tensor, starts: list[int], shared: int) -> list[torch.Tensor]:
+        """:meth:`window` without a step."""
         runs, run_of, length = [frames], [0 for _ in starts], self.clip_length
         maps: list[torch.Tensor] = []
         for number, part in enumerate(self.parts):
@@ -150,6 +184,25 @@ class WindowTrunk(nn.Module):
         for first in range(0, len(clips), self.batch):
             batches.append(self.behind(torch.cat(clips[first : first + self.batch]), done))
         return [torch.cat([maps[level] for maps in batches]) for level in range(len(batches[0]))]
+
+
+def grid_of(starts: list[int], step: int, last: int) -> list[int]:
+    """Every ``step``-th start around those wanted, none beyond the last that the window holds."""
+    grid = [starts[0]]
+    while grid[-1] < starts[-1] and grid[-1] + step <= last:
+        grid.append(grid[-1] + step)
+    return grid
+
+
+def interpolate(maps: torch.Tensor, grid: list[int], starts: list[int]) -> torch.Tensor:
+    """Maps at ``starts`` from those at the grid; beyond its end, the last."""
+    step = grid[1] - grid[0] if len(grid) > 1 else 1
+    places = torch.tensor([float(s - grid[0]) / step for s in starts], device=maps.device)
+    places = places.clamp(max=len(grid) - 1)
+    low = places.long()
+    high = (low + 1).clamp(max=len(grid) - 1)
+    weights = (places - low).to(maps.dtype).view(-1, 1, 1, 1)
+    return torch.lerp(maps[low], maps[high], weights)
 
 
 def split_phases(

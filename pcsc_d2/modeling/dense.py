@@ -13,7 +13,7 @@ import torch
 from detectron2.modeling import detector_postprocess
 from detectron2.structures import ImageList
 
-from ..layers.window_trunk import LEVELS, WindowTrunk, shared_parts, trunk_parts
+from ..layers.window_trunk import LEVELS, Sharing, WindowTrunk, trunk_parts
 from .stream import STREAMS
 from .two_stream_rcnn import TwoStreamRCNN
 
@@ -24,21 +24,25 @@ class DenseDetector:
     Args:
         model: in evaluation mode; its parameters are used, not copied.
         clip_length: T, as in INPUT.CLIP_LENGTH.
-        share: trunk levels up to this one are computed once for the window: ``"c2"`` to ``"c5"``,
-            or ``""`` for none, which is clip by clip.
+        sharing: what is computed once for the window.
         batch: key frames that run at once through what is not shared.
 
     Raises:
-        ValueError: T is not a multiple of the stride in time of ``share``.
+        ValueError: T is not a multiple of the stride in time of the level that is shared.
     """
 
     def __init__(
-        self, model: TwoStreamRCNN, clip_length: int, share: str = "c3", batch: int = 4
+        self,
+        model: TwoStreamRCNN,
+        clip_length: int,
+        sharing: Sharing,
+        batch: int = 4,
     ) -> None:
         self._model = model
         self._clip_length = clip_length
         context = model.rgb.backbone.bottom_up.trunk.context
-        self._shared = shared_parts(share, clip_length - 2 * context)
+        self._shared = sharing.parts(clip_length - 2 * context)
+        self._step = sharing.step
         self._batch = batch
         self._trunks = {s: self._window_trunk(s) for s in STREAMS}
 
@@ -62,15 +66,15 @@ class DenseDetector:
         Args:
             rgb: (3, W, h, w) uint8.
             flow: (2, W, h, w) float32 in pixels.
-            key_frames: 0-based in the window, which holds frames k - T // 2 to k - T // 2 + T - 1
-                of each.
+            key_frames: 0-based in the window, ascending; it holds frames k - T // 2 to
+                k - T // 2 + T - 1 of each.
             size: height and width of the original frame, which boxes are scaled to.
         """
         starts = [int(k) - self._clip_length // 2 for k in key_frames]
         images, maps = {}, {}
         for s in STREAMS:
             images[s] = getattr(self._model, s).preprocess([{"rgb": rgb, "flow": flow}])
-            levels = self._trunks[s].window(images[s].tensor, starts, self._shared)
+            levels = self._trunks[s].window(images[s].tensor, starts, self._shared, self._step)
             maps[s] = dict(zip(LEVELS, levels))
         outputs = []
         for first in range(0, len(starts), self._batch):

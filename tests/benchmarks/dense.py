@@ -1,6 +1,6 @@
 """What dense video mode saves: CPU seconds for a key frame, clip by clip and by what is shared.
 
-    python tests/benchmarks/dense.py [--keys 32] [--every 1] [--share c3,c4] [--exported]
+    python tests/benchmarks/dense.py [--keys 65] [--every 1] [--share c3:1,c3:2] [--exported]
 
 The model is PCSC with four stages at full width, 240x320, T = 16, random weights; the video is
 noise. All in one run on one thread, in seconds of the process: the key frames of one window, after
@@ -21,7 +21,7 @@ from detectron2.modeling import build_model
 
 from pcsc_d2 import add_pcsc_config
 from pcsc_d2.export.tracing import to_network
-from pcsc_d2.layers.window_trunk import LEVELS
+from pcsc_d2.layers.window_trunk import Sharing
 from pcsc_d2.modeling.dense import DenseDetector
 
 CONFIG = Path(__file__).parents[2] / "configs" / "ucf101_24" / "pcsc.yaml"
@@ -46,25 +46,28 @@ def seconds(job: Callable[[], object]) -> float:
 
 
 Window = Callable[[list[int]], object]
+ALONE = Sharing("", 1)
 
 
 def windows(
-    cfg: CfgNode, rgb: torch.Tensor, flow: torch.Tensor, exported: bool
-) -> dict[str, Window]:
-    """How key frames of the window are detected, by the level that is shared; "" for none."""
+    cfg: CfgNode, rgb: torch.Tensor, flow: torch.Tensor, exported: bool, ways: list[Sharing]
+) -> dict[Sharing, Window]:
+    """How key frames of the window are detected, by what they share."""
     length = cfg.INPUT.CLIP_LENGTH
     model = build_model(cfg).eval()
     if exported:
         window = _through_file(model, length).window
-        return {
-            level: lambda keys, n=n: window(rgb, flow, keys, n)
-            for n, level in enumerate(("", *LEVELS))
-        }
-    detectors = {level: DenseDetector(model, length, level) for level in ("", *LEVELS)}
+        return {s: lambda keys, s=s: window(rgb, flow, keys, s.parts(length), s.step) for s in ways}
+    detectors = {s: DenseDetector(model, length, s) for s in ways}
     return {
-        level: lambda keys, d=d: d.detect_window(rgb, flow, keys, SIZE)
-        for level, d in detectors.items()
+        s: lambda keys, d=d: d.detect_window(rgb, flow, keys, SIZE) for s, d in detectors.items()
     }
+
+
+def sharing(text: str) -> Sharing:
+    """``c3:2`` is up to c3, at a step of 2."""
+    level, step = text.split(":")
+    return Sharing(level, int(step))
 
 
 def _through_file(model: torch.nn.Module, length: int) -> torch.jit.ScriptModule:
@@ -76,10 +79,10 @@ def _through_file(model: torch.nn.Module, length: int) -> torch.jit.ScriptModule
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--keys", type=int, default=32, help="key frames in the window")
+    parser.add_argument("--keys", type=int, default=65, help="key frames in the window")
     parser.add_argument("--every", type=int, default=1, help="frames between them")
     parser.add_argument("--clips", type=int, default=3, help="key frames run clip by clip")
-    parser.add_argument("--share", default=",".join(LEVELS), help="levels, as in c2,c3")
+    parser.add_argument("--share", default="c3:1,c3:2,c4:2,c5:2", help="levels and steps")
     parser.add_argument("--exported", action="store_true", help="the exported network")
     parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="override the config")
     args = parser.parse_args()
@@ -93,16 +96,18 @@ def main() -> None:
     keys = list(range(length // 2, frames - length // 2 + 1, args.every))
     print(f"{len(keys)} key frames every {args.every} in {frames} frames of {SIZE}, T = {length}")
     with torch.inference_mode():
-        runs = windows(cfg, rgb, flow, args.exported)
+        ways = [sharing(text) for text in args.share.split(",")]
+        runs = windows(cfg, rgb, flow, args.exported, [ALONE, *ways])
         for _ in range(2 if args.exported else 1):
-            runs[""](keys[:1])
-        alone = [seconds(lambda k=k: runs[""]([k])) for k in keys[: args.clips]]
+            runs[ALONE](keys[:1])
+        alone = [seconds(lambda k=k: runs[ALONE]([k])) for k in keys[: args.clips]]
         base = sum(alone) / len(alone)
         print(f"{'clip by clip':<14}{base:>8.3f} CPU s a key frame", flush=True)
-        for level in args.share.split(","):
-            value = seconds(lambda level=level: runs[level](keys)) / len(keys)
+        for way in ways:
+            value = seconds(lambda way=way: runs[way](keys)) / len(keys)
             ratio = f"{base / value:>8.2f} times as many a second"
-            print(f"shared to {level:<4}{value:>8.3f} CPU s a key frame{ratio}", flush=True)
+            name = f"{way.level} step {way.step}"
+            print(f"{name:<14}{value:>8.3f} CPU s a key frame{ratio}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What dense video mode changes: frame mAP by what key frames share, against clip by clip.
 
     python tests/benchmarks/dense_map.py --config-file configs/synthetic/quick.yaml \\
-        [--videos 10] [--share c2,c3] MODEL.WEIGHTS output/synthetic_quick/model_final.pth
+        [--videos 10] [--share c3:1,c3:2] MODEL.WEIGHTS output/synthetic_quick/model_final.pth
 
 Each video of DATASETS.TEST is one window, so that all clips but the first and the last have
 neighbours on both sides; all its key frames are scored.
@@ -14,6 +14,7 @@ import time
 from itertools import groupby
 
 import torch
+from dense import ALONE, sharing
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import CfgNode, get_cfg
 from detectron2.data import DatasetCatalog, MetadataCatalog
@@ -25,7 +26,6 @@ from pcsc_d2 import add_pcsc_config
 from pcsc_d2.data import ClipMapper
 from pcsc_d2.data.flow_cache import flow_store
 from pcsc_d2.evaluation import TubeEvaluator
-from pcsc_d2.layers.window_trunk import LEVELS
 from pcsc_d2.modeling.dense import DenseDetector
 
 SUBSET = "dense_map_subset"
@@ -60,7 +60,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--config-file", required=True)
     parser.add_argument("--videos", type=int, default=10)
-    parser.add_argument("--share", default=",".join(LEVELS), help="levels, as in c2,c3")
+    parser.add_argument("--share", default="c3:1,c3:2,c4:2,c5:2", help="levels and steps")
     parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="override the config")
     args = parser.parse_args()
     cfg = get_cfg()
@@ -70,10 +70,10 @@ def main() -> None:
     model = build_model(cfg).eval()
     DetectionCheckpointer(model).load(cfg.MODEL.WEIGHTS)
     videos = register_subset(cfg.DATASETS.TEST[0], args.videos)
-    levels = ("", *args.share.split(","))
-    detectors = {s: DenseDetector(model, cfg.INPUT.CLIP_LENGTH, s, batch=8) for s in levels}
-    evaluators = {s: TubeEvaluator(SUBSET, protocol=cfg.TEST.TUBES.PROTOCOL) for s in levels}
-    seconds = dict.fromkeys(levels, 0.0)
+    ways = [ALONE, *map(sharing, args.share.split(","))]
+    detectors = {s: DenseDetector(model, cfg.INPUT.CLIP_LENGTH, s, batch=8) for s in ways}
+    evaluators = {s: TubeEvaluator(SUBSET, protocol=cfg.TEST.TUBES.PROTOCOL) for s in ways}
+    seconds = dict.fromkeys(ways, 0.0)
     for dicts in tqdm(videos, unit="video"):
         window, keys = window_of(cfg, dicts)
         size = (dicts[0]["height"], dicts[0]["width"])
@@ -85,7 +85,7 @@ def main() -> None:
     for s, evaluator in evaluators.items():
         frame = evaluator.evaluate()["frame"]
         each = seconds[s] / sum(map(len, videos))
-        name = f"shared to {s}" if s else "clip by clip"
+        name = f"{s.level} step {s.step}" if s.level else "clip by clip"
         scores = f"AP50 {frame['AP50']:.2f}  AP75 {frame['AP75']:.2f}"
         print(f"{name:<14}{scores}  {each:.3f} CPU s a key frame")
 

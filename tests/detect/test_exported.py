@@ -10,6 +10,7 @@ import torch
 
 from pcsc_d2.detect import ActionDetector, ModelError, load_model
 from pcsc_d2.export import ExportInfo, save_archive
+from pcsc_d2.layers.window_trunk import Sharing
 from pcsc_d2.tubes import RefineOptions
 from tests.detect.conftest import square_at, square_frames
 
@@ -35,7 +36,7 @@ class BrightBox(torch.nn.Module):
 
     @torch.jit.export
     def window(
-        self, rgb: torch.Tensor, flow: torch.Tensor, key_frames: list[int], shared: int
+        self, rgb: torch.Tensor, flow: torch.Tensor, key_frames: list[int], shared: int, step: int
     ) -> list[Found]:
         found: list[Found] = []
         for k in key_frames:
@@ -60,8 +61,8 @@ def archive(tmp_path: Path) -> Path:
     return tmp_path / "model.pt"
 
 
-@pytest.mark.parametrize("dense", [False, True])
-def test_boxes_of_the_clip_become_boxes_of_the_frame(archive: Path, dense: bool) -> None:
+@pytest.mark.parametrize("dense", [None, Sharing("c3", 1)])
+def test_boxes_of_the_clip_become_boxes_of_the_frame(archive: Path, dense: Sharing | None) -> None:
     tubes = ActionDetector(archive, device="cpu", dense=dense)(square_frames(20))
     assert (tubes.start.tolist(), tubes.last.tolist()) == ([1], [20])
     np.testing.assert_allclose(tubes.boxes[9], square_at(10), atol=1.5)  # resized by 3 / 4
@@ -72,6 +73,11 @@ def test_what_the_file_says(archive: Path) -> None:
     info = load_model([archive]).info
     assert (info.labels, info.note) == (("square",), "a bright box")
     assert info.refine == RefineOptions(threshold=0.7, window=3)
+
+
+def test_clips_too_short_to_share(archive: Path) -> None:
+    with pytest.raises(ModelError, match=r"model\.pt: clips of 4 frames cannot share up to c5"):
+        load_model([archive], "cpu", Sharing("c5"))
 
 
 def test_another_device(archive: Path) -> None:

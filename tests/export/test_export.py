@@ -15,6 +15,7 @@ from detectron2.modeling import build_model
 from pcsc_d2.export import ExportInfo, load_archive, save_archive
 from pcsc_d2.export.comparison import TOLERANCE, distance
 from pcsc_d2.export.tracing import to_network
+from pcsc_d2.layers.window_trunk import Sharing
 from pcsc_d2.modeling import TwoStreamRCNN
 from pcsc_d2.modeling.dense import DenseDetector
 from pcsc_d2.video import clip_indices, compute_flow, read_frames
@@ -98,12 +99,14 @@ def test_nothing_found_is_an_empty_answer(tmp_path: Path) -> None:
     assert [x.shape for x in found] == [(0, 4), (0,), (0,), (0,)]
 
 
-@pytest.mark.parametrize(("share", "shared"), [("", 0), ("c3", 2), ("c5", 4)])
-def test_window_as_in_dense_mode(share: str, shared: int, paper: Exported) -> None:
+@pytest.mark.parametrize(
+    ("sharing", "shared"), [(Sharing("", 1), 0), (Sharing("c3", 2), 2), (Sharing("c5", 1), 4)]
+)
+def test_window_as_in_dense_mode(sharing: Sharing, shared: int, paper: Exported) -> None:
     rgb, flow = window_of(24)
-    keys = [4, 5, 20]
-    expected = DenseDetector(paper.model, 8, share).detect_window(rgb, flow, keys, (64, 96))
-    found = paper.network.window(rgb, flow, keys, shared)
+    keys = [4, 5, 6, 7, 20]
+    expected = DenseDetector(paper.model, 8, sharing).detect_window(rgb, flow, keys, (64, 96))
+    found = paper.network.window(rgb, flow, keys, shared, sharing.step)
     assert max(distance(x["instances"], y) for x, y in zip(expected, found)) < TOLERANCE
 
 

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 
 from pcsc_d2.layers import InceptionI3D
-from pcsc_d2.layers.window_trunk import LEVELS, WindowTrunk, shared_parts, split_phases, trunk_parts
+from pcsc_d2.layers.window_trunk import (
+    LEVELS,
+    Sharing,
+    WindowTrunk,
+    grid_of,
+    interpolate,
+    split_phases,
+    trunk_parts,
+)
 
 LENGTH = 16
 STARTS = [0, 1, 3, 8]
@@ -46,15 +56,17 @@ def test_parts_are_the_trunk(frames: torch.Tensor) -> None:
 def test_clip_by_clip_when_nothing_is_shared(frames: torch.Tensor) -> None:
     trunk = window_trunk(batch=3)
     alone = trunk(clips_of(frames, STARTS))
-    assert [x.shape for x in alone] == [x.shape for x in trunk.window(frames, STARTS, 0)]
-    assert largest(trunk.window(frames, STARTS, 0), alone) < 1e-5
+    assert [x.shape for x in alone] == [x.shape for x in trunk.window(frames, STARTS, 0, 1)]
+    assert largest(trunk.window(frames, STARTS, 0, 1), alone) < 1e-5
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("shared", [1, 2, 3, 4])
 def test_a_window_of_one_clip_is_the_clip(shared: int, frames: torch.Tensor) -> None:
     trunk = window_trunk(time_pool="middle")
-    assert largest(trunk.window(frames[:, :, :LENGTH], [0], shared), trunk(frames[:, :, :16])) == 0
+    assert (
+        largest(trunk.window(frames[:, :, :LENGTH], [0], shared, 1), trunk(frames[:, :, :16])) == 0
+    )
 
 
 @torch.no_grad()
@@ -63,7 +75,7 @@ def test_slices_of_a_still_video_do_not_depend_on_the_key_frame(start: int) -> N
     """Far from the window's ends each key frame of a still video has the same maps."""
     trunk = window_trunk()
     still = torch.randn(1, 2, 1, 32, 64).expand(-1, -1, 140, -1, -1)
-    first, other = ([x[i] for x in trunk.window(still, [60, 60 + start], 4)] for i in (0, 1))
+    first, other = ([x[i] for x in trunk.window(still, [60, 60 + start], 4, 1)] for i in (0, 1))
     assert largest(first, other) < 1e-4
 
 
@@ -73,9 +85,9 @@ def test_with_context_sharing_changes_nothing(shared: int) -> None:
     frames = torch.randn(1, 2, 48, 32, 64)
     trunk = window_trunk(context=10)
     alone = trunk(clips_of(frames, STARTS, LENGTH + 20))
-    assert largest(trunk.window(frames, STARTS, shared), alone) < 1e-4
+    assert largest(trunk.window(frames, STARTS, shared, 1), alone) < 1e-4
     without, inner = window_trunk(), [s + 10 for s in STARTS]
-    assert largest(without.window(frames, inner, 2), alone) < 1e-4
+    assert largest(without.window(frames, inner, 2, 1), alone) < 1e-4
     assert largest(without(clips_of(frames, inner)), alone) > 0.1
 
 
@@ -85,9 +97,9 @@ def test_scripted_alike(frames: torch.Tensor) -> None:
     scripted = torch.jit.script(
         WindowTrunk([torch.jit.trace(p, x) for p, x in zip(trunk.parts, inputs(trunk))], LENGTH)
     )
-    for shared in range(5):
-        expected = trunk.window(frames, STARTS, shared)
-        assert largest(scripted.window(frames, STARTS, shared), expected) == 0
+    for shared, starts in itertools.product(range(5), (STARTS, [0, 1, 2, 3])):
+        expected = trunk.window(frames, starts, shared, 2)
+        assert largest(scripted.window(frames, starts, shared, 2), expected) == 0
 
 
 def inputs(trunk: WindowTrunk) -> list[torch.Tensor]:
@@ -110,11 +122,53 @@ def test_phases_by_hand() -> None:
 
 
 def test_what_can_be_shared() -> None:
-    assert [shared_parts(level, 16) for level in ("", *LEVELS)] == [0, 1, 2, 3, 4]
-    assert shared_parts("c4", 12) == 3
+    assert [Sharing(level).parts(16) for level in ("", *LEVELS)] == [0, 1, 2, 3, 4]
+    assert Sharing("c4").parts(12) == 3
     with pytest.raises(ValueError, match="12 frames cannot share up to c5"):
-        shared_parts("c5", 12)
+        Sharing("c5").parts(12)
     with pytest.raises(ValueError, match="c6"):
-        shared_parts("c6", 16)
+        Sharing("c6")
+    with pytest.raises(ValueError, match="at least 1"):
+        Sharing("c3", 0)
     with pytest.raises(ValueError, match="even number"):
         InceptionI3D(3, 0.0625, context=3)
+
+
+@pytest.mark.parametrize(
+    ("starts", "step", "last", "expected"),
+    [
+        ([3, 4, 5, 6, 7], 2, 20, [3, 5, 7]),
+        ([3, 4, 5, 6], 2, 20, [3, 5, 7]),
+        ([3, 4, 5, 6], 2, 6, [3, 5]),  # the window holds no clip at 7
+        ([3, 5, 6], 1, 6, [3, 4, 5, 6]),
+        ([3], 2, 3, [3]),
+    ],
+)
+def test_grid_by_hand(starts: list[int], step: int, last: int, expected: list[int]) -> None:
+    assert grid_of(starts, step, last) == expected
+
+
+def test_interpolated_by_hand() -> None:
+    maps = torch.tensor([10.0, 20.0, 40.0]).view(3, 1, 1, 1)
+    found = interpolate(maps, [4, 8, 12], [4, 5, 6, 8, 11, 12, 13])
+    assert found.flatten().tolist() == [10, 12.5, 15, 20, 35, 40, 40]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("shared", [0, 2, 3])
+def test_between_the_steps_maps_are_the_mean_of_their_neighbours(
+    shared: int, frames: torch.Tensor
+) -> None:
+    trunk = window_trunk()
+    even = trunk.window(frames, [0, 2, 4], shared, 1)
+    found = trunk.window(frames, [0, 1, 2, 3, 4], shared, 2)
+    assert largest([x[::2] for x in found], even) < 1e-5
+    means = [(x[:-1] + x[1:]) / 2 for x in even]
+    assert largest([x[1::2] for x in found], means) < 1e-5
+
+
+@torch.no_grad()
+def test_key_frames_far_apart_are_looked_at_themselves(frames: torch.Tensor) -> None:
+    trunk = window_trunk()
+    found, expected = (trunk.window(frames, [0, 3, 8], 2, step) for step in (2, 1))
+    assert largest(found, expected) == 0

@@ -6,6 +6,7 @@ import pytest
 import torch
 from detectron2.modeling import build_model
 
+from pcsc_d2.layers.window_trunk import Sharing
 from pcsc_d2.modeling.dense import DenseDetector
 from tests.tiny import tiny_config, tiny_input
 
@@ -52,13 +53,13 @@ def test_gives_what_the_clips_give(options: list, length: int, share: str) -> No
     model, rgb, flow = make(options)
     expected = alone(model, rgb, flow, length)
     assert min(len(x) for x in expected) > 0
-    detector = DenseDetector(model, length, share, batch=3)
+    detector = DenseDetector(model, length, Sharing(share, 1), batch=3)
     assert distance(detector.detect_window(rgb, flow, KEYS, (128, 180)), expected) < 1e-3
 
 
 def test_without_context_borders_see_what_is_there() -> None:
     model, rgb, flow = make([])
-    found = DenseDetector(model, 8, "c3").detect_window(rgb, flow, [*KEYS], (128, 180))
+    found = DenseDetector(model, 8, Sharing("c3", 1)).detect_window(rgb, flow, [*KEYS], (128, 180))
     features = [x["instances"].scores for x in found]
     expected = [x.scores for x in alone(model, rgb, flow, 8)]
     assert any(not torch.allclose(a[:5], b[:5], atol=1e-6) for a, b in zip(features, expected))
@@ -67,4 +68,4 @@ def test_without_context_borders_see_what_is_there() -> None:
 def test_clips_of_a_length_that_cannot_be_shared_are_refused() -> None:
     model, *_ = make([])
     with pytest.raises(ValueError, match="12 frames cannot share up to c5"):
-        DenseDetector(model, 12, "c5")
+        DenseDetector(model, 12, Sharing("c5"))
