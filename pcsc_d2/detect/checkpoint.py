@@ -1,4 +1,4 @@
-"""A Detectron2 config and its weights as a model; Detectron2 is imported in this module only."""
+"""A Detectron2 config and its weights as a model; Detectron2 is imported from here alone."""
 
 from __future__ import annotations
 
@@ -88,13 +88,14 @@ def load_checkpoint(
     if find_spec("detectron2") is None:
         reason = "a checkpoint needs Detectron2, which is not installed; export it where it is"
         raise ModelError(f"{weights}: {reason} (python -m pcsc_d2.export)")
-    for path in (config, weights):
-        if not path.is_file():
-            raise ModelError(f"{path}: no such file; give a config and its weights")
+    from pcsc_d2.modeling.trained import TrainedModelError, load_trained, read_config
+
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    cfg = _read_config(config, str(device), str(weights))
-    network = _build(cfg).eval()
-    _fill(network, weights)
+    try:
+        cfg = read_config(config, ["MODEL.WEIGHTS", str(weights)], device)
+        network = load_trained(cfg)
+    except TrainedModelError as error:
+        raise ModelError(str(error)) from error
     info = _info(cfg, network, f"{weights} with {config.name}")
     if dense is None:
         return CheckpointModel(network, info)
@@ -102,37 +103,6 @@ def load_checkpoint(
         return DenseCheckpointModel(network, info, dense)
     except ValueError as error:
         raise ModelError(f"{weights}: {error}") from None
-
-
-def _read_config(config: Path, device: str, weights: str) -> CfgNode:
-    from detectron2.config import get_cfg
-
-    from pcsc_d2 import add_pcsc_config
-
-    cfg = get_cfg()
-    add_pcsc_config(cfg)
-    try:
-        cfg.merge_from_file(str(config))
-    except Exception as error:  # YAML, unknown keys and wrong types each raise their own
-        raise ModelError(f"{config}: is no config of this version ({_one_line(error)})") from error
-    cfg.MODEL.DEVICE, cfg.MODEL.WEIGHTS = device, weights
-    cfg.freeze()
-    return cfg
-
-
-def _build(cfg: CfgNode) -> nn.Module:
-    from detectron2.modeling import build_model
-
-    return build_model(cfg)
-
-
-def _fill(network: nn.Module, weights: Path) -> None:
-    try:
-        saved = torch.load(weights, map_location="cpu", weights_only=True)
-        network.load_state_dict(saved.get("model", saved))
-    except Exception as error:  # a damaged file raises nearly anything
-        reason = f"cannot be loaded into the network of its config ({_one_line(error)})"
-        raise ModelError(f"{weights}: {reason}") from error
 
 
 def _info(cfg: CfgNode, network: nn.Module, note: str) -> ModelInfo:
@@ -153,8 +123,3 @@ def _info(cfg: CfgNode, network: nn.Module, note: str) -> ModelInfo:
         note,
         refine_options(with_trained_refinement(cfg, network)),
     )
-
-
-def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return text if len(text) < 200 else f"{text[:200]}..."

@@ -19,15 +19,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import CfgNode, get_cfg
-from detectron2.modeling import build_model
 from torch import nn
 from tqdm import tqdm
 
 from ..config import add_pcsc_config
 from ..engine import epochs_to_iterations
+from ..modeling.trained import load_trained, read_config
 
 REPOSITORY = Path(__file__).parents[2]
 WARMUP = "warmup"
@@ -154,16 +152,8 @@ def load_detector(folder: Path, options: Sequence[str] = ()) -> tuple[CfgNode, n
         raise FileNotFoundError(
             f"{weights}: no such file; train it with python -m pcsc_d2.experiments.stages"
         )
-    cfg = get_cfg()
-    add_pcsc_config(cfg)
-    cfg.merge_from_file(str(folder / "config.yaml"))
-    cfg.merge_from_list(["MODEL.WEIGHTS", str(weights), "TEST.EVAL_ALL_STAGES", False])
-    cfg.merge_from_list(list(options))
-    if not torch.cuda.is_available():
-        cfg.MODEL.DEVICE = "cpu"
-    model = build_model(cfg).eval()
-    DetectionCheckpointer(model).load(str(weights))
-    return cfg, model
+    cfg = read_config(folder / "config.yaml", ["MODEL.WEIGHTS", str(weights), *options])
+    return cfg, load_trained(cfg)
 
 
 def call(command: Sequence[str], log: Path, threads: int) -> None:

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from detectron2.config import CfgNode, get_cfg
+from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
-from detectron2.modeling import build_model
 from torch import nn
 
-from .. import add_pcsc_config
+from ..modeling.trained import TrainedModelError, load_trained, read_config
 from .archive import ExportError, ExportInfo, load_archive, save_archive
 from .comparison import TOLERANCE, difference
 from .tracing import to_network
@@ -34,11 +33,14 @@ def export(
         labels: class names; None takes them from the metadata of the config's datasets.
 
     Raises:
-        ExportError: no weights, no class names, or the network does not answer as the model does.
+        ExportError: no such config or weights, no class names, or the network does not answer as
+            the model does.
     """
-    cfg = read_config(config, options)
-    model = build_model(cfg).eval()
-    _load(model, cfg.MODEL.WEIGHTS)
+    try:
+        cfg = read_config(config, options)
+        model = load_trained(cfg)
+    except TrainedModelError as error:
+        raise ExportError(str(error)) from error
     info = describe(cfg, model, note, labels)
     partial = out.with_name(f"{out.name}.unchecked")
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -52,28 +54,6 @@ def export(
         partial.unlink(missing_ok=True)
     megabytes = out.stat().st_size / 1e6
     return f"{out}: {megabytes:.1f} MB, {len(info.labels)} classes, {reached:.1e} off the model"
-
-
-def read_config(config: Path, options: Sequence[str]) -> CfgNode:
-    """The config, on a device that there is.
-
-    Raises:
-        ExportError: no such file, or a key or value that the config does not have.
-    """
-    if not config.is_file():
-        raise ExportError(f"{config}: no such config")
-    cfg = get_cfg()
-    add_pcsc_config(cfg)
-    try:
-        cfg.merge_from_file(str(config))
-        cfg.merge_from_list(list(options))
-    # What yacs and YAML raise for a key that is not there, and for a value that does not parse.
-    except (KeyError, ValueError, AssertionError) as error:
-        raise ExportError(f"{config}: {error}") from None
-    if not torch.cuda.is_available():
-        cfg.MODEL.DEVICE = "cpu"
-    cfg.TEST.EVAL_ALL_STAGES = False
-    return cfg
 
 
 def describe(cfg: CfgNode, model: nn.Module, note: str, labels: Sequence[str] | None) -> ExportInfo:
@@ -105,17 +85,3 @@ def _registered_labels(cfg: CfgNode, count: int) -> list[str]:
         if len(labels) == count:
             return labels
     raise ExportError(f"no dataset of the config names its {count} classes; give --labels A,B,C")
-
-
-def _load(model: nn.Module, weights: str) -> None:
-    if not weights:
-        raise ExportError("which weights? give MODEL.WEIGHTS at the end of the line")
-    if not Path(weights).is_file():
-        raise ExportError(f"{weights}: no such weights file")
-    try:
-        saved = torch.load(weights, map_location="cpu", weights_only=True)
-        model.load_state_dict(saved.get("model", saved))
-    # A damaged file raises nearly anything, and load_state_dict names the keys over many lines.
-    except Exception as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ExportError(f"{weights}: does not fit the config's model ({reason})") from None

@@ -60,7 +60,7 @@ def test_writes_a_file_that_says_what_it_is(
     ("more", "message"),
     [
         (["--labels", "a,b"], "2 labels for 4 classes"),
-        (["MODEL.I3D.WIDTH", "0.125"], "does not fit the config's model"),
+        (["MODEL.I3D.WIDTH", "0.125"], "cannot be loaded into the network of its config"),
         (["MODEL.NOTHING", "1"], "config.yaml"),
         (["DATASETS.TEST", "()"], "names its 4 classes"),
     ],
@@ -85,9 +85,9 @@ def test_weights_have_to_be_named(checkpoint: Path, capsys: pytest.CaptureFixtur
     assert main([*config, "MODEL.WEIGHTS", ""]) == 1
     assert "which weights?" in capsys.readouterr().err
     assert main([*config, "MODEL.WEIGHTS", "absent.pth"]) == 1
-    assert "absent.pth: no such weights file" in capsys.readouterr().err
+    assert "absent.pth: no such file" in capsys.readouterr().err
     assert main(["--config-file", "absent.yaml"]) == 1
-    assert "absent.yaml: no such config" in capsys.readouterr().err
+    assert "absent.yaml: no such file" in capsys.readouterr().err
 
 
 class Identity(torch.nn.Module):
@@ -108,9 +108,9 @@ def scripted(about: dict | None) -> bytes:
         (b"not a model", "not a model that pcsc_d2.export wrote"),
         (b"", "not a model that pcsc_d2.export wrote"),
         (scripted(None), "a TorchScript file, but not one"),
-        (scripted({"format": 99}), "of another format than 1"),
-        (scripted({"format": 1, "labels": []}), "does not say its clip_length"),
-        (scripted({"format": 1, **asdict(INFO), "device": "cuda"}), "exported to run on cuda"),
+        (scripted({"format": 99}), "of another format than 2"),
+        (scripted({"format": 2, "labels": []}), "does not say its clip_length"),
+        (scripted({"format": 2, **asdict(INFO), "device": "cuda"}), "exported to run on cuda"),
     ],
 )
 def test_other_files_are_refused(content: bytes, message: str, tmp_path: Path) -> None:
