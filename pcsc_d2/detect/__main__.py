@@ -100,19 +100,20 @@ def _add_how(parser: argparse.ArgumentParser) -> None:
     )
     default = Sharing()
     group.add_argument(
-        "--dense",
-        nargs="?",
-        const=default.level,
+        "--dense", action="store_true", help="neighbouring key frames share the trunk's work"
+    )
+    group.add_argument(
+        "--dense-level",
+        default=default.level,
         choices=LEVELS,
-        metavar="LEVEL",
-        help="key frames share the trunk's work up to this level, c2 to c5 (%(const)s)",
+        help="up to which level of the trunk they do (default %(default)s)",
     )
     group.add_argument(
         "--dense-step",
         type=int,
         default=default.step,
         metavar="N",
-        help="of these, the trunk looks at every Nth frame's clip (default %(default)s)",
+        help="its other levels run every N frames, between them averaged (default %(default)s)",
     )
     group.add_argument("--flow", default="", metavar="METHOD", help="default: as in training")
     group.add_argument(
@@ -135,7 +136,7 @@ def _run(args: argparse.Namespace) -> int:
         raise ValueError(f"--from {args.start:g} is not before --to {args.end:g}")
     if not 0 <= args.score <= 1:
         raise ValueError(f"--score {args.score:g} is not between 0 and 1")
-    sharing = Sharing(args.dense, args.dense_step) if args.dense else None
+    sharing = Sharing(args.dense_level, args.dense_step) if args.dense else None
     batch = args.batch or (DENSE_BATCH if sharing else DetectOptions().batch)
     options = DetectOptions(args.every, tuple(args.classes), args.score, batch, args.flow)
     prepare_output(args.out)

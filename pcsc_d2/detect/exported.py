@@ -55,7 +55,7 @@ class DenseExportedModel(ExportedModel):
     Args:
         network, info, actionness: see ``ExportedModel``.
         shared: parts of the trunk that run once for the window.
-        step: frames between the clips that the trunk looks at.
+        step: frames between the clips that its other levels are run for.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class DenseExportedModel(ExportedModel):
         info: ModelInfo,
         actionness: bool = False,
         shared: int = 2,
-        step: int = 2,
+        step: int = 1,
     ) -> None:
         super().__init__(network, info, actionness)
         self._shared, self._step = shared, step

@@ -101,7 +101,8 @@ class ExportedDetector(nn.Module):
             key_frames: 0-based in the window, ascending; it holds the whole clip around each.
             shared: levels of the trunk that are run once for the window: 2 for up to c3; 0 is clip
                 by clip.
-            step: frames between the clips that the trunk looks at. See ``layers/window_trunk.py``.
+            step: frames between the clips that its other levels are run for. See
+                ``layers/window_trunk.py``.
         """
         starts = [k - self.clip_length // 2 for k in key_frames]
         second = rgb if self.second_sees_rgb else flow

@@ -15,9 +15,10 @@ frames that are really there when a window is run. Nine frames away that is no l
 a trunk whose clips have a ``context`` of 10 frames gives the same either way up to c3. In c4 the
 difference reaches over 30 frames and is there in any case.
 
-Maps have time averaged over the clip, so those of neighbouring key frames are nearly the same. With
-a ``step`` of 2 the trunk looks at the clips of every second frame, all of them in one phase up to
-c3, and a key frame between takes the mean of its neighbours' maps: half the work once more.
+What is not shared may be looked at more rarely: with a ``step`` of 4 the levels behind those shared
+are run for the clip of every fourth frame, and the key frames between take means of their
+neighbours' maps, weighted by distance. The levels that are shared, which say where things are, stay
+those of each key frame.
 """
 
 from __future__ import annotations
@@ -40,12 +41,12 @@ class Sharing:
     Attributes:
         level: trunk levels up to this one are computed once for the window: ``"c2"`` to ``"c5"``,
             or ``""`` for none.
-        step: frames from one clip that the trunk looks at to the next; 1 looks at the clip of each
-            key frame.
+        step: frames between the key frames for whose clips the other levels are run; 1 runs them
+            for each.
     """
 
     level: str = "c3"
-    step: int = 2
+    step: int = 4
 
     def __post_init__(self) -> None:
         if self.level and self.level not in LEVELS:
@@ -53,7 +54,7 @@ class Sharing:
                 f"what key frames share is up to one of {', '.join(LEVELS)}, not {self.level!r}"
             )
         if self.step < 1:
-            raise ValueError(f"the trunk looks at every {self.step} frames; at least 1")
+            raise ValueError(f"clips are looked at every {self.step} frames; at least 1")
 
     def parts(self, clip_length: int) -> int:
         """How many of a trunk's parts run once for the window.
@@ -145,37 +146,33 @@ class WindowTrunk(nn.Module):
             frames: ``(1, C, W, H, W)``.
             starts: K first frames of clips, 0-based, ascending; each clip lies in the window.
             shared: parts run once for the window, 0 to 4, see :class:`Sharing`; the others run
-                for each clip.
-            step: frames between the clips that are looked at; maps between are interpolated.
+                for clips.
+            step: frames between those clips; maps between are interpolated.
 
         Returns:
             Four maps ``(K, C_l, H_l, W_l)``.
         """
-        grid = grid_of(starts, step, frames.shape[2] - self.clip_length)
-        if len(grid) >= len(starts):
-            return self.at(frames, starts, shared)
-        return [interpolate(x, grid, starts) for x in self.at(frames, grid, shared)]
-
-    def at(self, frames: torch.Tensor, starts: list[int], shared: int) -> list[torch.Tensor]:
-        """:meth:`window` without a step."""
-        runs, run_of, length = [frames], [0 for _ in starts], self.clip_length
+        runs, run_of, at, length = [frames], [0 for _ in starts], starts, self.clip_length
         maps: list[torch.Tensor] = []
         for number, part in enumerate(self.parts):
             if number < shared:
                 if self.halves[number]:
-                    runs, run_of = split_phases(runs, run_of, starts)
-                    starts = [s // 2 for s in starts]
+                    runs, run_of = split_phases(runs, run_of, at)
+                    at = [s // 2 for s in at]
                     length = length // 2
                 runs = [part(x) for x in runs]
                 margin = self.context // 2 if number < 2 else 0
                 first, last = margin, length - margin
-                clips = [runs[r][:, :, s + first : s + last] for r, s in zip(run_of, starts)]
+                clips = [runs[r][:, :, s + first : s + last] for r, s in zip(run_of, at)]
                 maps.append(torch.cat([self.pool(x) for x in clips]))
                 if number == 1:
-                    starts, length = [s + margin for s in starts], length - 2 * margin
+                    at, length = [s + margin for s in at], length - 2 * margin
         if shared < len(self.parts):
-            clips = [runs[r][:, :, s : s + length] for r, s in zip(run_of, starts)]
-            maps += self.behind_in_batches(clips, shared)
+            grid = grid_of(starts, step)
+            clips = [runs[run_of[k]][:, :, at[k] : at[k] + length] for k in grid]
+            known = [starts[k] for k in grid]
+            behind = self.behind_in_batches(clips, shared)
+            maps += [interpolate(x, known, starts) for x in behind]
         return maps
 
     def behind_in_batches(self, clips: list[torch.Tensor], done: int) -> list[torch.Tensor]:
@@ -186,23 +183,25 @@ class WindowTrunk(nn.Module):
         return [torch.cat([maps[level] for maps in batches]) for level in range(len(batches[0]))]
 
 
-def grid_of(starts: list[int], step: int, last: int) -> list[int]:
-    """Every ``step``-th start around those wanted, none beyond the last that the window holds."""
-    grid = [starts[0]]
-    while grid[-1] < starts[-1] and grid[-1] + step <= last:
-        grid.append(grid[-1] + step)
+def grid_of(starts: list[int], step: int) -> list[int]:
+    """Which of the starts are looked at: the first, the last, and some so that none of the others
+    lies between two that are further apart than ``step``."""
+    grid = [0]
+    for k in range(1, len(starts)):
+        if k == len(starts) - 1 or starts[k + 1] - starts[grid[-1]] > step:
+            grid.append(k)
     return grid
 
 
-def interpolate(maps: torch.Tensor, grid: list[int], starts: list[int]) -> torch.Tensor:
-    """Maps at ``starts`` from those at the grid; beyond its end, the last."""
-    step = grid[1] - grid[0] if len(grid) > 1 else 1
-    places = torch.tensor([float(s - grid[0]) / step for s in starts], device=maps.device)
-    places = places.clamp(max=len(grid) - 1)
-    low = places.long()
-    high = (low + 1).clamp(max=len(grid) - 1)
-    weights = (places - low).to(maps.dtype).view(-1, 1, 1, 1)
-    return torch.lerp(maps[low], maps[high], weights)
+def interpolate(maps: torch.Tensor, known: list[int], wanted: list[int]) -> torch.Tensor:
+    """Maps at the places wanted, from those at known ones that enclose them; both ascending."""
+    if len(known) == len(wanted):
+        return maps
+    at, to = torch.tensor(known, device=maps.device), torch.tensor(wanted, device=maps.device)
+    high = torch.searchsorted(at, to).clamp(min=1)
+    low = high - 1
+    weights = (to - at[low]) / (at[high] - at[low])
+    return torch.lerp(maps[low], maps[high], weights.to(maps.dtype).view(-1, 1, 1, 1))
 
 
 def split_phases(

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from pcsc_d2.detect.__main__ import seconds
+from pcsc_d2.layers.window_trunk import Sharing
 from pcsc_d2.video import VideoSource, write_image
 from tests.detect.conftest import SquareModel, encode, square_at, square_frames
 
@@ -122,6 +123,20 @@ def test_times() -> None:
     for wrong in ("-1", "1:2:3:4", "x"):
         with pytest.raises(ValueError, match=r".*"):
             seconds(wrong)
+
+
+def test_what_dense_mode_shares(
+    run: Run, square_video: Path, model: SquareModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    monkeypatch.setattr(
+        "pcsc_d2.detect.detector.load_model", lambda *args: asked.append(args[-1]) or model
+    )
+    assert run(square_video) == 0
+    assert run(square_video, "--dense") == 0
+    assert run(square_video, "--dense", "--dense-level", "c4", "--dense-step", "2") == 0
+    assert asked == [None, Sharing(), Sharing("c4", 2)]
+    assert run(square_video, "--dense", "--dense-step", "0") == 2
 
 
 def test_resume(run: Run, square_video: Path, tmp_path: Path, model: SquareModel) -> None:
