@@ -91,7 +91,7 @@ class CooperationROIHeads(ROIHeads):
         own_selection: tuple[BoxSelection, BoxSelection],
         cross_selection: tuple[BoxSelection, BoxSelection] | None,
         output_mode: str = "union",
-        test_proposals: int = 300,
+        test_proposals: int = 100,
         every_stage: bool = False,
         actionness_head: nn.Module | None = None,
         actionness_source: str = "cooperation",

@@ -10,7 +10,7 @@ from detectron2.config import CfgNode, get_cfg
 from detectron2.modeling import build_model
 from torch import nn
 
-from ..config import add_pcsc_config
+from .. import add_pcsc_config
 
 
 class TrainedModelError(ValueError):
