@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -120,6 +122,16 @@ def test_other_files_are_refused(content: bytes, message: str, tmp_path: Path) -
         load_archive(path)
     assert str(caught.value).startswith(str(path))
     assert "\n" not in str(caught.value)
+
+
+def test_the_datasets_names_are_known_in_a_process_of_its_own() -> None:
+    code = """
+import pcsc_d2.export.checkpoint
+from detectron2.data import MetadataCatalog
+print(len(MetadataCatalog.get("jhmdb_split1_test").thing_classes))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["21"]
 
 
 def test_no_file() -> None:
