@@ -106,7 +106,7 @@ def _add_how(parser: argparse.ArgumentParser) -> None:
         "--dense-level",
         default=default.level,
         choices=LEVELS,
-        help="up to which level of the trunk they do (default %(default)s)",
+        help="up to which level of the trunk (default: c3 for models with MODEL.I3D.CONTEXT, c2)",
     )
     group.add_argument(
         "--dense-step",

@@ -117,7 +117,7 @@ def load_exported(
     if dense is None:
         return ExportedModel(network, info, about.actionness)
     try:
-        shared = dense.parts(about.clip_length - 2 * about.context)
+        shared = dense.parts(about.clip_length, about.context)
     except ValueError as error:
         raise ModelError(f"{path}: {error}") from None
     return DenseExportedModel(network, info, about.actionness, shared, dense.step)

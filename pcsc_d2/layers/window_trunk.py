@@ -32,6 +32,8 @@ from torch import nn
 from .i3d import STRIDES, TAPS, InceptionI3D, cut_context
 
 LEVELS = tuple(STRIDES)
+# Frames from the end of a clip in which c3 still sees the zeros beyond it, rounded up to slices.
+BORDER = 10
 
 
 @dataclass(frozen=True)
@@ -40,12 +42,12 @@ class Sharing:
 
     Attributes:
         level: trunk levels up to this one are computed once for the window: ``"c2"`` to ``"c5"``,
-            or ``""`` for none.
+            or ``""`` for none. None is c3 for clips with a context, else c2: see ``parts``.
         step: frames between the key frames for whose clips the other levels are run; 1 runs them
             for each.
     """
 
-    level: str = "c3"
+    level: str | None = None
     step: int = 4
 
     def __post_init__(self) -> None:
@@ -56,25 +58,29 @@ class Sharing:
         if self.step < 1:
             raise ValueError(f"clips are looked at every {self.step} frames; at least 1")
 
-    def parts(self, clip_length: int) -> int:
+    def parts(self, clip_length: int, context: int = 0) -> int:
         """How many of a trunk's parts run once for the window.
 
         Args:
-            clip_length: T, without the context.
+            clip_length: T, with the context.
+            context: frames at either end of it that only the levels up to c3 look at.
 
         Raises:
             ValueError: T is not a multiple of the level's stride in time, so that a clip's slices
                 would not be those of a window.
         """
-        if not self.level:
+        level = self.level
+        if level is None:
+            level = "c3" if context >= BORDER else "c2"
+        if not level:
             return 0
-        stride = STRIDES[self.level][0]
-        if clip_length % stride:
+        stride, length = STRIDES[level][0], clip_length - 2 * context
+        if length % stride:
             raise ValueError(
-                f"clips of {clip_length} frames cannot share up to {self.level}, which takes a "
-                f"multiple of {stride}; share up to an earlier level, or go clip by clip"
+                f"clips of {length} frames cannot share up to {level}, which takes a multiple of "
+                f"{stride}; share up to an earlier level, or go clip by clip"
             )
-        return LEVELS.index(self.level) + 1
+        return LEVELS.index(level) + 1
 
 
 def trunk_parts(trunk: InceptionI3D) -> list[nn.Sequential]:

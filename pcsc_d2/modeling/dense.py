@@ -41,7 +41,7 @@ class DenseDetector:
         self._model = model
         self._clip_length = clip_length
         context = model.rgb.backbone.bottom_up.trunk.context
-        self._shared = sharing.parts(clip_length - 2 * context)
+        self._shared = sharing.parts(clip_length, context)
         self._step = sharing.step
         self._batch = batch
         self._trunks = {s: self._window_trunk(s) for s in STREAMS}

@@ -124,6 +124,7 @@ def test_phases_by_hand() -> None:
 def test_what_can_be_shared() -> None:
     assert [Sharing(level).parts(16) for level in ("", *LEVELS)] == [0, 1, 2, 3, 4]
     assert Sharing("c4").parts(12) == 3
+    assert [Sharing().parts(16 + 2 * context, context) for context in (0, 4, 10)] == [1, 1, 2]
     with pytest.raises(ValueError, match="12 frames cannot share up to c5"):
         Sharing("c5").parts(12)
     with pytest.raises(ValueError, match="c6"):
