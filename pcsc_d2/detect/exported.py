@@ -62,9 +62,9 @@ class DenseExportedModel(ExportedModel):
         self,
         network: torch.jit.ScriptModule,
         info: ModelInfo,
-        actionness: bool = False,
-        shared: int = 2,
-        step: int = 1,
+        actionness: bool,
+        shared: int,
+        step: int,
     ) -> None:
         super().__init__(network, info, actionness)
         self._shared, self._step = shared, step

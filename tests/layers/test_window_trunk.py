@@ -37,7 +37,8 @@ def clips_of(frames: torch.Tensor, starts: list[int], length: int = LENGTH) -> t
 
 
 def largest(a: list[torch.Tensor], b: list[torch.Tensor]) -> float:
-    return max((float((x - y).abs().max() / y.std()) for x, y in zip(a, b)), default=0.0)
+    pairs = zip(a, b, strict=True)
+    return max((float((x - y).abs().max() / y.std()) for x, y in pairs), default=0.0)
 
 
 @pytest.fixture
