@@ -50,8 +50,8 @@ def _add_backbone(cfg: CfgNode) -> None:
     cfg.MODEL.I3D.FREEZE_AT = 0
     # How time is collapsed behind the taps: "mean", or "middle" for the slice in the middle.
     cfg.MODEL.I3D.TIME_POOL = "mean"
-    # Frames at either end of INPUT.CLIP_LENGTH that only the levels up to c3 look at. With 8 or
-    # more, dense video mode finds what clips one by one give; training computes more.
+    # Frames at either end of INPUT.CLIP_LENGTH that only the levels up to c3 look at. With 10
+    # dense video mode at step 1 finds what clips one by one give; training computes more.
     cfg.MODEL.I3D.CONTEXT = 0
 
     cfg.MODEL.RGB = CfgNode()
