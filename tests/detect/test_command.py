@@ -67,8 +67,9 @@ def test_annotated_video(run: Run, square_video: Path, tmp_path: Path) -> None:
     assert (height % 2, width) == (0, 4 * 96)
     assert height > 4 * 64  # the timeline is under the picture
     x1, y1, _, y2 = (4 * c for c in square_at(15))
-    color = frames[14][y1 + 40 : y2 - 40, x1 - 1 : x1 + 2].astype(int)
-    assert color.std(axis=(0, 1)).max() < 40  # one steady colour down the side
+    # Not the column outside: how much of the side's colour it takes is the encoder's choice.
+    color = frames[14][y1 + 40 : y2 - 40, x1 : x1 + 2].astype(int)
+    assert color.std(axis=(0, 1)).max() < 10  # one steady colour down the side
     assert np.abs(color.mean((0, 1)) - frames[25][4 * 64 + 5, 300].astype(int)).max() < 90
 
 
