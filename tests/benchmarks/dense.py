@@ -70,6 +70,10 @@ def sharing(text: str) -> Sharing:
     return Sharing(level, int(step))
 
 
+def name_of(way: Sharing) -> str:
+    return f"{way.level} step {way.step}" if way.level else "clip by clip"
+
+
 def _through_file(model: torch.nn.Module, length: int) -> torch.jit.ScriptModule:
     file = io.BytesIO()
     torch.jit.save(to_network(model, length), file)
@@ -102,12 +106,11 @@ def main() -> None:
             runs[ALONE](keys[:1])
         alone = [seconds(lambda k=k: runs[ALONE]([k])) for k in keys[: args.clips]]
         base = sum(alone) / len(alone)
-        print(f"{'clip by clip':<14}{base:>8.3f} CPU s a key frame", flush=True)
+        print(f"{name_of(ALONE):<14}{base:>8.3f} CPU s a key frame", flush=True)
         for way in ways:
             value = seconds(lambda way=way: runs[way](keys)) / len(keys)
             ratio = f"{base / value:>8.2f} times as many a second"
-            name = f"{way.level} step {way.step}"
-            print(f"{name:<14}{value:>8.3f} CPU s a key frame{ratio}", flush=True)
+            print(f"{name_of(way):<14}{value:>8.3f} CPU s a key frame{ratio}", flush=True)
 
 
 if __name__ == "__main__":
