@@ -14,7 +14,7 @@ import argparse
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.engine import default_argument_parser, launch
 
-from pcsc_d2.data import check_datasets, precompute_flow, register_own_datasets
+from pcsc_d2.data import check_datasets, precompute_flow, register_custom_datasets
 from pcsc_d2.engine import Trainer, setup
 
 
@@ -22,7 +22,7 @@ def main(args: argparse.Namespace) -> dict | None:
     """Train, or with ``--eval-only`` evaluate; the scores, where there are any to return."""
     cfg = setup(args)
     names = cfg.DATASETS.TEST if args.eval_only else (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)
-    register_own_datasets()
+    register_custom_datasets()
     check_datasets(cfg)
     precompute_flow(cfg, names)
     if args.eval_only:

@@ -15,9 +15,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from pcsc_d2.video.checking import KINDS, CheckReport, check_dataset, write_reports
-from pcsc_d2.video.checking_pictures import draw_clips
-from pcsc_d2.video.own_data import all_datasets, any_files
+from pcsc_d2.datasets.check import KINDS, CheckReport, check_dataset, write_reports
+from pcsc_d2.datasets.check_pictures import draw_clips
+from pcsc_d2.datasets.custom.read import all_datasets, any_files
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,7 +54,7 @@ def _check(args: argparse.Namespace, name: str) -> CheckReport:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Leaves out warnings of the package: the reports tell the same."""
+    """Leave out warnings of the package: the reports tell the same."""
     logger = logging.getLogger("pcsc_d2")
     level = logger.level
     logger.setLevel(logging.ERROR)

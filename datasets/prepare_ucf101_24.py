@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sys
 
-from pcsc_d2.video.preparation import main
+from pcsc_d2.datasets.prepare import main
 
 if __name__ == "__main__":
     sys.exit(main("ucf24", __doc__.splitlines()[0]))

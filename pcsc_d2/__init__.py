@@ -19,11 +19,11 @@ def __getattr__(name: str) -> object:
     # find_spec and not try/except: a Detectron2 that is installed but broken must fail loudly.
     if find_spec("detectron2") is None:
         raise AttributeError("add_pcsc_config needs Detectron2, which is not installed")
-    from . import data, evaluation, modeling  # noqa: F401
-    from .config import add_pcsc_config
+    from pcsc_d2 import data, evaluation, modeling  # noqa: F401
+    from pcsc_d2.config import add_pcsc_config
 
     return add_pcsc_config
 
 
 if sys.modules.get("detectron2") is not None:
-    from . import data, evaluation, modeling  # noqa: F401
+    from pcsc_d2 import data, evaluation, modeling  # noqa: F401

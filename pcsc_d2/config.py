@@ -18,8 +18,9 @@ def _add_input(cfg: CfgNode) -> None:
     # Frames T in a clip, at stride 1 around the key frame; the same for every clip of a run.
     cfg.INPUT.CLIP_LENGTH = 16
     cfg.INPUT.FLOW = CfgNode()
-    # How optical flow is computed: dis, dis_fast, raft_large or raft_small (pcsc_d2.video.flow); or
-    # the name under which flow that was made elsewhere was converted (datasets/README.md).
+    # How optical flow is computed: dis, dis_fast, raft_large or raft_small
+    # (pcsc_d2.flow.methods); or the name under which flow that was made elsewhere was converted
+    # (datasets/README.md).
     cfg.INPUT.FLOW.METHOD = "dis"
     # RAFT's weights, a state_dict in a file ("": torchvision's hub), and the device it runs on.
     cfg.INPUT.FLOW.WEIGHTS = ""
@@ -101,7 +102,7 @@ def _add_cooperation(cfg: CfgNode) -> None:
 def _add_actionness(cfg: CfgNode) -> None:
     cfg.MODEL.ACTIONNESS = node = CfgNode()
     # Whether detections get the actionness of their class. It is trained after the detector, by
-    # python -m pcsc_d2.engine.train_actionness, which turns it on in what it writes.
+    # python -m pcsc_d2.engine.actionness.train, which turns it on in what it writes.
     node.ON = False
     node.NAME = "ActionnessHead"
     # False: one classifier for all classes (an ablation).

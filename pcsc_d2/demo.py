@@ -17,13 +17,14 @@ from pathlib import Path
 
 import numpy as np
 
+from pcsc_d2.datasets.synthetic.generate import generate
+from pcsc_d2.datasets.synthetic.truth import split_videos
+from pcsc_d2.flow.color import flow_to_color
+from pcsc_d2.flow.methods import compute_flow
 from pcsc_d2.tubes import Detections, GroundTruth, Tubes, frame_map
-from pcsc_d2.tubes.chance import chance
-from pcsc_d2.video import VideoSource, flow_to_color
+from pcsc_d2.tubes.scoring.chance import chance
+from pcsc_d2.video import VideoSource
 from pcsc_d2.video.drawing import draw_tubes, image_grid, write_image, write_video
-from pcsc_d2.video.flow import compute_flow
-from pcsc_d2.video.synthetic import generate
-from pcsc_d2.video.synthetic_truth import split_videos
 
 REPOSITORY = Path(__file__).parents[1]
 CONFIG = REPOSITORY / "configs" / "synthetic" / "quick.yaml"
@@ -91,7 +92,7 @@ def _draw(folder: Path, out: Path, truth: GroundTruth, tubes: Tubes) -> None:
     (out / "videos").mkdir(parents=True, exist_ok=True)
     for name in truth.videos.tolist()[:VIDEOS_DRAWN]:
         frames = list(VideoSource(folder / "videos" / f"{name}.mp4"))
-        shown = tubes.take(tubes.score >= SCORE_DRAWN)
+        shown = tubes.take(tubes.scores >= SCORE_DRAWN)
         drawn = [_enlarged_image(frame) for frame in frames]
         drawn = list(draw_tubes(drawn, _enlarged(shown), name, _enlarged(truth.tubes)))
         write_video(out / "videos" / f"{Path(name).name}.mp4", drawn)

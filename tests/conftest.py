@@ -12,6 +12,9 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 HAS_DETECTRON2 = find_spec("detectron2") is not None
+# Small videos and tubes made on the spot, for the tests of several packages.
+pytest_plugins = ["tests.videos", "tests.tube_makers", "tests.square_model"]
+
 NEEDS_DETECTRON2 = ("data", "modeling", "evaluation", "engine", "experiments", "export")
 HERE = Path(__file__).parent
 

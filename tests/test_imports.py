@@ -12,25 +12,35 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "pcsc_d2"
-LOWER = {"layers", "tubes", "video"}
+UTILS = {"utils"}
+LOWER = UTILS | {"layers", "tubes", "video", "flow", "datasets"}
+NATIVE = {"data", "modeling", "evaluation"}  # at home in Detectron2
 ALLOWED = {
-    "layers": set(),
-    "tubes": set(),
-    "video": {"tubes"},
-    "detect": {"export", "modeling", "evaluation", *LOWER},
+    "utils": set(),
+    "layers": UTILS,
+    "tubes": UTILS,
+    "video": {"tubes", *UTILS},
+    "flow": {"video", "tubes", *UTILS},
+    "datasets": {"flow", "video", "tubes", *UTILS},
     "data": LOWER,
     "modeling": LOWER,
     "evaluation": LOWER,
-    "engine": {"data", "modeling", "evaluation", *LOWER},
-    "experiments": {"engine", "data", "modeling", "evaluation", *LOWER},
-    "export": {"modeling", *LOWER},
+    "models": NATIVE | LOWER,
+    "detect": {"models", *LOWER},
+    "export": {"models", "modeling", *LOWER},
+    "engine": NATIVE | LOWER,
+    "experiments": {"engine", "models", *NATIVE, *LOWER},
 }
 LIBRARIES = {
+    "utils": {"numpy", "tqdm"},
     "layers": {"numpy", "torch"},
     "tubes": {"numpy", "tqdm", "matplotlib"},
+    "video": {"numpy", "tqdm", "cv2", "av"},
     # torch and torchvision for RAFT alone, which imports them when it runs.
-    "video": {"numpy", "tqdm", "cv2", "av", "scipy", "defusedxml", "torch", "torchvision"},
+    "flow": {"numpy", "tqdm", "cv2", "torch", "torchvision"},
+    "datasets": {"numpy", "tqdm", "cv2", "av", "scipy", "defusedxml"},
 }
+MOST_FILES = 16  # in a folder, so that a reader grasps it at a glance
 
 # Runs with the packages named first hidden from every way to find them, as if not installed.
 HIDE = """
@@ -82,7 +92,10 @@ def run_hidden(code: str, hidden: str, *arguments: str) -> str:
     ("name", "hidden"),
     [
         ("tubes", "detectron2,fvcore,torch,torchvision,cv2,av,scipy,matplotlib"),
+        ("utils", "detectron2,fvcore,torch,torchvision,cv2,av,scipy,matplotlib"),
         ("video", "detectron2,fvcore,torch,torchvision"),
+        ("flow", "detectron2,fvcore,torch,torchvision"),
+        ("datasets", "detectron2,fvcore,torch,torchvision"),
         ("detect", "detectron2,fvcore"),
         ("layers", "detectron2,fvcore,cv2,av"),
     ],
@@ -91,8 +104,9 @@ def test_imports_without_detectron2(name: str, hidden: str) -> None:
     if name in ("layers", "detect"):
         pytest.importorskip("torch")
     count, registered, *loaded = run_hidden(IMPORT_ALL, hidden, f"pcsc_d2.{name}").split()
-    sources = [p for p in (PACKAGE / name).rglob("*.py") if p.stem != "__init__"]
-    assert int(count) == len(sources)
+    folder = PACKAGE / name
+    modules = [p for p in folder.rglob("*.py") if p != folder / "__init__.py"]
+    assert int(count) == len(modules)
     assert registered == "False"
     assert loaded == []
 
@@ -116,6 +130,26 @@ def test_imports_go_one_way(name: str) -> None:
         assert not wrong, f"{path}: {name} may not import {wrong}"
 
 
+def test_every_package_has_its_place() -> None:
+    folders = {path.parent.name for path in PACKAGE.glob("*/*.py")}
+    assert folders - set(ALLOWED) <= {"assets"}
+
+
+def test_folders_are_small() -> None:
+    for folder in {path.parent for path in PACKAGE.rglob("*.py")}:
+        files = [path for path in folder.glob("*.py") if path.stem != "__init__"]
+        assert len(files) < MOST_FILES, f"{folder}: {len(files)} files"
+
+
+def test_files_do_not_import_each_other_in_circles() -> None:
+    files = {module_of(path): path for path in PACKAGE.rglob("*.py") if path.stem != "__init__"}
+    graph = {name: imported(path) & set(files) for name, path in files.items()}
+    while graph:
+        free = {name for name, needed in graph.items() if not needed & set(graph)}
+        assert free, f"these import each other: {sorted(graph)}"
+        graph = {name: needed for name, needed in graph.items() if name not in free}
+
+
 @pytest.mark.parametrize("name", LIBRARIES)
 def test_lower_packages_need_few_libraries(name: str) -> None:
     for path in (PACKAGE / name).rglob("*.py"):
@@ -129,6 +163,10 @@ def test_imported_modules_are_found() -> None:
     assert {"torch", "detectron2.config", "pcsc_d2.video", "pcsc_d2.data.flow_cache"} <= found
 
 
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
+
+
 def imported(path: Path) -> set[str]:
     """Absolute names of the modules that a file imports, inside functions too."""
     package = path.relative_to(ROOT).with_suffix("").parts[:-1]
@@ -140,8 +178,7 @@ def imported(path: Path) -> set[str]:
             base = package[: len(package) + 1 - node.level] if node.level else ()
             module = ".".join((*base, *filter(None, [node.module])))
             names.add(module)
-            if module == "pcsc_d2":
-                names |= {f"pcsc_d2.{alias.name}" for alias in node.names}
+            names |= {f"{module}.{alias.name}" for alias in node.names if "pcsc_d2" in module}
     return names
 
 

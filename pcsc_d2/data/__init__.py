@@ -1,14 +1,14 @@
 """Datasets and the loading of clips, registered with Detectron2."""
 
-from .builtin import register_all
-from .clip_mapper import ClipMapper
-from .clip_transforms import register_clip_transforms
-from .datasets import count_training_dicts, dataset_root, training_dicts
-from .flow_cache import flow_store, precompute_flow
-from .flow_transforms import register_flow_transforms
-from .loaders import evaluation_loader, start_at, training_loader
-from .own import check_datasets, register_action_dataset, register_own_datasets
-from .training_clips import ClipSampler, ResumableTrainingSampler, TrainingClips
+from pcsc_d2.data.builtin import register_all
+from pcsc_d2.data.clip_mapper import ClipMapper
+from pcsc_d2.data.clip_transforms import register_clip_transforms
+from pcsc_d2.data.custom import check_datasets, register_action_dataset, register_custom_datasets
+from pcsc_d2.data.datasets import count_training_dicts, dataset_root, training_dicts
+from pcsc_d2.data.flow_cache import flow_store, precompute_flow
+from pcsc_d2.data.flow_transforms import register_flow_transforms
+from pcsc_d2.data.loaders import evaluation_loader, start_at, training_loader
+from pcsc_d2.data.training_clips import ClipSampler, ResumableTrainingSampler, TrainingClips
 
 __all__ = [
     "ClipMapper",
@@ -22,7 +22,7 @@ __all__ = [
     "flow_store",
     "precompute_flow",
     "register_action_dataset",
-    "register_own_datasets",
+    "register_custom_datasets",
     "start_at",
     "training_dicts",
     "training_loader",
@@ -31,4 +31,4 @@ __all__ = [
 register_flow_transforms()
 register_clip_transforms()
 register_all()
-register_own_datasets()
+register_custom_datasets()

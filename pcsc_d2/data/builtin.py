@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..tubes import GroundTruth
-from ..video import DecodingRule
-from ..video.dataset_files import dataset_files
-from .datasets import ActionDataset, dataset_root, register_dataset
-from .ground_truth import LABELS, read_ground_truth
+from pcsc_d2.data.datasets import ActionDataset, dataset_root, register_dataset
+from pcsc_d2.data.ground_truth import LABELS, read_ground_truth
+from pcsc_d2.datasets.layout import dataset_files
+from pcsc_d2.tubes import GroundTruth
+from pcsc_d2.video import DecodingRule
 
 
 @dataclass(frozen=True)

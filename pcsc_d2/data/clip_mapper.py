@@ -11,17 +11,12 @@ from detectron2.config import CfgNode, configurable
 from detectron2.data import detection_utils as utils
 from detectron2.data import transforms as T
 
-from ..video import (
-    FlowError,
-    FlowStore,
-    FrameCache,
-    VideoError,
-    clip_indices,
-    flow_indices,
-)
-from .flow_cache import flow_store
-from .planes import flow_planes, rgb_planes
-from .training_clips import numpy_seed
+from pcsc_d2.data.flow_cache import flow_store
+from pcsc_d2.data.to_tensor import flow_to_tensor, rgb_to_tensor
+from pcsc_d2.data.training_clips import numpy_seed
+from pcsc_d2.flow.errors import FlowError
+from pcsc_d2.flow.store import FlowStore
+from pcsc_d2.video import FrameCache, VideoError, clip_indices, flow_indices
 
 logger = logging.getLogger(__name__)
 
@@ -105,8 +100,8 @@ class ClipMapper:
         codes: list[np.ndarray],
         transforms: T.TransformList,
     ) -> dict:
-        rgb = transforms.apply_rgb_clip(rgb_planes(frames))
-        flow = transforms.apply_flow_clip(flow_planes(codes, self._flow.bound))
+        rgb = transforms.apply_rgb_clip(rgb_to_tensor(frames))
+        flow = transforms.apply_flow_clip(flow_to_tensor(codes, self._flow.bound))
         example = {k: clip[k] for k in KEPT_KEYS}
         example["rgb"] = torch.as_tensor(np.ascontiguousarray(rgb))
         example["flow"] = torch.as_tensor(np.ascontiguousarray(flow))

@@ -31,10 +31,10 @@ from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog, get_detection_dataset_dicts
 from detectron2.structures import BoxMode
 
-from ..tubes import GroundTruth
-from ..video import DecodingRule
-from ..video.dataset_files import find_video
-from ..video.ground_truth_checks import Findings, fit_to_clips, measure_clips
+from pcsc_d2.datasets.repair import AnnotationIssues, fit_to_clips, measure_clips
+from pcsc_d2.tubes import GroundTruth
+from pcsc_d2.video import DecodingRule
+from pcsc_d2.video.files import find_video
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class ActionDataset(ABC):
         """The annotated tubes of the videos that are there."""
         return self.present().truth
 
-    def present(self) -> Present:
+    def present(self) -> AvailableVideos:
         """The videos that are there, measured once."""
         return _present(self, self.videos)
 
@@ -96,7 +96,7 @@ class ActionDataset(ABC):
         return [(key, str(path)) for key, path, frames in found if frames]
 
 
-class Present(NamedTuple):
+class AvailableVideos(NamedTuple):
     """The videos of a dataset that are there.
 
     Attributes:
@@ -117,7 +117,7 @@ def dataset_root() -> Path:
 
 
 @functools.lru_cache(maxsize=8)
-def _present(dataset: ActionDataset, folder: Path) -> Present:
+def _present(dataset: ActionDataset, folder: Path) -> AvailableVideos:
     wanted = dataset.wanted()
     found = {name: find_video(folder, name) for name in wanted.videos.tolist()}
     absent = [name for name, path in found.items() if path is None]
@@ -129,21 +129,23 @@ def _present(dataset: ActionDataset, folder: Path) -> Present:
     if absent:
         counts = f"{len(absent)} of {len(found)} {dataset.title} videos are absent and left out"
         logger.warning("%s: %s (the first is %s)", folder, counts, absent[0])
-    findings = Findings()
+    issues = AnnotationIssues()
     paths = {name: path for name, path in found.items() if path is not None}
-    clips = measure_clips(paths, dataset.decoding, findings)
+    clips = measure_clips(paths, dataset.decoding, issues)
     truth = wanted.select(list(paths))
     annotated = dict(zip(truth.videos.tolist(), truth.nframes.tolist()))
     differing = {n: (annotated[n], c.frames) for n, c in clips.items() if c.frames != annotated[n]}
-    findings.frame_counts.update(differing)
-    findings.log(folder)
+    issues.frame_counts.update(differing)
+    issues.log(folder)
     # Frame counts as annotated: only the size of the image is taken from the clips.
     sizes = {name: clip._replace(frames=annotated[name]) for name, clip in clips.items()}
     num_frames = [clips[name].frames if name in clips else 0 for name in paths]
-    return Present(fit_to_clips(truth, sizes, Findings()), list(paths.values()), num_frames)
+    return AvailableVideos(
+        fit_to_clips(truth, sizes, AnnotationIssues()), list(paths.values()), num_frames
+    )
 
 
-def _video_dicts(dataset: ActionDataset, present: Present, video: int) -> list[dict]:
+def _video_dicts(dataset: ActionDataset, present: AvailableVideos, video: int) -> list[dict]:
     truth = present.truth
     height, width = truth.resolution[video].tolist()
     boxes = _boxes_by_frame(truth, video)
@@ -174,7 +176,7 @@ def _boxes_by_frame(truth: GroundTruth, video: int) -> dict[int, list[dict]]:
             annotation = {
                 "bbox": box,
                 "bbox_mode": BoxMode.XYXY_ABS,
-                "category_id": int(tubes.cls[i]),
+                "category_id": int(tubes.classes[i]),
             }
             found.setdefault(frame, []).append(annotation)
     return found

@@ -10,10 +10,10 @@ from pathlib import Path
 from detectron2.config import CfgNode
 from detectron2.utils import comm
 
-from ..video import FLOW_METHODS, FlowStore
-from ..video.flow import flow_method
-from ..video.flow_files import FlowFiles
-from .datasets import dataset_root, flow_videos
+from pcsc_d2.data.datasets import dataset_root, flow_videos
+from pcsc_d2.flow.conversion import FlowFiles
+from pcsc_d2.flow.methods import FLOW_METHODS, flow_method
+from pcsc_d2.flow.store import FlowStore
 
 logger = logging.getLogger(__name__)
 

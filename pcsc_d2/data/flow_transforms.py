@@ -15,7 +15,7 @@ from fvcore.transforms.transform import (
     NoOpTransform,
 )
 
-from ..video import flip_flow, resize_flow
+from pcsc_d2.flow.methods import flip_flow, resize_flow
 
 
 def _unchanged(transform: BlendTransform | NoOpTransform, flow: np.ndarray) -> np.ndarray:

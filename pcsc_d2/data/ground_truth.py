@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..tubes import GroundTruth
-from ..video.dataset_files import dataset_files
-from ..video.ground_truth_checks import Findings
-from ..video.synthetic_clips import labels_of
-from ..video.synthetic_truth import split_videos
+from pcsc_d2.datasets.layout import dataset_files
+from pcsc_d2.datasets.repair import AnnotationIssues
+from pcsc_d2.datasets.synthetic.clips import labels_of
+from pcsc_d2.datasets.synthetic.truth import split_videos
+from pcsc_d2.tubes import GroundTruth
 
 UCF101_24_LABELS = (
     "Basketball", "BasketballDunk", "Biking", "CliffDiving", "CricketBowling", "Diving",
@@ -39,7 +39,7 @@ def read_ground_truth(root: Path, folder: str, part: str, split: int) -> GroundT
         part: ``"train"``, ``"test"``, or of generated clips any split by name.
         split: 1-based; generated clips have one.
     """
-    truth = dataset_files(folder).ground_truth(root, Findings())
+    truth = dataset_files(folder).ground_truth(root, AnnotationIssues())
     if folder.startswith("synthetic/"):
         return truth.select(split_videos(truth, part))
     return truth.split(split, part)

@@ -19,7 +19,7 @@ from detectron2.data.samplers import InferenceSampler
 from detectron2.utils import comm
 from torch.utils.data import Dataset, Sampler
 
-from .training_clips import ClipSampler, ResumableTrainingSampler, TrainingClips
+from pcsc_d2.data.training_clips import ClipSampler, ResumableTrainingSampler, TrainingClips
 
 logger = logging.getLogger(__name__)
 
@@ -136,7 +136,7 @@ def training_loader(cfg: CfgNode, dicts: list[dict], mapper: Mapper) -> Iterable
 
 
 def start_at(loader: Iterable[list[dict]], position: int) -> None:
-    """Lets a training loader that has not begun start at a position of its stream, in clips."""
+    """Let a training loader that has not begun start at a position of its stream, in clips."""
     holder = loader if isinstance(loader, ThreadLoader) else loader.dataset
     holder.sampler.start = position
 

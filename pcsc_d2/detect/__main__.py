@@ -17,8 +17,8 @@ from typing import Any
 from pcsc_d2.detect.detector import ActionDetector, DetectOptions
 from pcsc_d2.detect.inputs import find_tasks
 from pcsc_d2.detect.job import PAGE, Job, OutputError, Report, prepare_output
-from pcsc_d2.detect.model import ModelError
 from pcsc_d2.layers.window_trunk import LEVELS, Sharing
+from pcsc_d2.models.clip_model import ModelError
 
 # Key frames of a window that share; the longer, the less its ends weigh.
 DENSE_BATCH = 65
@@ -26,7 +26,7 @@ FINE, PROBLEMS, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command.
+    """Run the command.
 
     Returns:
         0; 1 if some video could not be done, or only in part; 2 if nothing can be done (model,

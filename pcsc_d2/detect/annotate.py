@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from pcsc_d2.detect.background import background
-from pcsc_d2.detect.findings import Findings
 from pcsc_d2.detect.profile import Profile
 from pcsc_d2.detect.sources import Frame
+from pcsc_d2.detect.video_result import VideoResult
+from pcsc_d2.utils.background import background
 from pcsc_d2.video.drawing import color_of, draw_boxes, write_video
 from pcsc_d2.video.timeline import Timeline
 
@@ -24,45 +24,45 @@ _SMALL = 200
 _FRAMES_AHEAD = 4
 
 
-def annotate(path: Path, frames: Iterable[Frame], findings: Findings, profile: Profile) -> None:
-    """Writes the annotated video; decoding, drawing and encoding each have a thread.
+def annotate(path: Path, frames: Iterable[Frame], result: VideoResult, profile: Profile) -> None:
+    """Write the annotated video; decoding, drawing and encoding each have a thread.
 
     Args:
         path: of the MP4.
-        frames: those that the findings are about, once more.
+        frames: those that the result are about, once more.
 
     Raises:
         OSError: it cannot be written.
         VideoError: the frames cannot be read any more.
     """
     decoded = background(profile.timed("re-decode", frames), _FRAMES_AHEAD)
-    drawn = background(_drawn(decoded, findings, profile), _FRAMES_AHEAD)
+    drawn = background(_drawn(decoded, result, profile), _FRAMES_AHEAD)
     try:
-        with profile.part("write", len(findings.times)):
+        with profile.part("write", len(result.times)):
             write_video(
                 path,
                 profile.waiting(drawn),
-                findings.rate,
-                times=_times(findings),
+                result.rate,
+                times=_times(result),
                 preset="veryfast",
             )
     finally:
         drawn.close()
 
 
-def _times(findings: Findings) -> Iterator[float]:
+def _times(result: VideoResult) -> Iterator[float]:
     """The video starts where its part starts."""
-    return (float(time - findings.times[0]) for time in findings.times)
+    return (float(time - result.times[0]) for time in result.times)
 
 
-def _drawn(frames: Iterator[Frame], findings: Findings, profile: Profile) -> Iterator[np.ndarray]:
-    picture = Picture(findings)
+def _drawn(frames: Iterator[Frame], result: VideoResult, profile: Profile) -> Iterator[np.ndarray]:
+    picture = Picture(result)
     try:
         for index, frame in enumerate(frames):
-            if index >= len(findings.times):
+            if index >= len(result.times):
                 break
             with profile.part("draw"):
-                image = picture.of(frame.pixels, findings.first + index)
+                image = picture.of(frame.pixels, result.first + index)
             yield image
     finally:
         frames.close()
@@ -71,35 +71,35 @@ def _drawn(frames: Iterator[Frame], findings: Findings, profile: Profile) -> Ite
 class Picture:
     """Draws what was found on the frames of a video, each tube in its own steady colour."""
 
-    def __init__(self, findings: Findings) -> None:
-        tubes, self._findings = findings.tubes, findings
-        height, width = findings.size
+    def __init__(self, result: VideoResult) -> None:
+        tubes, self._result = result.tubes, result
+        height, width = result.size
         self._zoom = -(-240 // min(height, width)) if min(height, width) < _SMALL else 1
         height, width = height * self._zoom, width * self._zoom
         self._start, self._last = tubes.start, tubes.last
-        self._labels = [str(tubes.labels[c]) for c in tubes.cls]
-        self._colors = [color_of(number) for number in findings.number.tolist()]
-        order = [position for _, position in findings.in_order()]
+        self._labels = [str(tubes.labels[c]) for c in tubes.classes]
+        self._colors = [color_of(number) for number in result.number.tolist()]
+        order = [position for _, position in result.in_order()]
         self._timeline = Timeline(
-            findings.spans[order],
-            [f"{self._labels[i]} {tubes.score[i]:.2f}" for i in order],
+            result.spans[order],
+            [f"{self._labels[i]} {tubes.scores[i]:.2f}" for i in order],
             [self._colors[i] for i in order],
-            findings.extent,
+            result.extent,
             width,
             scale=max(min(height, width) / 240, 0.5),
         )
 
     def of(self, pixels: np.ndarray, frame: int) -> np.ndarray:
         """The picture of a frame, 1-based, with the timeline under it."""
-        tubes = self._findings.tubes
+        tubes = self._result.tubes
         there = np.flatnonzero((self._start <= frame) & (frame <= self._last))
-        there = there[np.argsort(tubes.score[there], kind="stable")]  # the best on top
+        there = there[np.argsort(tubes.scores[there], kind="stable")]  # the best on top
         rows = tubes.ptr[there] + frame - self._start[there]
         last = np.array([0, 0, 1, 1])  # corners stay inclusive
         boxes = (tubes.boxes[rows] + last) * self._zoom - last
-        captions = [f"{self._labels[t]} {s:.2f}" for t, s in zip(there, tubes.fscores[rows])]
+        captions = [f"{self._labels[t]} {s:.2f}" for t, s in zip(there, tubes.box_scores[rows])]
         if self._zoom > 1:
             pixels = pixels.repeat(self._zoom, axis=0).repeat(self._zoom, axis=1)
         image = draw_boxes(pixels, boxes, captions, [self._colors[t] for t in there])
-        time = float(self._findings.shown(np.array(frame)))
+        time = float(self._result.shown(np.array(frame)))
         return np.concatenate([image, self._timeline.at(time)])

@@ -11,12 +11,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from pcsc_d2.detect.model import ModelInfo
 from pcsc_d2.detect.profile import Profile
 from pcsc_d2.detect.sources import Frame
-from pcsc_d2.video import VideoError, resize_flow
-from pcsc_d2.video.flow import flow_method
-from pcsc_d2.video.flow_codec import decode_flow, encode_flow
+from pcsc_d2.flow.codec import decode_flow, encode_flow
+from pcsc_d2.flow.methods import flow_method, resize_flow
+from pcsc_d2.models.clip_model import ModelInfo
+from pcsc_d2.video import VideoError
 
 # Pixels of the shorter side beyond which frames are made smaller before their flow is computed.
 # The data sets have 240; the flow of a frame of 1080 takes twenty times as long and is then

@@ -10,15 +10,16 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from pcsc_d2.detect.background import background
 from pcsc_d2.detect.clips import Window, resize_frames, windows
-from pcsc_d2.detect.model import ClipDetections, ClipModel, detect_window, load_model
 from pcsc_d2.detect.profile import Profile
 from pcsc_d2.detect.sources import ArraySource, FileSource, Frame, Source
+from pcsc_d2.flow.methods import FLOW_METHODS
 from pcsc_d2.layers.window_trunk import Sharing
+from pcsc_d2.models.clip_model import ClipDetections, ClipModel, detect_window
+from pcsc_d2.models.loading import load_model
 from pcsc_d2.tubes import LinkOptions, Tubes, TubeStream
 from pcsc_d2.tubes.assembly import concatenate
-from pcsc_d2.video import FLOW_METHODS
+from pcsc_d2.utils.background import background
 
 # Frames (decoded, and resized with their flow) and windows that a part may be ahead of the next.
 _FRAMES_AHEAD, _WINDOWS_AHEAD = 8, 2
@@ -54,7 +55,7 @@ class DetectOptions:
                 raise ValueError(f"{name} is {getattr(self, name)}; at least 1")
 
 
-class Moment(NamedTuple):
+class StreamResult(NamedTuple):
     """What is known when a key frame of a stream has been looked at.
 
     Attributes:
@@ -130,7 +131,7 @@ class ActionDetector:
         """
         return concatenate([moment.ended for moment in self.stream(frames)])
 
-    def stream(self, frames: str | Path | Source | Iterable[np.ndarray]) -> Iterator[Moment]:
+    def stream(self, frames: str | Path | Source | Iterable[np.ndarray]) -> Iterator[StreamResult]:
         """What is found at each key frame, as the frames come.
 
         A clip reaches T - T // 2 - 1 frames beyond its key frame and the flow one more, which is
@@ -147,7 +148,7 @@ class ActionDetector:
                 ended = self._sure(step.ended)
             linked = step.linked
             labels = [self.model.info.labels[c] for c in found.classes[linked.index].tolist()]
-            yield Moment(
+            yield StreamResult(
                 number,
                 time,
                 found.boxes[linked.index],
@@ -157,7 +158,7 @@ class ActionDetector:
                 ended,
             )
         empty = (_EMPTY.boxes, [], _EMPTY.scores, _EMPTY.classes)
-        yield Moment(number, time, *empty, self._sure(links.finish()))
+        yield StreamResult(number, time, *empty, self._sure(links.finish()))
 
     def detections(self, source: Source) -> Iterator[tuple[int, float, ClipDetections]]:
         """Number, time and detections of each key frame, before they are linked."""
@@ -191,7 +192,7 @@ class ActionDetector:
         return options if self.options.every == 1 else replace(options, interpolate=True)
 
     def _sure(self, tubes: Tubes) -> Tubes:
-        return tubes.take(tubes.score >= self.options.min_score) if len(tubes) else tubes
+        return tubes.take(tubes.scores >= self.options.min_score) if len(tubes) else tubes
 
 
 def _wanted(labels: Sequence[str], classes: Sequence[str]) -> np.ndarray:

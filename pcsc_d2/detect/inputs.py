@@ -96,7 +96,7 @@ def _inside(folder: Path) -> list[Path]:
 
 
 def _folders(paths: dict[Path, str], start: float, end: float) -> list[Task]:
-    """Gives each video a folder of its own: its name without the suffix where that is unique."""
+    """Give each video a folder of its own: its name without the suffix where that is unique."""
     plain = {path: _safe(os.path.splitext(name)[0]) for path, name in paths.items()}
     counts = Counter(plain.values())
     taken: set[str] = set()

@@ -22,7 +22,8 @@ from pcsc_d2.detect.inputs import Task
 from pcsc_d2.detect.page import write_page
 from pcsc_d2.detect.results import SUMMARY, Summary
 from pcsc_d2.detect.video_job import CancelledError, VideoJob
-from pcsc_d2.video import FlowError, VideoError
+from pcsc_d2.flow.errors import FlowError
+from pcsc_d2.video import VideoError
 
 PAGE = "index.html"
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
@@ -48,7 +49,7 @@ class Report:
 
 
 def prepare_output(out: Path) -> None:
-    """Makes the output folder; OutputError says why nothing can be written there."""
+    """Make the output folder; OutputError says why nothing can be written there."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=out):
@@ -85,7 +86,7 @@ class Job:
         self.report = Report()
 
     def run(self, tasks: Sequence[Task]) -> Report:
-        """Does all tasks, once.
+        """Do all tasks, once.
 
         Raises:
             OutputError: the disk is full; what was finished stays.
@@ -112,7 +113,7 @@ class Job:
         return self.report
 
     def write_page(self) -> None:
-        """Writes the page of all videos in the output folder, those of earlier jobs too.
+        """Write the page of all videos in the output folder, those of earlier jobs too.
 
         Raises:
             OutputError: it cannot be written.
@@ -172,7 +173,7 @@ class Job:
             self._judge(video.task, error)
 
     def _judge(self, task: Task, error: BaseException) -> None:
-        """Reports what is wrong with a video; raises what is wrong with more than that."""
+        """Report what is wrong with a video; raises what is wrong with more than that."""
         if isinstance(error, OutputError):
             raise error
         if isinstance(error, OSError) and error.errno in _FULL:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import numpy as np
 
 from pcsc_d2.detect.results import CSV, JSON, VIDEO, Summary
-from pcsc_d2.tubes.io import atomic_write
+from pcsc_d2.utils.files import atomic_write
 from pcsc_d2.video.drawing import color_of
 from pcsc_d2.video.timeline import clock, pack_rows
 
@@ -65,7 +65,7 @@ _MOST_TUBES = 200
 
 
 def write_page(path: Path, videos: Mapping[str, Summary], problems: Sequence[str]) -> None:
-    """Writes the page atomically.
+    """Write the page atomically.
 
     Args:
         path: the videos' folders are beside it.

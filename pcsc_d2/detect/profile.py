@@ -43,7 +43,7 @@ class Profile:
 
     @contextmanager
     def part(self, name: str, items: int = 1) -> Iterator[None]:
-        """Counts the block's time, less that of blocks inside it, and ``items`` for the part."""
+        """Count the block's time, less that of blocks inside it, and ``items`` for the part."""
         inner = self._thread.__dict__.setdefault("inner", [])
         inner.append([0.0, 0.0])
         start, cpu_start = time.perf_counter(), time.thread_time()

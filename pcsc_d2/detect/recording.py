@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from pcsc_d2.detect.findings import Recorder
 from pcsc_d2.detect.sources import FileSource, Frame, Source
+from pcsc_d2.detect.video_result import Recorder
 from pcsc_d2.video.drawing import write_video
 
 _FRAMES_AHEAD = 8
@@ -40,7 +40,7 @@ class RecordedSource:
         return self._source.problem
 
     def stop(self) -> None:
-        """Ends a live source as if it had ended by itself."""
+        """End a live source as if it had ended by itself."""
         self._stopped.set()
 
     def __iter__(self) -> Iterator[Frame]:
@@ -61,7 +61,7 @@ class RecordedSource:
 
 
 def _kept(frames: Iterator[Frame], path: Path, rate: float) -> Iterator[Frame]:
-    """Passes frames on while a thread writes them to a video; its error is raised here."""
+    """Pass frames on while a thread writes them to a video; its error is raised here."""
     passing: queue.Queue[np.ndarray | None] = queue.Queue(_FRAMES_AHEAD)
     errors: list[BaseException] = []
 

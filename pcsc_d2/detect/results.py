@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from pcsc_d2.detect.findings import Findings
-from pcsc_d2.tubes.io import atomic_write
+from pcsc_d2.detect.video_result import VideoResult
+from pcsc_d2.utils.files import atomic_write
 
 SUMMARY, JSON, CSV, VIDEO = "summary.json", "tubes.json", "tubes.csv", "annotated.mp4"
 
@@ -45,43 +45,43 @@ class Summary:
 
     @classmethod
     def load(cls, path: Path) -> Summary | None:
-        """Reads a file; None where there is none or it is of another version."""
+        """Read a file; None where there is none or it is of another version."""
         try:
             return cls(**json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             return None
 
     def save(self, path: Path) -> None:
-        """Writes the file atomically."""
+        """Write the file atomically."""
         with atomic_write(path, "w") as file:
             json.dump(asdict(self), file, indent=1)
 
 
-def summarise(findings: Findings, video: str, model: str, stamp: dict[str, Any]) -> Summary:
+def summarise(result: VideoResult, video: str, model: str, stamp: dict[str, Any]) -> Summary:
     """The summary of what was found in a video."""
-    start, end = findings.extent
-    height, width = findings.size
+    start, end = result.extent
+    height, width = result.size
     return Summary(
         video,
         height,
         width,
-        len(findings.times),
+        len(result.times),
         round(start, 4),
         round(end, 4),
-        findings.problem,
+        result.problem,
         model,
         stamp,
-        [_outline(findings, *each) for each in findings.in_order()],
+        [_outline(result, *each) for each in result.in_order()],
     )
 
 
-def _outline(findings: Findings, number: int, position: int) -> dict[str, Any]:
-    tubes = findings.tubes
-    start, end = findings.spans[position].tolist()
+def _outline(result: VideoResult, number: int, position: int) -> dict[str, Any]:
+    tubes = result.tubes
+    start, end = result.spans[position].tolist()
     return {
         "tube": number,
-        "label": str(tubes.labels[tubes.cls[position]]),
-        "score": round(float(tubes.score[position]), 4),
+        "label": str(tubes.labels[tubes.classes[position]]),
+        "score": round(float(tubes.scores[position]), 4),
         "start": round(start, 4),
         "end": round(end, 4),
         "start_frame": int(tubes.start[position]),
@@ -89,8 +89,8 @@ def _outline(findings: Findings, number: int, position: int) -> dict[str, Any]:
     }
 
 
-def write_json(path: Path, summary: Summary, findings: Findings) -> None:
-    """Writes the summary with, for each tube, a box, a score and a time of every frame.
+def write_json(path: Path, summary: Summary, result: VideoResult) -> None:
+    """Write the summary with, for each tube, a box, a score and a time of every frame.
 
     Frames are 1-based; times are seconds at which a frame is shown, ``end`` when the last is
     gone; boxes x1 y1 x2 y2 in pixels, 0-based, corners inclusive. A tube is a line.
@@ -98,20 +98,20 @@ def write_json(path: Path, summary: Summary, findings: Findings) -> None:
     head = {k: v for k, v in asdict(summary).items() if k not in ("tubes", "stamp")}
     with atomic_write(path, "w") as file:
         file.write(json.dumps(head, indent=1)[:-2] + ',\n "tubes": [')
-        for i, (_, position) in enumerate(findings.in_order()):
+        for i, (_, position) in enumerate(result.in_order()):
             file.write(",\n  " if i else "\n  ")
-            json.dump(summary.tubes[i] | _columns(findings, position), file)
+            json.dump(summary.tubes[i] | _columns(result, position), file)
         file.write("\n ]\n}\n")
 
 
-def _columns(findings: Findings, position: int) -> dict[str, Any]:
-    tubes = findings.tubes
+def _columns(result: VideoResult, position: int) -> dict[str, Any]:
+    tubes = result.tubes
     part = slice(tubes.ptr[position], tubes.ptr[position + 1])
     frames = np.arange(tubes.start[position], tubes.last[position] + 1)
     columns = {
-        "times": _rounded(findings.shown(frames), 4),
+        "times": _rounded(result.shown(frames), 4),
         "boxes": _rounded(tubes.boxes[part], 2),
-        "scores": _rounded(tubes.fscores[part], 4),
+        "scores": _rounded(tubes.box_scores[part], 4),
     }
     if tubes.actionness is not None:
         columns["actionness"] = _rounded(tubes.actionness[part], 4)
@@ -122,15 +122,15 @@ def _rounded(values: np.ndarray, digits: int) -> list[Any]:
     return np.asarray(values, np.float64).round(digits).tolist()
 
 
-def write_csv(path: Path, summary: Summary, findings: Findings) -> None:
-    """Writes a row for each box, by tube, then frame; the columns are in the first row."""
+def write_csv(path: Path, summary: Summary, result: VideoResult) -> None:
+    """Write a row for each box, by tube, then frame; the columns are in the first row."""
     with atomic_write(path, "w") as file:
         writer = csv.writer(file, lineterminator="\n")
         names = ["tube", "label", "tube_score", "frame", "seconds", "score", "x1", "y1", "x2", "y2"]
-        has_actionness = findings.tubes.actionness is not None
+        has_actionness = result.tubes.actionness is not None
         writer.writerow([*names, "actionness"] if has_actionness else names)
-        for i, (_, position) in enumerate(findings.in_order()):
-            writer.writerows(_rows(summary.tubes[i], _columns(findings, position)))
+        for i, (_, position) in enumerate(result.in_order()):
+            writer.writerows(_rows(summary.tubes[i], _columns(result, position)))
 
 
 def _rows(outline: dict[str, Any], columns: dict[str, Any]) -> Iterator[list[Any]]:

@@ -12,7 +12,6 @@ from typing import Any
 
 from pcsc_d2.detect.annotate import annotate
 from pcsc_d2.detect.detector import ActionDetector
-from pcsc_d2.detect.findings import Findings, Recorder
 from pcsc_d2.detect.inputs import Task
 from pcsc_d2.detect.recording import RecordedSource, interrupt_stops
 from pcsc_d2.detect.results import (
@@ -26,6 +25,7 @@ from pcsc_d2.detect.results import (
     write_json,
 )
 from pcsc_d2.detect.sources import Frame, Source
+from pcsc_d2.detect.video_result import Recorder, VideoResult
 from pcsc_d2.video import VideoError
 
 Count = Callable[[int], Any]
@@ -59,7 +59,7 @@ class VideoJob:
             )
         self._work = Path(tempfile.mkdtemp(dir=out, prefix=".detect-"))
         self._source: RecordedSource | None = None
-        self._findings: Findings | None = None
+        self._result: VideoResult | None = None
 
     def detect(self, count: Count) -> int:
         """The first pass: detects and links.
@@ -85,7 +85,7 @@ class VideoJob:
                     before = moment.frame
             if not recorder.frames:
                 raise VideoError(self.task.name, "gave no frame")
-            self._findings = recorder.findings(self._source.rate, self._source.problem)
+            self._result = recorder.result(self._source.rate, self._source.problem)
         return recorder.frames
 
     def write(self, stamp: dict[str, Any], count: Count) -> Summary:
@@ -95,23 +95,23 @@ class VideoJob:
             stamp: see ``Summary``.
             count: told of every frame drawn.
         """
-        findings, work = self._findings, self._work
-        summary = summarise(findings, self.task.name, self._detector.model.info.note, stamp)
+        result, work = self._result, self._work
+        summary = summarise(result, self.task.name, self._detector.model.info.note, stamp)
         with self._detector.profile.part("write", 0):
-            write_json(work / JSON, summary, findings)
-            write_csv(work / CSV, summary, findings)
+            write_json(work / JSON, summary, result)
+            write_csv(work / CSV, summary, result)
         frames = self._again(self._source.again(), count)
-        annotate(work / VIDEO, frames, findings, self._detector.profile)
+        annotate(work / VIDEO, frames, result, self._detector.profile)
         summary.save(work / SUMMARY)
-        self._findings = None
+        self._result = None
         shutil.rmtree(work / "found")
         (work / "kept.mp4").unlink(missing_ok=True)
         self._put_in_place()
         return summary
 
     def discard(self) -> None:
-        """Leaves nothing."""
-        self._findings = None
+        """Leave nothing."""
+        self._result = None
         shutil.rmtree(self._work, ignore_errors=True)
 
     def _again(self, source: Source, count: Count) -> Iterator[Frame]:

@@ -6,7 +6,7 @@ import math
 
 from detectron2.config import CfgNode
 
-from ..data import count_training_dicts
+from pcsc_d2.data import count_training_dicts
 
 
 def epochs_to_iterations(cfg: CfgNode, dataset_size: int | None = None) -> CfgNode:

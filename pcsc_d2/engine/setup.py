@@ -9,7 +9,8 @@ from detectron2.engine import default_setup
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
-from .. import add_pcsc_config
+from pcsc_d2 import data, evaluation, modeling  # noqa: F401  (registers what configs name)
+from pcsc_d2.config import add_pcsc_config
 
 
 def setup(args: argparse.Namespace) -> CfgNode:

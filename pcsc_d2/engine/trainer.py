@@ -12,10 +12,10 @@ from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 from torch import nn
 
-from ..data import ClipMapper, evaluation_loader, start_at, training_dicts, training_loader
-from ..evaluation import TubeEvaluator, link_options, refine_options, with_trained_refinement
-from .epochs import epochs_to_iterations
-from .hooks import SeedEachIteration, StageWarmup
+from pcsc_d2.data import ClipMapper, evaluation_loader, start_at, training_dicts, training_loader
+from pcsc_d2.engine.epochs import epochs_to_iterations
+from pcsc_d2.engine.hooks import SeedEachIteration, StageWarmup
+from pcsc_d2.evaluation import TubeEvaluator, link_options, refine_options, with_trained_refinement
 
 
 class Trainer(DefaultTrainer):

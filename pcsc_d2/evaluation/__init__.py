@@ -1,7 +1,7 @@
 """Evaluation under Detectron2's hooks."""
 
-from .tube_evaluator import TubeEvaluator, detection_arrays
-from .tube_options import link_options, refine_options, with_trained_refinement
+from pcsc_d2.evaluation.tube_evaluator import TubeEvaluator, detection_arrays
+from pcsc_d2.evaluation.tube_options import link_options, refine_options, with_trained_refinement
 
 __all__ = [
     "TubeEvaluator",

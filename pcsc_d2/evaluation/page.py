@@ -8,14 +8,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..tubes import GroundTruth, Refinement, Tubes
-from ..tubes.actionness_curves import notable_curves
-from ..tubes.io import atomic_write
-from ..tubes.notable import notable_tubes
-from ..tubes.report import report_page
-from ..tubes.scoring import Results
-from ..video import VideoError, read_frames
-from ..video.drawing import color_of, draw_boxes
+from pcsc_d2.tubes import GroundTruth, Refinement, Tubes
+from pcsc_d2.tubes.report.actionness_curves import notable_curves
+from pcsc_d2.tubes.report.examples import notable_tubes
+from pcsc_d2.tubes.report.page import report_page
+from pcsc_d2.tubes.scoring.results import Results
+from pcsc_d2.utils.files import atomic_write
+from pcsc_d2.video import VideoError, read_frames
+from pcsc_d2.video.drawing import color_of, draw_boxes
 
 logger = logging.getLogger(__name__)
 
@@ -64,9 +64,9 @@ def _filmstrip(tube: Tubes, truth: GroundTruth, name: str, path: str, rule: str)
     frames = np.linspace(tube.start[0], tube.last[0], PICTURES_PER_TUBE).round().astype(int)
     images = []
     for frame, image in zip(frames, read_frames(path, frames - 1, rule)):
-        image = draw_boxes(image, _boxes_at(truth.tubes, name, frame, int(tube.cls[0])))
+        image = draw_boxes(image, _boxes_at(truth.tubes, name, frame, int(tube.classes[0])))
         box = tube.boxes[frame - tube.start[0]][None]
-        image = draw_boxes(image, box, [f"frame {frame}"], [color_of(int(tube.cls[0]))])
+        image = draw_boxes(image, box, [f"frame {frame}"], [color_of(int(tube.classes[0]))])
         scale = PICTURE_HEIGHT / len(image)
         images.append(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
     strip = cv2.cvtColor(np.concatenate(images, axis=1), cv2.COLOR_RGB2BGR)
@@ -74,6 +74,6 @@ def _filmstrip(tube: Tubes, truth: GroundTruth, name: str, path: str, rule: str)
 
 
 def _boxes_at(tubes: Tubes, name: str, frame: int, cls: int) -> np.ndarray:
-    there = (tubes.start <= frame) & (frame <= tubes.last) & (tubes.cls == cls)
+    there = (tubes.start <= frame) & (frame <= tubes.last) & (tubes.classes == cls)
     chosen = np.flatnonzero(there & (tubes.videos[tubes.video] == name))
     return tubes.boxes[tubes.ptr[chosen] + frame - tubes.start[chosen]]

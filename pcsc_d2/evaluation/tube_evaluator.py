@@ -17,7 +17,8 @@ from detectron2.structures import Instances
 from detectron2.utils import comm
 from tabulate import tabulate
 
-from ..tubes import (
+from pcsc_d2.evaluation.page import write_page
+from pcsc_d2.tubes import (
     Detections,
     GroundTruth,
     LinkOptions,
@@ -27,13 +28,12 @@ from ..tubes import (
     VideoScores,
     frame_map,
     link,
-    refinement_figures,
+    refinement_stats,
     video_map,
 )
-from ..tubes.chance import chance
-from ..tubes.io import atomic_write
-from ..tubes.scoring import Results, score
-from .page import write_page
+from pcsc_d2.tubes.scoring.chance import chance
+from pcsc_d2.tubes.scoring.results import Results, score
+from pcsc_d2.utils.files import atomic_write
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ class TubeEvaluator(DatasetEvaluator):
                 self._stages.setdefault(name, {})[key] = detection_arrays(instances)
 
     def evaluate(self) -> OrderedDict | None:
-        """Scores in percent, by what was scored.
+        """Score in percent, by what was scored.
 
         Returns:
             ``{"frame": {"AP50", "AP75", "AP50-<class>", ...}, "video": {"AP20", "AP50", "AP75",
@@ -179,7 +179,7 @@ class TubeEvaluator(DatasetEvaluator):
                 for name, columns in stages.items()
             }
         if refinement is not None:
-            figures = refinement_figures(refinement, truth)
+            figures = refinement_stats(refinement, truth)
             content["refinement"] = {k: _number(v) for k, v in figures.items()}
             before = scores["video_unrefined"].items()
             content["refinement"]["video_unrefined"] = {k: _number(v) for k, v in before}

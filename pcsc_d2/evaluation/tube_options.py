@@ -5,7 +5,7 @@ from __future__ import annotations
 from detectron2.config import CfgNode
 from torch import nn
 
-from ..tubes import LinkOptions, RefineOptions
+from pcsc_d2.tubes import LinkOptions, RefineOptions
 
 
 def link_options(cfg: CfgNode) -> LinkOptions:

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pcsc_d2.tubes.averaging import average_results
+from pcsc_d2.tubes.scoring.averaging import average_results
 
 SCRIPT = Path(__file__).parents[2] / "train_net.py"
 

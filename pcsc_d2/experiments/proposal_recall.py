@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from detectron2.structures import Boxes, Instances, pairwise_iou
 
-from ..modeling.proposal_cooperation import StageOutput
-from ..tubes import GroundTruth
+from pcsc_d2.modeling.proposal_cooperation import StageOutput
+from pcsc_d2.tubes import GroundTruth
 
 IOU = 0.5
 
@@ -46,7 +46,7 @@ def truth_by_frame(truth: GroundTruth) -> dict[tuple[str, int], FrameTruth]:
     ends = torch.tensor([0.0, 0.0, 1.0, 1.0])
     return {
         key: FrameTruth(
-            owner[found], tubes.cls[owner[found]], torch.as_tensor(tubes.boxes[found]) + ends
+            owner[found], tubes.classes[owner[found]], torch.as_tensor(tubes.boxes[found]) + ends
         )
         for key, found in rows.items()
     }

@@ -27,35 +27,35 @@ from detectron2.utils.env import seed_all_rng
 from detectron2.utils.logger import setup_logger
 from torch import nn
 
-from ..data import precompute_flow
-from ..engine.actionness_choice import choose
-from ..engine.actionness_collection import collect, truth_of
-from ..engine.actionness_fit import fit_once, predict_videos, sample_store
-from ..engine.actionness_samples import (
+from pcsc_d2.data import precompute_flow
+from pcsc_d2.engine.actionness.choose import choose
+from pcsc_d2.engine.actionness.collect import collect, truth_of
+from pcsc_d2.engine.actionness.fit import fit_once, predict_videos, sample_store
+from pcsc_d2.engine.actionness.samples import (
     VideoSamples,
     all_tubes,
     join_videos,
     load_detections,
     load_features,
 )
-from ..evaluation import link_options
-from ..modeling import build_actionness_head
-from ..modeling.actionness_head import FEATURES
-from ..tubes import (
-    Choice,
+from pcsc_d2.evaluation import link_options
+from pcsc_d2.experiments.refinement_tables import Scored, write_tables
+from pcsc_d2.experiments.runs import load_detector
+from pcsc_d2.modeling import build_actionness_head
+from pcsc_d2.modeling.actionness_head import FEATURES
+from pcsc_d2.tubes import (
     GroundTruth,
     Refinement,
+    RefinementSearch,
     Tubes,
     link,
-    refinement_figures,
+    refinement_stats,
     video_map,
 )
-from ..tubes.actionness_curves import notable_curves
-from ..tubes.io import atomic_write
-from ..tubes.report import report_page
-from ..tubes.scoring import score
-from .refinement_tables import write_tables
-from .runs import load_detector
+from pcsc_d2.tubes.report.actionness_curves import notable_curves
+from pcsc_d2.tubes.report.page import report_page
+from pcsc_d2.tubes.scoring.results import score
+from pcsc_d2.utils.files import atomic_write
 
 # Singh et al. 2017.
 ALPHA = 3.0
@@ -77,19 +77,6 @@ VARIANTS = {
     "no_median": Variant(windows=(1,)),
     "before_cooperation": Variant(("MODEL.ACTIONNESS.FEATURES", "stream"), head="stream"),
 }
-
-
-@dataclass(frozen=True)
-class Scored:
-    """Tubes of the test videos of one seed, scored.
-
-    Attributes:
-        video: video mAP in percent by IoU, "0.2", "0.5", "0.75" and "0.5:0.95".
-        figures: of the refinement, see ``tubes.refinement_figures``; None where there was none.
-    """
-
-    video: dict[str, float]
-    figures: dict[str, float] | None = None
 
 
 def run_seed(folder: Path, train: str, test: str, options: Sequence[str] = ()) -> dict[str, Scored]:
@@ -126,7 +113,7 @@ def run_seed(folder: Path, train: str, test: str, options: Sequence[str] = ()) -
 
 def train_head(
     cfg: CfgNode, variant: Variant, files: list[Path], dataset: str, folder: Path
-) -> tuple[nn.Module, Choice]:
+) -> tuple[nn.Module, RefinementSearch]:
     """The head of a variant and how it refines, from samples or as an earlier run left it."""
     cfg = _config(cfg, variant)
     kind = cfg.MODEL.ACTIONNESS.FEATURES
@@ -173,7 +160,7 @@ def _scored(tubes: Tubes, truth: GroundTruth, refinement: Refinement | None = No
     scores = video_map(tubes, truth)
     video = {f"{iou:g}": scores[iou].mean for iou in (0.2, 0.5, 0.75)}
     video["0.5:0.95"] = scores.average
-    return Scored(video, None if refinement is None else refinement_figures(refinement, truth))
+    return Scored(video, None if refinement is None else refinement_stats(refinement, truth))
 
 
 def _write_page(path: Path, title: str, refinement: Refinement, truth: GroundTruth) -> None:

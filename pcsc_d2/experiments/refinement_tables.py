@@ -5,17 +5,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from tabulate import tabulate
 
-from ..tubes.io import atomic_write
-
-if TYPE_CHECKING:
-    from .refinement import Scored
+from pcsc_d2.utils.files import atomic_write
 
 TITLES = {
     "baseline": "baseline (Faster R-CNN + FPN)",
@@ -26,7 +22,22 @@ TITLES = {
     "before_cooperation": "features before cooperation",
     "temporal_labelling": "temporal labelling of the linker instead",
 }
-Rows = Mapping[str, "Sequence[Scored]"]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Tubes of the test videos of one seed, scored.
+
+    Attributes:
+        video: video mAP in percent by IoU, "0.2", "0.5", "0.75" and "0.5:0.95".
+        figures: of the refinement, see ``tubes.refinement_stats``; None where there was none.
+    """
+
+    video: dict[str, float]
+    figures: dict[str, float] | None = None
+
+
+Rows = Mapping[str, Sequence[Scored]]
 
 
 def write_tables(rows: Rows, out: Path, dataset: str) -> str:

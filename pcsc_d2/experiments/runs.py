@@ -23,9 +23,9 @@ from detectron2.config import CfgNode, get_cfg
 from torch import nn
 from tqdm import tqdm
 
-from ..config import add_pcsc_config
-from ..engine import epochs_to_iterations
-from ..modeling.trained import load_trained, read_config
+from pcsc_d2.config import add_pcsc_config
+from pcsc_d2.engine import epochs_to_iterations
+from pcsc_d2.models.trained import load_trained, read_config
 
 REPOSITORY = Path(__file__).parents[2]
 WARMUP = "warmup"

@@ -4,7 +4,7 @@
 
 Writes ``RUN_FOLDER/stages_<DATASET>.json``: frame AP of every stage under every way of putting
 scores together, by kind of actor where the dataset tells kinds, and the recall of every stage's
-proposals by where they come from; and ``rescues_<DATASET>/``, pictures of actors that one stream
+proposals by where they come from; and ``recovered_<DATASET>/``, pictures of actors that one stream
 had lost and the other's proposal brought back.
 """
 
@@ -24,18 +24,18 @@ from detectron2.data import MetadataCatalog
 from detectron2.modeling import detector_postprocess
 from tqdm import tqdm
 
-from ..data import dataset_root
-from ..engine import Trainer
-from ..evaluation.tube_evaluator import detection_arrays
-from ..modeling import TwoStreamRCNN
-from ..modeling.proposal_cooperation import StageOutput
-from ..modeling.stage_outputs import MODES
-from ..tubes import Detections, GroundTruth, frame_map
-from ..tubes.io import atomic_write
-from ..video.synthetic_truth import tube_kinds
-from .proposal_recall import ProposalRecall, truth_by_frame
-from .rescues import Rescues
-from .runs import load_detector
+from pcsc_d2.data import dataset_root
+from pcsc_d2.datasets.synthetic.truth import actor_types
+from pcsc_d2.engine import Trainer
+from pcsc_d2.evaluation.tube_evaluator import detection_arrays
+from pcsc_d2.experiments.proposal_recall import ProposalRecall, truth_by_frame
+from pcsc_d2.experiments.recovered_actors import RecoveredActors
+from pcsc_d2.experiments.runs import load_detector
+from pcsc_d2.modeling import TwoStreamRCNN
+from pcsc_d2.modeling.proposal_cooperation import StageOutput
+from pcsc_d2.modeling.stage_outputs import MODES
+from pcsc_d2.tubes import Detections, GroundTruth, frame_map
+from pcsc_d2.utils.files import atomic_write
 
 KeyFrame = tuple[str, int]
 
@@ -59,7 +59,7 @@ def score_run(folder: Path, dataset: str) -> dict:
     kinds = kinds_of(truth, dataset)
     frames: dict[tuple[str, int], dict[KeyFrame, tuple]] = defaultdict(dict)
     at_frame = truth_by_frame(truth)
-    recall, rescues = ProposalRecall(), Rescues()
+    recall, recovered_actors = ProposalRecall(), RecoveredActors()
     for inputs, sources in head_outputs(cfg, model, dataset):
         outputs = {mode: model.roi_heads.detections(sources, mode, True) for mode in MODES}
         for i, x in enumerate(inputs):
@@ -73,8 +73,8 @@ def score_run(folder: Path, dataset: str) -> dict:
             wanted = at_frame.get(key)
             if wanted is not None:
                 recall.add(wanted, sources, i, (x["height"], x["width"]))
-                rescues.add(x, wanted, sources, outputs["union"][-1][i], i)
-    rescues.draw(folder / f"rescues_{dataset}", truth.labels)
+                recovered_actors.add(x, wanted, sources, outputs["union"][-1][i], i)
+    recovered_actors.draw(folder / f"recovered_{dataset}", truth.labels)
     return {
         "frame": {
             f"{mode}/{stage}": _scores(found, truth, kinds)
@@ -89,7 +89,7 @@ def kinds_of(truth: GroundTruth, dataset: str) -> np.ndarray | None:
     parts = dataset.split("_")
     if parts[0] != "synthetic":
         return None
-    return tube_kinds(truth, dataset_root() / "synthetic" / parts[1] / "actors.json")
+    return actor_types(truth, dataset_root() / "synthetic" / parts[1] / "actors.json")
 
 
 def _scores(

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from tabulate import tabulate
 
-from ..modeling.stage_outputs import MODES
-from ..tubes.io import atomic_write
-from .runs import TITLES
+from pcsc_d2.experiments.runs import TITLES
+from pcsc_d2.modeling.stage_outputs import MODES
+from pcsc_d2.utils.files import atomic_write
 
 Scores = dict[str, list[dict]]
 

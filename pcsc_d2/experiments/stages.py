@@ -18,8 +18,8 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from .runs import TITLES, VARIANTS, Comparison, Run, call, side_by_side
-from .stage_tables import draw_curves, write_tables
+from pcsc_d2.experiments.runs import TITLES, VARIANTS, Comparison, Run, call, side_by_side
+from pcsc_d2.experiments.stage_tables import draw_curves, write_tables
 
 DEFAULT = ["baseline", "control", "proposals", "pcsc"]
 Scores = dict[str, list[dict]]

@@ -10,6 +10,6 @@ does not, and neither does anybody who reads it without this package::
     boxes, scores, classes, actionness = found[0]  # of the first clip
 """
 
-from .archive import ExportError, ExportInfo, load_archive, save_archive
+from pcsc_d2.models.archive import ExportError, ExportInfo, load_archive, save_archive
 
 __all__ = ["ExportError", "ExportInfo", "load_archive", "save_archive"]

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from .archive import ExportError
+from pcsc_d2.models.archive import ExportError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if find_spec("detectron2") is None:
         print("error: exporting needs Detectron2; the file that it makes does not", file=sys.stderr)
         return 1
-    from .checkpoint import export
+    from pcsc_d2.export.checkpoint import export
 
     try:
         labels = args.labels.split(",") if args.labels else None

@@ -10,10 +10,10 @@ from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
 from torch import nn
 
-from ..modeling.trained import TrainedModelError, load_trained, read_config
-from .archive import ExportError, ExportInfo, load_archive, save_archive
-from .comparison import TOLERANCE, difference
-from .tracing import to_network
+from pcsc_d2.export.comparison import TOLERANCE, difference
+from pcsc_d2.export.tracing import to_network
+from pcsc_d2.models.archive import ExportError, ExportInfo, load_archive, save_archive
+from pcsc_d2.models.trained import TrainedModelError, load_trained, read_config
 
 
 def export(

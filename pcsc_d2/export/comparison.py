@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from .archive import ExportInfo
-from .network import Detected
+from pcsc_d2.export.network import Detected
+from pcsc_d2.models.archive import ExportInfo
 
 TOLERANCE = 1e-4
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ..layers.window_trunk import WindowTrunk
+from pcsc_d2.layers.window_trunk import WindowTrunk
 
 # Of one image: boxes (n, 4) float32 x1 y1 x2 y2 in pixels of the clip, as Detectron2's; scores (n,)
 # float32; classes (n,) int64; actionness (n,) float32, or (0,) for a model without that head.

@@ -11,10 +11,10 @@ from detectron2.export.torchscript_patch import patch_builtin_len
 from detectron2.structures import ImageList
 from torch import nn
 
-from ..layers.window_trunk import LEVELS, WindowTrunk, trunk_parts
-from ..modeling import TwoStreamRCNN
-from ..modeling.stream import STREAMS, Stream
-from .network import Detected, ExportedDetector, ExportedStream
+from pcsc_d2.export.network import Detected, ExportedDetector, ExportedStream
+from pcsc_d2.layers.window_trunk import LEVELS, WindowTrunk, trunk_parts
+from pcsc_d2.modeling import TwoStreamRCNN
+from pcsc_d2.modeling.stream import STREAMS, Stream
 
 # A size whose sides differ, of several cells at every level.
 TRACED_SIZE = (96, 128)

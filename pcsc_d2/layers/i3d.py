@@ -22,10 +22,6 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .i3d_weights import load_i3d_weights
-
-__all__ = ["TAPS", "InceptionI3D", "load_i3d_weights"]
-
 TAPS = {"Conv3d_2c_3x3": "c2", "Mixed_3c": "c3", "Mixed_4f": "c4", "Mixed_5c": "c5"}
 STRIDES = {"c2": (2, 4), "c3": (2, 8), "c4": (4, 16), "c5": (8, 32)}
 

@@ -10,12 +10,10 @@ import logging
 import pickle
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
-if TYPE_CHECKING:
-    from .i3d import InceptionI3D
+from pcsc_d2.layers.i3d import InceptionI3D
 
 logger = logging.getLogger(__name__)
 

@@ -29,7 +29,7 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from .i3d import STRIDES, TAPS, InceptionI3D, cut_context
+from pcsc_d2.layers.i3d import STRIDES, TAPS, InceptionI3D, cut_context
 
 LEVELS = tuple(STRIDES)
 # Frames from the end of a clip in which c3 still sees the zeros beyond it, rounded up to slices.
@@ -200,7 +200,7 @@ def grid_of(starts: list[int], step: int) -> list[int]:
 
 
 def interpolate(maps: torch.Tensor, known: list[int], wanted: list[int]) -> torch.Tensor:
-    """Maps at the places wanted, from those at known ones that enclose them; both ascending."""
+    """Map at the places wanted, from those at known ones that enclose them; both ascending."""
     if len(known) == len(wanted):
         return maps
     at, to = torch.tensor(known, device=maps.device), torch.tensor(wanted, device=maps.device)

@@ -1,13 +1,13 @@
 """The two-stream model, registered with Detectron2."""
 
-from .actionness_head import (
+from pcsc_d2.modeling.actionness_head import (
     ROI_ACTIONNESS_HEAD_REGISTRY,
     ActionnessHead,
     build_actionness_head,
 )
-from .cooperation_roi_heads import CooperationROIHeads
-from .i3d_fpn import I3DFPN, I3DTrunk, build_i3d_fpn_backbone
-from .two_stream_rcnn import TwoStreamRCNN
+from pcsc_d2.modeling.cooperation_roi_heads import CooperationROIHeads
+from pcsc_d2.modeling.i3d_fpn import I3DFPN, I3DTrunk, build_i3d_fpn_backbone
+from pcsc_d2.modeling.two_stream_rcnn import TwoStreamRCNN
 
 __all__ = [
     "I3DFPN",

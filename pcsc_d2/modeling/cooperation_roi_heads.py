@@ -27,13 +27,13 @@ from detectron2.structures import Boxes, ImageList, Instances
 from detectron2.utils.events import get_event_storage
 from torch import nn
 
-from ..layers import MessagePassing
-from .actionness_head import FEATURES, build_actionness_head
-from .proposal_cooperation import BoxSelection, StageOutput, cooperate, select_boxes
-from .resting import idle_loss
-from .stage_labels import label_proposals, log_proposals
-from .stage_outputs import MODES, combine
-from .stream import STREAMS
+from pcsc_d2.layers import MessagePassing
+from pcsc_d2.modeling.actionness_head import FEATURES, build_actionness_head
+from pcsc_d2.modeling.proposal_cooperation import BoxSelection, StageOutput, cooperate, select_boxes
+from pcsc_d2.modeling.stage_labels import label_proposals, log_proposals
+from pcsc_d2.modeling.stage_outputs import MODES, combine
+from pcsc_d2.modeling.stream import STREAMS
+from pcsc_d2.modeling.unused_parameters import unused_parameters_loss
 
 logger = logging.getLogger(__name__)
 
@@ -188,7 +188,7 @@ class CooperationROIHeads(ROIHeads):
         pyramid = self._side_by_side(features)
         losses = self._stage0_losses(pyramid, proposals, targets) if self.training else {}
         if self.training and self.active_stages == 0:
-            return [], losses | self._idle_loss()
+            return [], losses | self._unused_loss()
         sources, stage_losses = self._run_stages(pyramid, proposals, targets)
         losses.update(stage_losses)
         if self.training:
@@ -373,11 +373,11 @@ class CooperationROIHeads(ROIHeads):
             for n in range(first, len(sources) + 1)
         ]
 
-    def _idle_loss(self) -> dict[str, torch.Tensor]:
-        resting = [*self.stage_heads.parameters()]
+    def _unused_loss(self) -> dict[str, torch.Tensor]:
+        unused = [*self.stage_heads.parameters()]
         if self.roi_messages is not None:
-            resting += [*self.roi_messages.parameters()]
-        return {"loss_idle_stages": idle_loss(resting)} if resting else {}
+            unused += [*self.roi_messages.parameters()]
+        return {"loss_idle_stages": unused_parameters_loss(unused)} if unused else {}
 
 
 def _build_actionness_head(cfg: CfgNode, pooled: ShapeSpec) -> nn.Module | None:

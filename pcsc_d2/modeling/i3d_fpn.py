@@ -17,7 +17,7 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY, FPN, Backbone
 from detectron2.modeling.backbone.fpn import LastLevelMaxPool
 
-from ..layers.i3d import STRIDES, InceptionI3D
+from pcsc_d2.layers.i3d import STRIDES, InceptionI3D
 
 
 class I3DTrunk(Backbone):

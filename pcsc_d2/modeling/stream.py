@@ -12,8 +12,8 @@ from detectron2.structures import ImageList, Instances
 from detectron2.utils.events import get_event_storage
 from torch import nn
 
-from ..layers import load_i3d_weights
-from .i3d_fpn import I3DFPN
+from pcsc_d2.layers import load_i3d_weights
+from pcsc_d2.modeling.i3d_fpn import I3DFPN
 
 logger = logging.getLogger(__name__)
 

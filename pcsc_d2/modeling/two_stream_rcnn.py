@@ -16,10 +16,10 @@ from detectron2.structures import ImageList, Instances
 from detectron2.utils.events import get_event_storage
 from torch import nn
 
-from ..layers import MessagePassing
-from .resting import idle_loss
-from .stream import STREAMS, Stream
-from .visualization import draw_training_example
+from pcsc_d2.layers import MessagePassing
+from pcsc_d2.modeling.stream import STREAMS, Stream
+from pcsc_d2.modeling.unused_parameters import unused_parameters_loss
+from pcsc_d2.modeling.visualization import draw_training_example
 
 Pyramids = dict[str, dict[str, torch.Tensor]]
 
@@ -98,7 +98,7 @@ class TwoStreamRCNN(nn.Module):
         _, head_losses = self.roi_heads(images["rgb"], pyramids, proposals, targets)
         losses.update(head_losses)
         if self.image_messages is not None and not self.active_messages:
-            losses["loss_idle_messages"] = idle_loss(self.image_messages.parameters())
+            losses["loss_idle_messages"] = unused_parameters_loss(self.image_messages.parameters())
         if self.vis_period > 0 and get_event_storage().iter % self.vis_period == 0:
             self._put_picture(batched_inputs[0], {s: p[0] for s, p in proposals.items()})
         return losses

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from detectron2.structures import Boxes, Instances
 
-from ..video import flow_to_color
-from ..video.drawing import color_of, draw_boxes
+from pcsc_d2.flow.color import flow_to_color
+from pcsc_d2.video.drawing import color_of, draw_boxes
 
 MAX_PROPOSALS = 20
 MAX_DETECTIONS = 5

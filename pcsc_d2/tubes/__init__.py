@@ -2,24 +2,23 @@
 
 from pcsc_d2.tubes.detections import Detections
 from pcsc_d2.tubes.ground_truth import GroundTruth
-from pcsc_d2.tubes.linking import link
-from pcsc_d2.tubes.metrics import Score, VideoScores, frame_map, video_map
-from pcsc_d2.tubes.online import LinkedFrame, OnlineLinker
-from pcsc_d2.tubes.options import LinkOptions
-from pcsc_d2.tubes.protocol import PROTOCOLS, Protocol
+from pcsc_d2.tubes.linking.offline import link
+from pcsc_d2.tubes.linking.online import LinkedFrame, OnlineLinker
+from pcsc_d2.tubes.linking.options import LinkOptions
+from pcsc_d2.tubes.linking.streaming import StreamStep, TubeStream
 from pcsc_d2.tubes.refinement import Refinement, RefineOptions, label_boxes, refine
-from pcsc_d2.tubes.refinement_choice import (
-    Choice,
+from pcsc_d2.tubes.scoring.metrics import Score, VideoScores, frame_map, video_map
+from pcsc_d2.tubes.scoring.protocol import PROTOCOLS, Protocol
+from pcsc_d2.tubes.scoring.refinement_search import (
+    RefinementSearch,
     choose_refinement,
-    refinement_figures,
+    refinement_stats,
     temporal_overlap,
 )
-from pcsc_d2.tubes.streaming import StreamStep, TubeStream
 from pcsc_d2.tubes.structures import Tubes
 
 __all__ = [
     "PROTOCOLS",
-    "Choice",
     "Detections",
     "GroundTruth",
     "LinkOptions",
@@ -28,6 +27,7 @@ __all__ = [
     "Protocol",
     "RefineOptions",
     "Refinement",
+    "RefinementSearch",
     "Score",
     "StreamStep",
     "TubeStream",
@@ -38,7 +38,7 @@ __all__ = [
     "label_boxes",
     "link",
     "refine",
-    "refinement_figures",
+    "refinement_stats",
     "temporal_overlap",
     "video_map",
 ]

@@ -8,24 +8,24 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from pcsc_d2.tubes.averaging import average_results
 from pcsc_d2.tubes.convert import from_coco_results, from_frame_pickles
 from pcsc_d2.tubes.detections import Detections
 from pcsc_d2.tubes.export import to_csv, to_json
 from pcsc_d2.tubes.ground_truth import GroundTruth
-from pcsc_d2.tubes.io import atomic_write, load_arrays
-from pcsc_d2.tubes.linking import link
-from pcsc_d2.tubes.options import LinkOptions
-from pcsc_d2.tubes.protocol import PROTOCOLS
+from pcsc_d2.tubes.linking.offline import link
+from pcsc_d2.tubes.linking.options import LinkOptions
 from pcsc_d2.tubes.refinement import Refinement, RefineOptions
-from pcsc_d2.tubes.report import report_page
-from pcsc_d2.tubes.scoring import score
+from pcsc_d2.tubes.report.page import report_page
+from pcsc_d2.tubes.scoring.averaging import average_results
+from pcsc_d2.tubes.scoring.protocol import PROTOCOLS
+from pcsc_d2.tubes.scoring.results import score
 from pcsc_d2.tubes.structures import Tubes
 from pcsc_d2.tubes.summary import summary
+from pcsc_d2.utils.files import atomic_write, load_arrays
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command; bad input ends it with one line on standard error and status 1."""
+    """Run a command; bad input ends it with one line on standard error and status 1."""
     options = _parser().parse_args(arguments)
     warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
     try:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import fields
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import numpy as np
 
-from pcsc_d2.tubes import checks, io
+from pcsc_d2.tubes import checks
+from pcsc_d2.utils import files as io
 
 Structure = TypeVar("Structure")
 
@@ -22,7 +24,7 @@ def ranges(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
 
 
 def cast_fields(structure: Any, dtypes: Mapping[str, type]) -> None:
-    """Gives the fields of a frozen dataclass their dtypes; ValueError where integers are not."""
+    """Give the fields of a frozen dataclass their dtypes; ValueError where integers are not."""
     for name, dtype in dtypes.items():
         value = getattr(structure, name)
         if value is not None:
@@ -41,12 +43,21 @@ def _check_integers(name: str, values: np.ndarray, dtype: type) -> None:
 
 
 def load_fields(
-    cls: type[Structure], path: str | os.PathLike[str], optional: tuple[str, ...]
+    cls: type[Structure],
+    path: str | os.PathLike[str],
+    optional: tuple[str, ...],
+    names: Mapping[str, str] = MappingProxyType({}),
 ) -> Structure:
-    """Reads a dataclass of arrays from ``.npz``; ValueError names the file and what is wrong."""
-    required = tuple(f.name for f in fields(cls) if f.name not in optional)
+    """Read a dataclass of arrays from ``.npz``; ValueError names the file and what is wrong.
+
+    Args:
+        optional: fields that the file may lack.
+        names: field -> its name in the file, where that is another.
+    """
+    in_file = {f.name: names.get(f.name, f.name) for f in fields(cls)}
+    required = tuple(in_file[name] for name in in_file if name not in optional)
     arrays = io.load_arrays(path, required, optional)
     try:
-        return cls(**arrays)
+        return cls(**{name: arrays.get(key) for name, key in in_file.items()})
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from pcsc_d2.tubes.arrays import ranges
-from pcsc_d2.tubes.options import LinkOptions
+from pcsc_d2.tubes.linking.options import LinkOptions
 from pcsc_d2.tubes.structures import Tubes
 
 
@@ -25,12 +25,12 @@ class DetectionColumns(Protocol):
     actionness: np.ndarray | None
 
 
-def best_mean(fscores: np.ndarray, ptr: np.ndarray, count: int) -> np.ndarray:
+def best_mean(box_scores: np.ndarray, ptr: np.ndarray, count: int) -> np.ndarray:
     """Mean (T,) of the ``count`` best box scores of each tube, or of all where it has fewer."""
     lengths = np.diff(ptr)
-    order = np.lexsort((-fscores, np.repeat(np.arange(len(lengths)), lengths)))
+    order = np.lexsort((-box_scores, np.repeat(np.arange(len(lengths)), lengths)))
     used = np.minimum(lengths, count)
-    best = fscores[order[ranges(ptr[:-1], used)]].astype(np.float64)
+    best = box_scores[order[ranges(ptr[:-1], used)]].astype(np.float64)
     return np.add.reduceat(best, np.cumsum(used) - used) / used if len(used) else np.zeros(0)
 
 
@@ -67,7 +67,7 @@ def assemble(
     frame, index, heads, length = frame[pick], index[pick], heads[kept], length[kept]
     new = np.diff(path[pick], prepend=-1) != 0
     step = np.where(new, 1, np.diff(frame, prepend=0))
-    boxes, fscores, actionness = (
+    boxes, box_scores, actionness = (
         None if column is None else _fill(column[index], step, options.interpolate)
         for column in (detections.boxes, detections.scores, detections.actionness)
     )
@@ -77,11 +77,11 @@ def assemble(
         detections.labels,
         video[heads],
         detections.classes[index[new]],
-        best_mean(fscores, ptr, options.score_boxes),
+        best_mean(box_scores, ptr, options.score_boxes),
         frame[new],
         ptr,
         boxes,
-        fscores,
+        box_scores,
         actionness,
     )
 
@@ -100,7 +100,7 @@ def _fill(found: np.ndarray, step: np.ndarray, interpolate: bool) -> np.ndarray:
 def cut(
     tubes: Tubes, keep: np.ndarray, min_length: int, score_boxes: int
 ) -> tuple[Tubes, np.ndarray]:
-    """Drops boxes and makes every run of consecutive boxes that stay a tube of its own.
+    """Drop boxes and makes every run of consecutive boxes that stay a tube of its own.
 
     Args:
         keep: (M,) bool, the boxes that stay.
@@ -121,12 +121,12 @@ def cut(
     pieces = replace(
         tubes,
         video=tubes.video[parent],
-        cls=tubes.cls[parent],
-        score=best_mean(tubes.fscores[pick], ptr, score_boxes),
+        classes=tubes.classes[parent],
+        scores=best_mean(tubes.box_scores[pick], ptr, score_boxes),
         start=tubes.start[parent] + begins - tubes.ptr[parent],
         ptr=ptr,
         boxes=tubes.boxes[pick],
-        fscores=tubes.fscores[pick],
+        box_scores=tubes.box_scores[pick],
         actionness=None if tubes.actionness is None else tubes.actionness[pick],
     )
     return pieces, parent
@@ -142,10 +142,10 @@ def concatenate(parts: Sequence[Tubes]) -> Tubes:
         raise ValueError("no tubes to concatenate")
     columns = {
         name: np.concatenate([getattr(part, name) for part in parts])
-        for name in ("video", "cls", "score", "start", "boxes", "fscores")
+        for name in ("video", "classes", "scores", "start", "boxes", "box_scores")
     }
     if parts[0].actionness is not None:
         columns["actionness"] = np.concatenate([part.actionness for part in parts])
     lengths = np.concatenate([part.lengths for part in parts])
     whole = replace(parts[0], **columns, ptr=np.concatenate([[0], np.cumsum(lengths)]))
-    return whole.take(np.lexsort((whole.cls, whole.video)))
+    return whole.take(np.lexsort((whole.classes, whole.video)))

@@ -8,18 +8,18 @@ import numpy as np
 
 
 def require(condition: bool | np.bool_, message: str) -> None:
-    """Raises ValueError(message) unless the condition holds."""
+    """Raise ValueError(message) unless the condition holds."""
     if not condition:
         raise ValueError(message)
 
 
 def check_shape(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
-    """Raises ValueError where the array's shape is another."""
+    """Raise ValueError where the array's shape is another."""
     require(array.shape == shape, f"'{name}' has shape {array.shape}; expected {shape}")
 
 
 def check_pointers(name: str, pointers: np.ndarray, rows: int, end: int, least: int = 0) -> None:
-    """Raises ValueError unless (rows+1,) pointers rise from 0 to ``end`` by ``least`` or more."""
+    """Raise ValueError unless (rows+1,) pointers rise from 0 to ``end`` by ``least`` or more."""
     check_shape(name, pointers, (rows + 1,))
     require(pointers[0] == 0, f"'{name}' starts at {pointers[0]}; expected 0")
     short = np.flatnonzero(np.diff(pointers) < least)
@@ -33,7 +33,7 @@ def check_pointers(name: str, pointers: np.ndarray, rows: int, end: int, least: 
 def check_range(
     name: str, values: np.ndarray, size: int, what: str, where: Callable[[int], str]
 ) -> None:
-    """Raises ValueError unless all values are in [0, size)."""
+    """Raise ValueError unless all values are in [0, size)."""
     bad = np.flatnonzero((values < 0) | (values >= size))
     if bad.size:
         i = int(bad[0])
@@ -41,7 +41,7 @@ def check_range(
 
 
 def check_finite(name: str, values: np.ndarray, where: Callable[[int], str]) -> None:
-    """Raises ValueError where a value is NaN or infinite."""
+    """Raise ValueError where a value is NaN or infinite."""
     if not np.isfinite(values).all():
         rows = ~np.isfinite(values)
         i = int(np.flatnonzero(rows if rows.ndim == 1 else rows.any(1))[0])
@@ -49,7 +49,7 @@ def check_finite(name: str, values: np.ndarray, where: Callable[[int], str]) -> 
 
 
 def check_boxes(boxes: np.ndarray, where: Callable[[int], str]) -> None:
-    """Raises ValueError unless (N, 4) boxes are finite with x1 <= x2 and y1 <= y2."""
+    """Raise ValueError unless (N, 4) boxes are finite with x1 <= x2 and y1 <= y2."""
     check_shape("boxes", boxes, (len(boxes), 4))
     check_finite("boxes", boxes, where)
     inverted = (boxes[:, 2] < boxes[:, 0]) | (boxes[:, 3] < boxes[:, 1])
@@ -59,7 +59,7 @@ def check_boxes(boxes: np.ndarray, where: Callable[[int], str]) -> None:
 
 
 def check_unique(name: str, values: np.ndarray) -> None:
-    """Raises ValueError where a name occurs twice."""
+    """Raise ValueError where a name occurs twice."""
     unique, counts = np.unique(values, return_counts=True)
     require((counts == 1).all(), f"'{name}' names {unique[counts > 1][:1].tolist()} twice")
 

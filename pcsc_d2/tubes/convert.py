@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from pcsc_d2.tubes import io
 from pcsc_d2.tubes.checks import index_of, require
 from pcsc_d2.tubes.detections import Detections
 from pcsc_d2.tubes.ground_truth import GroundTruth
 from pcsc_d2.tubes.iou import box_iou
 from pcsc_d2.tubes.matching import later_in_group, suppress
-from pcsc_d2.tubes.progress import progress_bar
+from pcsc_d2.utils import files as io
+from pcsc_d2.utils.progress import progress_bar
 
 _ACT_NMS, _MOC_NMS = 0.3, 0.6
 _FRAME_NAME = re.compile(r"(?P<video>.+)/\D*(?P<frame>\d+)(\.\w+)?$")

@@ -11,8 +11,9 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from pcsc_d2.tubes import checks, io
+from pcsc_d2.tubes import checks
 from pcsc_d2.tubes.arrays import cast_fields, load_fields, ranges
+from pcsc_d2.utils import files as io
 
 FrameBoxes = tuple[np.ndarray, ...]
 
@@ -213,11 +214,11 @@ class Detections:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Detections:
-        """Reads an ``.npz`` file; ValueError names the file and what is wrong with it."""
+        """Read an ``.npz`` file; ValueError names the file and what is wrong with it."""
         return load_fields(cls, path, optional=("actionness",))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes an ``.npz`` file atomically."""
+        """Write an ``.npz`` file atomically."""
         io.save_arrays(path, {f.name: getattr(self, f.name) for f in fields(self)})
 
 
@@ -231,7 +232,7 @@ def _check_columns(
     classes: np.ndarray,
     actionness: np.ndarray | None,
 ) -> None:
-    """Raises ValueError unless detections in any order fit one another and their videos."""
+    """Raise ValueError unless detections in any order fit one another and their videos."""
     for name, array in (("video", video), ("frame", frame), ("classes", classes)):
         checks.check_shape(name, array, scores.shape)
     checks.check_shape("boxes", boxes, (len(scores), 4))

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from pcsc_d2.tubes import io
 from pcsc_d2.tubes.detections import Detections
 from pcsc_d2.tubes.structures import Tubes
+from pcsc_d2.utils import files as io
 
 
 def to_csv(what: Detections | Tubes, path: str | os.PathLike[str]) -> None:
@@ -43,9 +43,9 @@ def _columns(what: Detections | Tubes) -> dict[str, np.ndarray]:
     columns: dict[str, np.ndarray] = {}
     if isinstance(what, Tubes):
         tube = what.box_tubes
-        columns |= {"tube": tube, "tube_score": what.score[tube]}
+        columns |= {"tube": tube, "tube_score": what.scores[tube]}
         video, frame = what.video[tube], what.box_frames
-        classes, scores = what.cls[tube], what.fscores
+        classes, scores = what.classes[tube], what.box_scores
     else:
         video = np.searchsorted(what.video_ptr, what.frame_rows, side="right") - 1
         frame = what.frame_rows - what.video_ptr[video] + 1
@@ -69,12 +69,12 @@ def _tube_rows(tubes: Tubes) -> Iterator[dict[str, Any]]:
         rows = slice(tubes.ptr[i], tubes.ptr[i + 1])
         row = {
             "video": str(tubes.videos[tubes.video[i]]),
-            "label": str(tubes.labels[tubes.cls[i]]),
-            "score": _plain(tubes.score[i : i + 1])[0],
+            "label": str(tubes.labels[tubes.classes[i]]),
+            "score": _plain(tubes.scores[i : i + 1])[0],
             "start": int(tubes.start[i]),
             "end": int(tubes.last[i]),
             "boxes": [_plain(box) for box in tubes.boxes[rows]],
-            "scores": _plain(tubes.fscores[rows]),
+            "scores": _plain(tubes.box_scores[rows]),
         }
         if tubes.actionness is not None:
             row["actionness"] = _plain(tubes.actionness[rows])

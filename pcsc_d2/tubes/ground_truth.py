@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from pcsc_d2.tubes import checks, io
+from pcsc_d2.tubes import checks
 from pcsc_d2.tubes.structures import Tubes
+from pcsc_d2.utils import files as io
 
 _KEYS = ("labels", "gttubes", "nframes", "train_videos", "test_videos", "resolution")
 
@@ -25,7 +26,7 @@ class GroundTruth:
         videos: (V,) names.
         nframes: (V,) int32.
         resolution: (V, 2) int32, height and width.
-        tubes: their ``video`` indexes ``videos``; ``score`` and ``fscores`` are 1.
+        tubes: their ``video`` indexes ``videos``; ``score`` and ``box_scores`` are 1.
         train: for each split, names of training videos.
         test: for each split, names of test videos.
 
@@ -101,7 +102,7 @@ class GroundTruth:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> GroundTruth:
-        """Reads the pickle of ACT-detector and MOC-detector.
+        """Read the pickle of ACT-detector and MOC-detector.
 
         Its keys are ``labels, gttubes, nframes, train_videos, test_videos, resolution``; a tube
         is (n, 5): frame (1-based), x1, y1, x2, y2 (0-based, inclusive).
@@ -140,12 +141,12 @@ class GroundTruth:
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the pickle that ``load`` reads, atomically."""
+        """Write the pickle that ``load`` reads, atomically."""
         gttubes: dict[str, dict[int, list[np.ndarray]]] = {
             name: {} for name in self.videos.tolist()
         }
         table = np.column_stack([self.tubes.box_frames.astype(np.float32), self.tubes.boxes])
-        for i, (video, label) in enumerate(zip(self.tubes.video, self.tubes.cls, strict=True)):
+        for i, (video, label) in enumerate(zip(self.tubes.video, self.tubes.classes, strict=True)):
             rows = table[self.tubes.ptr[i] : self.tubes.ptr[i + 1]].astype(np.float32)
             gttubes[str(self.videos[video])].setdefault(int(label), []).append(rows)
         names = self.videos.tolist()

@@ -13,8 +13,20 @@ from pcsc_d2.tubes.arrays import ranges
 
 
 def pair_up(starts: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs row i with columns ``starts[i] .. starts[i] + counts[i] - 1``; sorted by row."""
+    """Pair row i with columns ``starts[i] .. starts[i] + counts[i] - 1``; sorted by row."""
     return np.repeat(np.arange(len(counts)), counts), ranges(starts, counts)
+
+
+def join(keys: np.ndarray, truth_keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pair (row, truth) of equal keys, sorted by row, then truth."""
+    order = np.argsort(truth_keys, kind="stable")
+    unique, starts, counts = np.unique(truth_keys[order], return_index=True, return_counts=True)
+    if not unique.size:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    place = np.minimum(np.searchsorted(unique, keys), len(unique) - 1)
+    rows = np.flatnonzero(unique[place] == keys)
+    pairs, truths = pair_up(starts[place[rows]], counts[place[rows]])
+    return rows[pairs], order[truths]
 
 
 def later_in_group(groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -28,7 +40,7 @@ def later_in_group(groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def match_greedily(
     rows: np.ndarray, columns: np.ndarray, num_rows: int, num_columns: int
 ) -> np.ndarray:
-    """Lets each row, in ascending order, take the first of its columns that is still free.
+    """Let each row, in ascending order, take the first of its columns that is still free.
 
     Args:
         rows: (K,) row of each candidate pair, ascending.

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from pcsc_d2.tubes.assembly import cut
-from pcsc_d2.tubes.candidates import join
 from pcsc_d2.tubes.checks import index_of, require
 from pcsc_d2.tubes.ground_truth import GroundTruth
 from pcsc_d2.tubes.iou import box_iou
+from pcsc_d2.tubes.matching import join
 from pcsc_d2.tubes.structures import Tubes
 
 # Boxes whose windows are sorted at a time.
@@ -62,7 +62,7 @@ class Refinement:
 
     @classmethod
     def of(cls, tubes: Tubes, options: RefineOptions | None = None) -> Refinement:
-        """Drops boxes of low smoothed actionness (Section 3.4).
+        """Drop boxes of low smoothed actionness (Section 3.4).
 
         The actionness is smoothed by a median filter along the tube; boxes under the threshold
         are dropped, which trims the ends of tubes and cuts them, and every run of boxes that stay
@@ -147,10 +147,10 @@ def label_boxes(tubes: Tubes, ground_truth: GroundTruth, iou: float = 0.5) -> np
     truth = ground_truth.tubes
     video = index_of(ground_truth.videos, tubes.videos, "video")[tubes.video]
     labels = np.array(ground_truth.labels, np.str_)
-    cls = index_of(labels, tubes.labels, "class")[tubes.cls]
+    cls = index_of(labels, tubes.labels, "class")[tubes.classes]
     frames = int(max(tubes.last.max(initial=1), ground_truth.nframes.max(initial=1)))
     keys = _frame_keys(tubes, video, cls, len(labels), frames)
-    truth_keys = _frame_keys(truth, truth.video, truth.cls, len(labels), frames)
+    truth_keys = _frame_keys(truth, truth.video, truth.classes, len(labels), frames)
     boxes, truths = join(keys, truth_keys)
     over = box_iou(tubes.boxes[boxes], truth.boxes[truths]) > iou
     positive = np.zeros(len(tubes.boxes), np.int8)

@@ -10,8 +10,12 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from pcsc_d2.tubes import checks, io
+from pcsc_d2.tubes import checks
 from pcsc_d2.tubes.arrays import cast_fields, load_fields, ranges
+from pcsc_d2.utils import files as io
+
+# Fields whose arrays have other names in a file, as files of tubes have had them from the start.
+_FILE_NAMES = {"classes": "cls", "scores": "score", "box_scores": "fscores"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,12 +28,12 @@ class Tubes:
         videos: (V,) names.
         labels: (C,) class names.
         video: (T,) int32 into ``videos``.
-        cls: (T,) int16 into ``labels``.
-        score: (T,) float32.
+        classes: (T,) int16 into ``labels``.
+        scores: (T,) float32.
         start: (T,) int32, the first frame, 1-based.
         ptr: (T+1,) int64 into the M boxes.
         boxes: (M, 4) float32.
-        fscores: (M,) float32, the boxes' scores.
+        box_scores: (M,) float32, the boxes' scores.
         actionness: (M,) float32 in [0, 1], or None.
 
     Raises:
@@ -40,12 +44,12 @@ class Tubes:
     videos: np.ndarray
     labels: np.ndarray
     video: np.ndarray
-    cls: np.ndarray
-    score: np.ndarray
+    classes: np.ndarray
+    scores: np.ndarray
     start: np.ndarray
     ptr: np.ndarray
     boxes: np.ndarray
-    fscores: np.ndarray
+    box_scores: np.ndarray
     actionness: np.ndarray | None = None
 
     def __post_init__(self) -> None:
@@ -53,34 +57,36 @@ class Tubes:
             "videos": np.str_,
             "labels": np.str_,
             "video": np.int32,
-            "cls": np.int16,
-            "score": np.float32,
+            "classes": np.int16,
+            "scores": np.float32,
             "start": np.int32,
             "ptr": np.int64,
             "boxes": np.float32,
-            "fscores": np.float32,
+            "box_scores": np.float32,
             "actionness": np.float32,
         }
         cast_fields(self, dtypes)
         self._check()
 
     def __len__(self) -> int:
-        return len(self.score)
+        return len(self.scores)
 
     def _check(self) -> None:
         count = len(self)
         checks.check_unique("videos", self.videos)
         checks.check_unique("labels", self.labels)
-        for name in ("video", "cls", "start"):
+        for name in ("video", "classes", "start"):
             checks.check_shape(name, getattr(self, name), (count,))
         checks.check_shape("boxes", self.boxes, (len(self.boxes), 4))
         checks.check_pointers("ptr", self.ptr, count, len(self.boxes), least=1)
-        checks.check_shape("fscores", self.fscores, (len(self.boxes),))
+        checks.check_shape("box_scores", self.box_scores, (len(self.boxes),))
         checks.check_range("video", self.video, len(self.videos), "video", lambda i: f"tube {i}")
-        checks.check_range("cls", self.cls, len(self.labels), "class", lambda i: f"tube {i}")
-        checks.check_finite("score", self.score, lambda i: f"tube {i}")
+        checks.check_range(
+            "classes", self.classes, len(self.labels), "class", lambda i: f"tube {i}"
+        )
+        checks.check_finite("scores", self.scores, lambda i: f"tube {i}")
         checks.check_boxes(self.boxes, self._where)
-        checks.check_finite("fscores", self.fscores, self._where)
+        checks.check_finite("box_scores", self.box_scores, self._where)
         if count and self.start.min() < 1:
             raise ValueError(f"tube {self.start.argmin()} starts at frame {self.start.min()}")
         if self.actionness is not None:
@@ -121,20 +127,21 @@ class Tubes:
             self.videos,
             self.labels,
             self.video[index],
-            self.cls[index],
-            self.score[index],
+            self.classes[index],
+            self.scores[index],
             self.start[index],
             np.concatenate([[0], np.cumsum(lengths)]),
             self.boxes[pick],
-            self.fscores[pick],
+            self.box_scores[pick],
             None if self.actionness is None else self.actionness[pick],
         )
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Tubes:
-        """Reads an ``.npz`` file; ValueError names the file and what is wrong with it."""
-        return load_fields(cls, path, optional=("actionness",))
+        """Read an ``.npz`` file; ValueError names the file and what is wrong with it."""
+        return load_fields(cls, path, optional=("actionness",), names=_FILE_NAMES)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes an ``.npz`` file atomically."""
-        io.save_arrays(path, {f.name: getattr(self, f.name) for f in fields(self)})
+        """Write an ``.npz`` file atomically."""
+        names = {f.name: _FILE_NAMES.get(f.name, f.name) for f in fields(self)}
+        io.save_arrays(path, {name: getattr(self, field) for field, name in names.items()})

@@ -13,7 +13,7 @@ from pcsc_d2.tubes.structures import Tubes
 
 
 def summary(what: Detections | Tubes | GroundTruth, video: str | None = None) -> str:
-    """Counts by class; with ``video``, what that one holds. ValueError names an unknown one."""
+    """Count by class; with ``video``, what that one holds. ValueError names an unknown one."""
     if isinstance(what, GroundTruth):
         text = _tubes(what.tubes, video)
         splits = [f"{len(a)} + {len(b)}" for a, b in zip(what.train, what.test, strict=False)]
@@ -43,8 +43,8 @@ def _detections(detections: Detections, video: str | None) -> str:
 def _tubes(tubes: Tubes, video: str | None) -> str:
     if video is not None:
         return _tubes_of_video(tubes, video)
-    count = np.bincount(tubes.cls, minlength=len(tubes.labels))
-    length = np.bincount(tubes.cls, tubes.lengths, minlength=len(tubes.labels))
+    count = np.bincount(tubes.classes, minlength=len(tubes.labels))
+    length = np.bincount(tubes.classes, tubes.lengths, minlength=len(tubes.labels))
     rows = [
         (str(label), f"{n}", f"{total / n:.1f}" if n else "-")
         for label, n, total in zip(tubes.labels, count, length, strict=True)
@@ -57,12 +57,12 @@ def _tubes(tubes: Tubes, video: str | None) -> str:
 def _tubes_of_video(tubes: Tubes, video: str) -> str:
     number = index_of(tubes.videos, np.array([video]), "video")[0]
     tubes = tubes.take(tubes.video == number)
-    tubes = tubes.take(np.argsort(-tubes.score, kind="stable"))
+    tubes = tubes.take(np.argsort(-tubes.scores, kind="stable"))
     rows = [
         (str(tubes.labels[cls]), f"{score:.3f}", f"{start}", f"{last}", _extent(boxes))
         for cls, score, start, last, boxes in zip(
-            tubes.cls,
-            tubes.score,
+            tubes.classes,
+            tubes.scores,
             tubes.start,
             tubes.last,
             np.split(tubes.boxes, tubes.ptr[1:-1]),

@@ -27,9 +27,9 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
+from pcsc_d2.video.errors import VideoError
 from pcsc_d2.video.frame_folder import FolderReader
 from pcsc_d2.video.key_frames import KeyFrames, scan, stamp_of
-from pcsc_d2.video.video_error import VideoError
 
 DecodingRule = Literal["coded", "constant_rate"]
 DECODING_RULES = ("coded", "constant_rate")
@@ -81,7 +81,7 @@ class FrameReader(Protocol):
 
 
 def open_reader(path: str | Path, rule: str, keys: KeyFrames | None = None) -> FrameReader:
-    """Opens a video file or a folder of frames for one pass.
+    """Open a video file or a folder of frames for one pass.
 
     Args:
         path: the file or folder.
@@ -191,7 +191,7 @@ class FileReader:
         return 0, iter(self)
 
     def _scan(self, here: int | None) -> int | None:
-        """Looks for key frames once; ``here``, or None if that ended the present walk."""
+        """Look for key frames once; ``here``, or None if that ended the present walk."""
         self._keys.scanned = True
         if self.rule == "coded" and not self._packet_is_frame():
             return here

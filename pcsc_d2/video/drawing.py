@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from pcsc_d2.tubes import Tubes
-from pcsc_d2.tubes.io import atomic_write
+from pcsc_d2.utils.files import atomic_write
 
 Color = tuple[int, int, int]
 _WHITE: Color = (255, 255, 255)
@@ -90,7 +90,8 @@ def draw_tubes(
             frame = draw_boxes(frame, truth.boxes[_rows_at(truth, video, number)[1]])
         tube, rows = _rows_at(tubes, video, number)
         captions = [
-            f"{tubes.labels[tubes.cls[t]]} {tubes.fscores[row]:.2f}" for t, row in zip(tube, rows)
+            f"{tubes.labels[tubes.classes[t]]} {tubes.box_scores[row]:.2f}"
+            for t, row in zip(tube, rows)
         ]
         yield draw_boxes(frame, tubes.boxes[rows], captions, [color_of(int(t)) for t in tube])
 
@@ -131,7 +132,7 @@ def image_grid(
 
 
 def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
-    """Writes an RGB image atomically; ValueError for a suffix of no known format."""
+    """Write an RGB image atomically; ValueError for a suffix of no known format."""
     suffix = os.path.splitext(path)[1]
     if not cv2.haveImageWriter(os.fspath(path)):
         raise ValueError(f"{path}: no image can be written with the suffix '{suffix}'")
@@ -148,7 +149,7 @@ def write_video(
     times: Iterable[float] | None = None,
     preset: str = "medium",
 ) -> int:
-    """Writes an MP4 that browsers play (H.264, yuv420p, index first), atomically.
+    """Write an MP4 that browsers play (H.264, yuv420p, index first), atomically.
 
     An odd height or width gets one more row or column, a copy of the last, as the format needs.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pcsc_d2.video.video_error import VideoError
+from pcsc_d2.video.errors import VideoError
 
 FRAME_SUFFIXES = {".jpg", ".jpeg", ".png"}
 

@@ -21,7 +21,7 @@ class KeyFrames:
         self._stamps: list[int] = []
 
     def add(self, index: int, stamp: int) -> None:
-        """Notes a key frame; what does not follow the last one is known, or out of order."""
+        """Note a key frame; what does not follow the last one is known, or out of order."""
         if not self._indices or (index > self._indices[-1] and stamp > self._stamps[-1]):
             self._indices.append(index)
             self._stamps.append(stamp)
@@ -43,7 +43,7 @@ def scan(
     keys: KeyFrames,
     number: Callable[[int, int], int],
 ) -> None:
-    """Finds the key frames of a file without decoding.
+    """Find the key frames of a file without decoding.
 
     Nothing is noted where stamps are missing or repeated, or packets are discarded by an edit
     list: the numbers would be guesses.

@@ -45,6 +45,6 @@ class OpenFiles(Generic[File]):
             return file
 
     def drop(self, key: Hashable) -> None:
-        """Forgets a file, which is opened anew next time."""
+        """Forget a file, which is opened anew next time."""
         with self._lock:
             self._files.pop(key, None)

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from pcsc_d2.video.decoding import DecodingRule, FrameReader, VideoError, open_reader
+from pcsc_d2.video.decoding import DecodingRule, FrameReader, open_reader
+from pcsc_d2.video.errors import VideoError
 from pcsc_d2.video.key_frames import KeyFrames
 from pcsc_d2.video.open_files import OpenFiles
 
@@ -89,7 +90,7 @@ class ByteLRU:
             return array
 
     def put(self, key: Hashable, array: np.ndarray) -> None:
-        """Keeps an array; its owner must not change it any more."""
+        """Keep an array; its owner must not change it any more."""
         with self._lock:
             old = self._arrays.pop(key, None)
             self.bytes += array.nbytes - (0 if old is None else old.nbytes)
@@ -139,7 +140,7 @@ class FrameCache:
         running: _Pass,
         found: dict[int, np.ndarray | None],
     ) -> None:
-        """Fills in frames that are None, which another thread may have decoded meanwhile."""
+        """Fill in frames that are None, which another thread may have decoded meanwhile."""
         missing = [i for i in sorted(found) if found[i] is None]
         found |= {i: self._frames.get((key, i)) for i in missing}
         try:

@@ -17,7 +17,7 @@ _STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600
 
 
 def pack_rows(spans: np.ndarray, most: int) -> np.ndarray:
-    """Puts spans into as few rows as keep them apart.
+    """Put spans into as few rows as keep them apart.
 
     Args:
         spans: (n, 2) start and end.

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from pcsc_d2.assets import START_MODEL
+from pcsc_d2.datasets.synthetic.generate import generate, labels_of
 from pcsc_d2.export import load_archive
 from pcsc_d2.tubes import GroundTruth
 from pcsc_d2.tubes.iou import box_iou
-from pcsc_d2.video.synthetic import generate, labels_of
 from tests.test_imports import HIDE, ROOT, RUN
 
 
@@ -54,7 +54,7 @@ def finds_an_actor(folder: Path, results: Path, name: str) -> bool:
     actors = truth.tubes
     here = truth.videos[actors.video[actors.box_tubes]] == f"test/{name}"
     for tube in json.loads((results / name / "tubes.json").read_text())["tubes"]:
-        same = here & (actors.labels[actors.cls[actors.box_tubes]] == tube["label"])
+        same = here & (actors.labels[actors.classes[actors.box_tubes]] == tube["label"])
         for frame, box in enumerate(tube["boxes"], start=tube["start_frame"]):
             there = actors.boxes[same & (actors.box_frames == frame)]
             if len(there) and box_iou(np.array([box]), there).max() >= 0.5:

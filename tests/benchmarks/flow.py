@@ -26,9 +26,9 @@ import torch
 from torchvision.models import optical_flow
 from tqdm import tqdm
 
-from pcsc_d2.video import VideoSource, compute_flow
-from pcsc_d2.video.flow import FLOW_METHODS, FlowMethod, flow_method
-from pcsc_d2.video.flow_codec import FlowFile, decode_flow, encode_flow, write_flow_file
+from pcsc_d2.flow.codec import FlowFile, decode_flow, encode_flow, write_flow_file
+from pcsc_d2.flow.methods import FLOW_METHODS, FlowMethod, compute_flow, flow_method
+from pcsc_d2.video import VideoSource
 
 BOUNDS = {"8 bits, 10 pixels": 10.0, "8 bits, 20 pixels": 20.0, "float": None}
 _FEW = 5  # frames on which a network is timed: it takes a second for a field on a CPU

@@ -30,9 +30,9 @@ from detectron2.data import transforms as T
 
 from pcsc_d2 import add_pcsc_config
 from pcsc_d2.data import ClipMapper, evaluation_loader, flow_store
+from pcsc_d2.flow.codec import FlowFile, decode_flow
 from pcsc_d2.video import VideoSource, clip_indices, flow_indices
 from pcsc_d2.video.decoding import open_reader
-from pcsc_d2.video.flow_codec import FlowFile, decode_flow
 
 KINDS = ("naive", "naive, one process", "ours, processes", "ours")
 LENGTH, WORKERS, BYTES = 16, 2, 240 * 320 * 3

@@ -30,7 +30,7 @@ HEIGHT, WIDTH = 240, 320
 
 
 def generate(folder: Path, rng: np.random.Generator) -> None:
-    """Writes detections and ground truth: objects that drift, each taken for several classes."""
+    """Write detections and ground truth: objects that drift, each taken for several classes."""
     videos = [f"video_{i:03}" for i in range(VIDEOS)]
     labels = [f"class_{i:02}" for i in range(CLASSES)]
     share = rng.gamma(4.0, size=VIDEOS)
@@ -90,7 +90,7 @@ def ground_truth(
 
 
 def measure(detections_path: str, truth_path: str, repeat: int) -> None:
-    """Prints what each step takes, the best of some repetitions, and the peak memory."""
+    """Print what each step takes, the best of some repetitions, and the peak memory."""
     detections = Detections.load(detections_path)
     truth = GroundTruth.load(truth_path).split(1, "test")
     print(
@@ -108,7 +108,7 @@ def measure(detections_path: str, truth_path: str, repeat: int) -> None:
 
 
 def timed(what: str, function: Callable[[], Any], repeat: int) -> Any:
-    """Runs a function some times and prints the least CPU seconds it took."""
+    """Run a function some times and prints the least CPU seconds it took."""
     seconds = []
     for _ in range(repeat):
         begin = time.process_time()
@@ -119,14 +119,14 @@ def timed(what: str, function: Callable[[], Any], repeat: int) -> Any:
 
 
 def run(*arguments: str | Path | int) -> None:
-    """Runs this file in a fresh process, on one thread."""
+    """Run this file in a fresh process, on one thread."""
     threads = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
     command = [sys.executable, __file__, *map(str, arguments)]
     subprocess.run(command, env={**os.environ, **threads}, check=True)
 
 
 def main() -> None:
-    """Runs the cases."""
+    """Run the cases."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=os.environ.get("PCSC_TEST_DATA"))
     parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
+from pcsc_d2.datasets.synthetic.generate import generate, labels_of
 from pcsc_d2.tubes import GroundTruth, Tubes
 from pcsc_d2.video import write_video
-from pcsc_d2.video.synthetic import generate, labels_of
 
 MakeSet = Callable[..., Path]
 
@@ -39,7 +39,7 @@ def root(generated_root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def make_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeSet:
-    """Writes an easy set with known tubes and makes it the dataset root; returns the root.
+    """Write an easy set with known tubes and makes it the dataset root; returns the root.
 
     Arguments are clips (video name -> frames (N, H, W, 3), or None for an absent file), the
     annotated number of frames, the annotated size, and tubes (video, class, first frame, boxes).
@@ -81,12 +81,12 @@ def known_truth(
             videos=np.array(names),
             labels=np.array(labels_of("easy")),
             video=np.array([names.index(name) for name, *_ in tubes]),
-            cls=np.array([cls for _, cls, _, _ in tubes]),
-            score=np.ones(len(tubes)),
+            classes=np.array([cls for _, cls, _, _ in tubes]),
+            scores=np.ones(len(tubes)),
             start=np.array([start for *_, start, _ in tubes]),
             ptr=np.cumsum([0, *(len(found) for *_, found in tubes)]),
             boxes=np.array(boxes, np.float32).reshape(-1, 4),
-            fscores=np.ones(len(boxes)),
+            box_scores=np.ones(len(boxes)),
         ),
         train=[[]],
         test=[[]],

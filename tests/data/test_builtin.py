@@ -14,7 +14,7 @@ from detectron2.structures import BoxMode
 from pcsc_d2.data import dataset_root, training_dicts
 from pcsc_d2.data.builtin import ClipDataset
 from pcsc_d2.tubes import GroundTruth
-from pcsc_d2.video.dataset_files import find_video
+from pcsc_d2.video.files import find_video
 from tests.tiny import tiny_config
 
 MakeSet = Callable[..., Path]

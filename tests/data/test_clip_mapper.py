@@ -13,7 +13,8 @@ from detectron2.data import DatasetCatalog
 from detectron2.data import transforms as T
 
 from pcsc_d2.data import ClipMapper
-from pcsc_d2.video import FlowStore, compute_flow
+from pcsc_d2.flow.methods import compute_flow
+from pcsc_d2.flow.store import FlowStore
 from tests.tiny import tiny_config
 
 Square = tuple[dict, list[list[float]]]

@@ -8,8 +8,8 @@ from detectron2.data import transforms as T
 from fvcore.transforms.transform import BlendTransform, CropTransform, NoOpTransform, Transform
 
 import pcsc_d2.data  # noqa: F401  (teaches the transforms)
-from pcsc_d2.data.planes import flow_planes, rgb_planes
-from pcsc_d2.video.flow_codec import decode_flow, encode_flow
+from pcsc_d2.data.to_tensor import flow_to_tensor, rgb_to_tensor
+from pcsc_d2.flow.codec import decode_flow, encode_flow
 
 TRANSFORMS = {
     "none": NoOpTransform(),
@@ -55,7 +55,7 @@ def test_transform_without_a_rule_for_flow_refuses(fields: np.ndarray) -> None:
 
 def test_planes_of_frames_and_codes(frames: np.ndarray, fields: np.ndarray) -> None:
     clip = [frames[0], frames[0], *frames]
-    assert np.array_equal(rgb_planes(clip), np.stack(clip).transpose(3, 0, 1, 2))
+    assert np.array_equal(rgb_to_tensor(clip), np.stack(clip).transpose(3, 0, 1, 2))
     for codes, bound in ((encode_flow(fields, 20.0), 20.0), (fields, 5.0)):
         expected = decode_flow(codes, bound).transpose(3, 0, 1, 2)
-        assert np.allclose(flow_planes(list(codes), bound), expected, atol=1e-5)
+        assert np.allclose(flow_to_tensor(list(codes), bound), expected, atol=1e-5)

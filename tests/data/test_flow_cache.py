@@ -14,8 +14,8 @@ from detectron2.data import DatasetCatalog
 from torchvision.models.optical_flow import raft_small
 
 from pcsc_d2.data import ClipMapper, flow_store, precompute_flow
-from pcsc_d2.video import FlowStore
-from pcsc_d2.video.flow_files import FlowFiles
+from pcsc_d2.flow.conversion import FlowFiles
+from pcsc_d2.flow.store import FlowStore
 from tests.tiny import tiny_config
 
 

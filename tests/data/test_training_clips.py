@@ -15,7 +15,7 @@ DICTS = [{"name": i, "file_name": f"{i}.mp4"} for i in range(7)]
 
 
 def drawing_mapper(clip: dict, seed: int) -> dict:
-    """Draws like an augmentation, from NumPy's global generator."""
+    """Draw like an augmentation, from NumPy's global generator."""
     with numpy_seed(seed):
         return {"name": clip["name"], "drawn": np.random.uniform()}
 

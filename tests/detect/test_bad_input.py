@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from pcsc_d2.video import VideoSource
-from tests.detect.conftest import encode, square_at, square_frames
+from tests.square_model import encode, square_at, square_frames
 
 Run = Callable[..., int]
 
@@ -251,8 +251,8 @@ def test_disk_full(
 def fill_disk_during_second_video(monkeypatch: pytest.MonkeyPatch, written: str) -> None:
     from contextlib import contextmanager
 
-    from pcsc_d2.detect import findings
-    from pcsc_d2.tubes import io
+    from pcsc_d2.detect import video_result
+    from pcsc_d2.utils import files as io
 
     whole, seen = io.atomic_write, []
 
@@ -267,14 +267,16 @@ def fill_disk_during_second_video(monkeypatch: pytest.MonkeyPatch, written: str)
             yield file if len(seen) == 1 else FullDisk(file, 100)
 
     if written == "times":
-        opened = findings.Recorder.see
+        opened = video_result.Recorder.see
 
-        def see(self: findings.Recorder, number: int, time: float, size: tuple[int, int]) -> None:
+        def see(
+            self: video_result.Recorder, number: int, time: float, size: tuple[int, int]
+        ) -> None:
             seen.append(number)
             if len(seen) > 40:
                 raise OSError(errno.ENOSPC, "No space left on device")
             opened(self, number, time, size)
 
-        monkeypatch.setattr(findings.Recorder, "see", see)
+        monkeypatch.setattr(video_result.Recorder, "see", see)
     for module in ("detect.results", "video.drawing"):
         monkeypatch.setattr(f"pcsc_d2.{module}.atomic_write", small)

@@ -20,7 +20,7 @@ import pytest
 from pcsc_d2.detect.__main__ import seconds
 from pcsc_d2.layers.window_trunk import Sharing
 from pcsc_d2.video import VideoSource, write_image
-from tests.detect.conftest import SquareModel, encode, square_at, square_frames
+from tests.square_model import SquareModel, encode, square_at, square_frames
 
 Run = Callable[..., int]
 RESULTS = {"annotated.mp4", "summary.json", "tubes.csv", "tubes.json"}
@@ -206,7 +206,7 @@ def test_no_model(square_video: Path, tmp_path: Path, capsys: pytest.CaptureFixt
 
 SLOW = """
 import sys, time
-from tests.detect.conftest import SquareModel
+from tests.square_model import SquareModel
 from pcsc_d2.detect import detector, __main__
 
 class Slow(SquareModel):

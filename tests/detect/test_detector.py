@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from pcsc_d2.detect import ActionDetector, DetectOptions, detector
+from pcsc_d2.flow.errors import FlowError
 from pcsc_d2.tubes import RefineOptions, Tubes
-from pcsc_d2.video import FlowError, VideoError
-from tests.detect.conftest import SquareModel, encode, square_at, square_frames
+from pcsc_d2.video import VideoError
+from tests.square_model import SquareModel, encode, square_at, square_frames
 
 
 def boxes_of(tubes: Tubes) -> np.ndarray:

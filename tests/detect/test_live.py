@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from pcsc_d2.video import VideoSource
-from tests.detect.conftest import encode, square_at, square_frames
+from tests.square_model import encode, square_at, square_frames
 
 Run = Callable[..., int]
 

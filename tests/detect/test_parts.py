@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from pcsc_d2.detect.background import background
 from pcsc_d2.detect.clips import ResizedFrame, network_size, windows
 from pcsc_d2.detect.profile import Profile
+from pcsc_d2.utils.background import background
 from pcsc_d2.video import clip_indices, flow_indices
 
 

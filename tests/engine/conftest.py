@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pcsc_d2.video.synthetic import generate
+from pcsc_d2.datasets.synthetic.generate import generate
 
 # Detectron2's set-up gives these handlers that write to the run's folder.
 LOGGERS = ("detectron2", "fvcore", "pcsc_d2")

@@ -40,12 +40,12 @@ def ground_truth() -> GroundTruth:
             videos=videos,
             labels=np.array(LABELS),
             video=np.arange(2),
-            cls=np.array([cls for _, cls in TUBES]),
-            score=np.ones(2),
+            classes=np.array([cls for _, cls in TUBES]),
+            scores=np.ones(2),
             start=np.full(2, START),
             ptr=np.array([0, LENGTH, 2 * LENGTH]),
             boxes=boxes,
-            fscores=np.ones(2 * LENGTH),
+            box_scores=np.ones(2 * LENGTH),
         ),
         train=[[]],
         test=[videos.tolist()],
@@ -82,7 +82,7 @@ def perfect(shift: float = 0.0, score: float = 0.9) -> list[tuple[dict, dict]]:
         for frame in range(1, FRAMES + 1):
             there = (tubes.video[tubes.box_tubes] == i) & (tubes.box_frames == frame)
             boxes = tubes.boxes[there] + np.float32([shift, 0, shift, 0])
-            found = instances(boxes, [int(tubes.cls[i])] * len(boxes), score)
+            found = instances(boxes, [int(tubes.classes[i])] * len(boxes), score)
             pairs.append(({"video_id": video, "frame_index": frame}, {"instances": found}))
     return pairs
 
@@ -127,7 +127,7 @@ def test_boxes_go_to_the_file_as_they_were_annotated(tmp_path: Path) -> None:
     assert written.videos.tolist() == truth.videos.tolist()
     assert written.labels.tolist() == list(LABELS)
     assert np.array_equal(written.boxes, truth.tubes.boxes)
-    assert np.array_equal(written.classes, truth.tubes.cls[truth.tubes.box_tubes])
+    assert np.array_equal(written.classes, truth.tubes.classes[truth.tubes.box_tubes])
     assert np.array_equal(Tubes.load(tmp_path / "tubes.npz").boxes, truth.tubes.boxes)
 
 

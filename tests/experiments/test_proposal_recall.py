@@ -1,4 +1,4 @@
-"""Recall by origin and rescued actors, on boxes placed by hand."""
+"""Recall by origin and recovered actors, on boxes placed by hand."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from detectron2.structures import Boxes, Instances
 
 from pcsc_d2.experiments.proposal_recall import FrameTruth, ProposalRecall, truth_by_frame
-from pcsc_d2.experiments.rescues import Rescues
+from pcsc_d2.experiments.recovered_actors import RecoveredActors
 from pcsc_d2.modeling.proposal_cooperation import StageOutput
 from pcsc_d2.tubes import GroundTruth, Tubes
 
@@ -54,8 +54,8 @@ def test_recall_of_each_origin_and_of_the_union(sources: list[StageOutput]) -> N
     assert ProposalRecall().by_kind(None) == {}
 
 
-def test_rescue_is_drawn(sources: list[StageOutput], tmp_path: object) -> None:
-    rescues = Rescues()
+def test_recovered_actor_is_drawn(sources: list[StageOutput], tmp_path: object) -> None:
+    recovered_actors = RecoveredActors()
     example = {
         "video_id": "v",
         "frame_index": 7,
@@ -70,13 +70,13 @@ def test_rescue_is_drawn(sources: list[StageOutput], tmp_path: object) -> None:
         scores=torch.tensor([0.7]),
         pred_classes=torch.tensor([1]),
     )
-    rescues.add(example, WANTED, sources, found, 0)
-    (path,) = rescues.draw(tmp_path / "rescues", ["sit", "run"])
+    recovered_actors.add(example, WANTED, sources, found, 0)
+    (path,) = recovered_actors.draw(tmp_path / "recovered_actors", ["sit", "run"])
     assert path.name == "rgb_0.png"
     assert cv2.imread(str(path)).any()
     # Taken for background, it is not brought back.
     sources[2].probs[0][0] = torch.tensor([0.2, 0.2, 0.6])
-    none = Rescues()
+    none = RecoveredActors()
     none.add(example, WANTED, sources, found, 0)
     assert none.draw(tmp_path / "none", ["sit", "run"]) == []
 
@@ -87,12 +87,12 @@ def test_truth_of_a_frame() -> None:
         np.array(["a", "b"]),
         np.array(["sit", "run"]),
         video=[0, 1],
-        cls=[1, 0],
-        score=[1.0, 1.0],
+        classes=[1, 0],
+        scores=[1.0, 1.0],
         start=[3, 4],
         ptr=[0, 2, 3],
         boxes=boxes,
-        fscores=[1.0, 1.0, 1.0],
+        box_scores=[1.0, 1.0, 1.0],
     )
     truth = GroundTruth(("sit", "run"), ["a", "b"], [9, 9], [[10, 10]] * 2, tubes, [[]], [[]])
     found = truth_by_frame(truth)

@@ -9,9 +9,9 @@ import pytest
 import torch
 from detectron2.modeling import build_model
 
+from pcsc_d2.datasets.synthetic.generate import generate
 from pcsc_d2.experiments import refinement
 from pcsc_d2.experiments.refinement_tables import TITLES
-from pcsc_d2.video.synthetic import generate
 from tests.tiny import tiny_config
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from pcsc_d2.datasets.synthetic.generate import generate
 from pcsc_d2.experiments import runs, stages
 from pcsc_d2.experiments.runs import Comparison
-from pcsc_d2.video.synthetic import generate
 from tests.tiny import CONFIGS
 
 PAIRS = CONFIGS / "synthetic" / "pairs.yaml"

@@ -15,10 +15,11 @@ from detectron2.modeling import build_model
 from pcsc_d2.export import ExportInfo, load_archive, save_archive
 from pcsc_d2.export.comparison import TOLERANCE, distance
 from pcsc_d2.export.tracing import to_network
+from pcsc_d2.flow.methods import compute_flow
 from pcsc_d2.layers.window_trunk import Sharing
 from pcsc_d2.modeling import TwoStreamRCNN
 from pcsc_d2.modeling.dense import DenseDetector
-from pcsc_d2.video import clip_indices, compute_flow, read_frames
+from pcsc_d2.video import clip_indices, read_frames
 from tests.test_imports import HIDE, ROOT
 from tests.tiny import tiny_config, tiny_input
 

@@ -166,7 +166,7 @@ def test_last_stage_alone_unless_all_are_asked_for() -> None:
     assert len(last[0]) == 12
 
 
-def test_resting_stages_do_nothing() -> None:
+def test_unused_stages_do_nothing() -> None:
     heads, stubs = known_heads()
     heads.active_stages = 0
     run(heads.train(), targets=[ground_truth()])

@@ -15,8 +15,8 @@ import pytest
 import pcsc_d2
 from pcsc_d2.tubes import Detections, GroundTruth, Tubes, frame_map, link, video_map
 from pcsc_d2.tubes.__main__ import main
-from pcsc_d2.tubes.report import report_page
-from pcsc_d2.tubes.scoring import score
+from pcsc_d2.tubes.report.page import report_page
+from pcsc_d2.tubes.scoring.results import score
 
 BARE = """
 import runpy, sys

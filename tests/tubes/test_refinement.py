@@ -18,15 +18,17 @@ from pcsc_d2.tubes import (
     refine,
     temporal_overlap,
 )
-from pcsc_d2.tubes.actionness_curves import notable_curves
-from pcsc_d2.tubes.charts import actionness_chart
 from pcsc_d2.tubes.refinement import median_filter
+from pcsc_d2.tubes.report.actionness_curves import notable_curves
+from pcsc_d2.tubes.report.charts import actionness_chart
 
 BOX, NEAR, HALF = (0, 0, 99, 99), (0, 0, 99, 50), (0, 0, 99, 49)
 
 
 def with_actionness(tubes: Tubes, values: list[float]) -> Tubes:
-    return replace(tubes, actionness=np.array(values), fscores=np.linspace(0.1, 0.9, len(values)))
+    return replace(
+        tubes, actionness=np.array(values), box_scores=np.linspace(0.1, 0.9, len(values))
+    )
 
 
 def test_labels_are_by_class_frame_and_overlap(
@@ -66,11 +68,11 @@ def test_ends_are_trimmed_and_tubes_cut(make_tubes: Callable[..., Tubes]) -> Non
     tubes = with_actionness(tubes, pattern + [high] * 4)
     refined = refine(tubes, RefineOptions(threshold=0.5, window=3, min_length=1))
     assert refined.video.tolist() == [0, 0, 1]
-    assert refined.cls.tolist() == [1, 1, 2]
+    assert refined.classes.tolist() == [1, 1, 2]
     assert refined.start.tolist() == [14, 23, 5]
     assert refined.last.tolist() == [18, 26, 8]
-    np.testing.assert_array_equal(refined.fscores[:5], tubes.fscores[3:8])
-    np.testing.assert_allclose(refined.score[0], tubes.fscores[3:8].mean(), rtol=1e-6)
+    np.testing.assert_array_equal(refined.box_scores[:5], tubes.box_scores[3:8])
+    np.testing.assert_allclose(refined.scores[0], tubes.box_scores[3:8].mean(), rtol=1e-6)
     long = refine(tubes, RefineOptions(threshold=0.5, window=3, min_length=5))
     assert long.start.tolist() == [14]
 

@@ -12,10 +12,11 @@ import cv2
 import numpy as np
 import pytest
 
+from pcsc_d2.datasets.prepare import main as prepare_main
+from pcsc_d2.flow.store import FlowStore
 from pcsc_d2.tubes import GroundTruth, Tubes
-from pcsc_d2.video import FlowStore, VideoError, VideoSource
-from pcsc_d2.video.dataset_files import find_video
-from pcsc_d2.video.preparation import main as prepare_main
+from pcsc_d2.video import VideoError, VideoSource
+from pcsc_d2.video.files import find_video
 
 SCRIPT = Path(__file__).parents[2] / "datasets" / "check.py"
 SIZE = (48, 64)

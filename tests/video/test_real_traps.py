@@ -10,10 +10,11 @@ import cv2
 import numpy as np
 import pytest
 
-from pcsc_d2.tubes.io import restricted_load
-from pcsc_d2.video import VideoSource, read_annotations, write_video
-from pcsc_d2.video.checking import check_dataset
-from pcsc_d2.video.dataset_files import dataset_files
+from pcsc_d2.datasets.annotations import read_annotations
+from pcsc_d2.datasets.check import check_dataset
+from pcsc_d2.datasets.layout import dataset_files
+from pcsc_d2.utils.files import restricted_load
+from pcsc_d2.video import VideoSource, write_video
 
 # The encoder left 6 frames of this one out.
 GAPS = "Basketball/v_Basketball_g18_c03"

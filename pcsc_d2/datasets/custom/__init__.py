@@ -1,0 +1,1 @@
+"""One's own videos: boxes in CSV, COCO-style JSON or CVAT's XML, described by a dataset.json."""

@@ -1,0 +1,160 @@
+"""Annotation files of one's own videos: CSV, COCO-style JSON for video, and CVAT's XML.
+
+``datasets/OWN_DATA.md`` describes them. All become rows of boxes whose edges are x1 y1 x2 y2 in
+pixels: a box over the whole of a frame is 0 0 width height.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from pcsc_d2.datasets.custom.cvat import read_cvat
+from pcsc_d2.datasets.custom.rows import Annotations, plain_name
+
+_CORNERS = ("x1", "y1", "x2", "y2")
+_SIZES = ("x", "y", "w", "h")
+
+
+def read_rows(path: Path, known: Mapping[str, Path], attribute: str | None = None) -> Annotations:
+    """Read an annotation file by its suffix.
+
+    Args:
+        path: ``.csv``, ``.json``, ``.xml``, or the ``.zip`` that CVAT exports.
+        known: the videos that are there by name; CVAT's files can name theirs in several ways.
+        attribute: of CVAT, the attribute that is the class; None takes the track's label.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is not of its format; one line with the place.
+    """
+    readers: dict[str, Callable[[], Annotations]] = {
+        ".csv": lambda: _read_csv(path),
+        ".json": lambda: _read_coco(path),
+        ".xml": lambda: read_cvat(path, known, attribute),
+        ".zip": lambda: read_cvat(path, known, attribute),
+    }
+    if path.suffix.lower() not in readers:
+        raise ValueError(f"{path}: expected an annotation file {', '.join(readers)}")
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such annotation file")
+    return readers[path.suffix.lower()]()
+
+
+def _read_csv(path: Path) -> Annotations:
+    rows = Annotations(path, "line")
+    # utf-8-sig: spreadsheets put a mark before the first column's name.
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        try:
+            reader = csv.DictReader(file, skipinitialspace=True)
+            columns = _box_columns(path, reader.fieldnames or [])
+            for record in reader:
+                _add_record(rows, reader.line_num, record, columns)
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise ValueError(f"{path}: cannot be read as CSV in UTF-8: {error}") from None
+    return rows
+
+
+def _box_columns(path: Path, header: list[str]) -> tuple[str, ...]:
+    columns = _SIZES if set(_SIZES) <= set(header) else _CORNERS
+    wanted = ("video", "frame", "track", "label", *columns)
+    missing = [name for name in wanted if name not in header]
+    if missing:
+        found = ", ".join(header) or "nothing"
+        raise ValueError(
+            f"{path}, line 1: the column '{missing[0]}' is missing; expected {', '.join(wanted)}, "
+            f"found {found}"
+        )
+    return columns
+
+
+def _add_record(
+    rows: Annotations, line: int, record: dict[str, str | None], columns: tuple[str, ...]
+) -> None:
+    try:
+        frame = float(record["frame"])
+        box = tuple(float(record[name]) for name in columns)
+        name = plain_name(record["video"] or "")
+    except TypeError:
+        raise rows.wrong(line, "fewer values than columns") from None
+    except ValueError as error:
+        raise rows.wrong(line, str(error)) from None
+    if frame % 1:
+        raise rows.wrong(line, f"frame {record['frame']} is no whole number")
+    if columns == _SIZES:
+        box = _corners(box)
+    label, track = (record["label"] or "").strip(), (record["track"] or "").strip()
+    if not label or not track:
+        raise rows.wrong(line, "label and track must not be empty")
+    rows.add(line, name, track, label, int(frame), box)
+
+
+def _corners(box: Any) -> tuple[float, ...]:
+    x, y, width, height = (float(value) for value in box)
+    return x, y, x + width, y + height
+
+
+def _read_coco(path: Path) -> Annotations:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: cannot be read as JSON: {error}") from None
+    missing = {"videos", "annotations", "categories"} - set(
+        content if isinstance(content, dict) else ()
+    )
+    if missing:
+        raise ValueError(f"{path}: the list '{sorted(missing)[0]}' is missing at the top level")
+    rows = Annotations(path, "annotation", first_frame=0)
+    place: object = ""
+    try:
+        classes = {c["id"]: str(c["name"]) for c in content["categories"]}
+        rows.names = tuple(classes[i] for i in sorted(classes))
+        place = "of a video"
+        videos = {v["id"]: _coco_video(v, rows) for v in content["videos"]}
+        place = "of an image"
+        images = {i["id"]: (i["video_id"], _frame_of(i)) for i in content.get("images", [])}
+        tracks = {t["id"]: t for t in content.get("tracks", [])}
+        for number, annotation in enumerate(content["annotations"]):
+            place = annotation.get("id", f"number {number}")
+            for frame, box, video in _coco_boxes(annotation, images):
+                track = annotation.get("track_id", annotation.get("instance_id"))
+                track = annotation["id"] if "bboxes" in annotation else track
+                if track is None:
+                    raise rows.wrong(place, "neither 'track_id' nor 'instance_id'")
+                category = annotation.get("category_id", tracks.get(track, {}).get("category_id"))
+                label = classes[category]
+                rows.add(place, videos[video], str(track), label, frame, _corners(box))
+    except KeyError as error:
+        raise rows.wrong(place, f"{error} is missing, or is an id that nothing has") from None
+    except (TypeError, AttributeError) as error:
+        raise rows.wrong(place, f"not as expected ({error})") from None
+    return rows
+
+
+def _coco_video(video: Mapping[str, Any], rows: Annotations) -> str:
+    files = video.get("file_names") or []
+    folder = str(PurePosixPath(str(files[0])).parent) if files else None
+    name = plain_name(str(video.get("name") or video.get("file_name") or folder or video["name"]))
+    length = video.get("length") or len(files) or None
+    rows.sizes[name] = length, video.get("height"), video.get("width")
+    return name
+
+
+def _frame_of(image: Mapping[str, Any]) -> int:
+    return int(image["frame_index"] if "frame_index" in image else image["frame_id"])
+
+
+def _coco_boxes(
+    annotation: Mapping[str, Any], images: Mapping[Any, tuple[Any, int]]
+) -> Iterator[tuple[int, Any, Any]]:
+    """Frame, box and video: of one image, or of every frame of a video (null where absent)."""
+    if "bboxes" in annotation:
+        for frame, box in enumerate(annotation["bboxes"]):
+            if box:
+                yield frame, box, annotation["video_id"]
+        return
+    video, frame = images[annotation["image_id"]]
+    yield frame, annotation["bbox"], video

@@ -1,0 +1,64 @@
+"""Rows of boxes as one's own annotation files hold them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from pcsc_d2.video.files import VIDEO_SUFFIXES
+
+
+@dataclass
+class Annotations:
+    """What an annotation file says, a box a row.
+
+    Attributes:
+        source: the file, for messages.
+        where: what a place in it is called, such as "line".
+        videos, tracks, labels, frames, boxes, places: of each row; frames count from
+            ``first_frame``, boxes are edges x1 y1 x2 y2.
+        first_frame: the number of a video's first frame in this file; None: 1, unless told.
+        names: classes in their order, where the file tells them.
+        sizes: video -> number of frames, height and width, each None where it is not told.
+        interpolated: boxes between two of a track are meant to be interpolated, however far apart.
+    """
+
+    source: Path
+    where: str
+    videos: list[str] = field(default_factory=list)
+    tracks: list[str] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)
+    frames: list[int] = field(default_factory=list)
+    boxes: list[tuple[float, ...]] = field(default_factory=list)
+    places: list[object] = field(default_factory=list)
+    first_frame: int | None = None
+    names: tuple[str, ...] | None = None
+    sizes: dict[str, tuple[int | None, int | None, int | None]] = field(default_factory=dict)
+    interpolated: bool = False
+
+    def add(
+        self, place: object, video: str, track: str, label: str, frame: int, box: tuple[float, ...]
+    ) -> None:
+        """Add a row; ValueError for a box that is no four finite numbers."""
+        if len(box) != 4 or not all(map(math.isfinite, box)):
+            raise self.wrong(place, f"{list(box)} is no box of four finite numbers")
+        self.videos.append(video)
+        self.tracks.append(track)
+        self.labels.append(label)
+        self.frames.append(frame)
+        self.boxes.append(box)
+        self.places.append(place)
+
+    def wrong(self, place: object, what: str) -> ValueError:
+        """An error that names the file and the place in it."""
+        return ValueError(f"{self.source}, {self.where} {place}: {what}")
+
+
+def plain_name(name: str) -> str:
+    """A video's name: its path without suffix, with ``/``; ValueError if it leaves its folder."""
+    path = PurePosixPath(name.strip().replace("\\", "/"))
+    if path.is_absolute() or ".." in path.parts or not path.parts:
+        raise ValueError(f"'{name}' is no name of a video below the folder of videos")
+    is_file = path.suffix.lower() in VIDEO_SUFFIXES[:-1]
+    return str(path.with_suffix("") if is_file else path)

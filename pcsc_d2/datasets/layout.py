@@ -1,0 +1,97 @@
+"""Where the files of each dataset are under the dataset root; ``datasets/README.md`` shows it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from pcsc_d2.datasets.annotations import read_annotations, read_video_list
+from pcsc_d2.datasets.repair import AnnotationIssues
+from pcsc_d2.tubes import GroundTruth
+from pcsc_d2.video.decoding import DecodingRule
+from pcsc_d2.video.files import video_name
+
+
+@dataclass(frozen=True)
+class DatasetFiles:
+    """The files of one dataset.
+
+    Attributes:
+        name: the folder under the root, with ``videos/<video>.<suffix>``.
+        decoding: how frames are counted.
+        annotations: in that folder, the first that is there is read.
+        test_list: of UCF101, where the annotations hold no splits.
+    """
+
+    name: str
+    decoding: DecodingRule
+    annotations: tuple[str, ...]
+    test_list: str | None = None
+
+    def ground_truth(self, root: Path, issues: AnnotationIssues) -> GroundTruth:
+        """All annotated videos with their splits.
+
+        Args:
+            root: of all datasets.
+            issues: what had to be repaired, and listed videos that are not annotated.
+
+        Raises:
+            FileNotFoundError: no annotations there.
+            ValueError: they cannot be read.
+        """
+        folder = root / self.name
+        found = [folder / name for name in self.annotations if (folder / name).is_file()]
+        if not found:
+            expected = " or ".join(self.annotations)
+            raise FileNotFoundError(f"{folder}: no annotations there, expected {expected}")
+        test_list = None if self.test_list is None else folder / self.test_list
+        truth = read_annotations(found[0], test_list, issues)
+        if test_list is None:
+            issues.unannotated += _unannotated(folder / "splits", truth)
+        return truth
+
+    def videos_there(self, root: Path, truth: GroundTruth) -> list[str]:
+        """Names of the videos in the folders of the annotated classes."""
+        videos = root / self.name / "videos"
+        classes = sorted({name.split("/")[0] for name in truth.videos.tolist()})
+        folders = [videos / name for name in classes if (videos / name).is_dir()]
+        files = [path for folder in folders for path in sorted(folder.iterdir())]
+        return [video_name(path) for path in files if not path.name.startswith(".")]
+
+
+DATASETS: dict[str, DatasetFiles] = {
+    "ucf24": DatasetFiles(
+        "ucf24",
+        "constant_rate",
+        ("annotations/pyannot.pkl", "annotations/finalAnnots.mat", "annotations/UCF101v2-GT.pkl"),
+        "annotations/testlist01.txt",
+    ),
+    "jhmdb": DatasetFiles("jhmdb", "coded", ("annotations/JHMDB-GT.pkl",)),
+}
+
+
+def dataset_files(name: str) -> DatasetFiles:
+    """The files of ``ucf24``, ``jhmdb`` or ``synthetic/<set>``; ValueError for another name."""
+    if name in DATASETS:
+        return DATASETS[name]
+    if name.startswith("synthetic/"):
+        return DatasetFiles(name, "coded", ("annotations.pkl",))
+    known = ", ".join([*DATASETS, "synthetic/<set>"])
+    raise ValueError(f"unknown dataset '{name}'; there are {known}")
+
+
+def datasets_under(root: str | os.PathLike[str]) -> list[str]:
+    """Names of the datasets that have a folder under a root."""
+    generated = sorted(p.parent.name for p in Path(root).glob("synthetic/*/annotations.pkl"))
+    found = [name for name in DATASETS if (Path(root) / name).is_dir()]
+    return found + [f"synthetic/{name}" for name in generated]
+
+
+def _unannotated(splits: Path, truth: GroundTruth) -> list[str]:
+    """Videos that J-HMDB's split lists name and the annotations lack."""
+    listed: set[str] = set()
+    for file in splits.glob("*_test_split*.txt"):
+        label = file.name.split("_test_split")[0]
+        listed |= {f"{label}/{name}" for name in read_video_list(file)}
+    return sorted(listed - set(truth.videos.tolist()))

@@ -1,0 +1,1 @@
+"""Generated clips with known tubes, to try a detector without data."""

@@ -1,0 +1,236 @@
+"""Generated clips: untrimmed videos with known tubes, for the demo and for the tests.
+
+One to three actors over a textured background that drifts. A class is an appearance and a motion:
+
+- `pairs`: every appearance with every motion, nine classes. One stream alone tells three groups of
+  three, so that only both together tell the class.
+- `easy`: four classes. Two differ in the appearance alone, two in the motion alone: one stream
+  suffices for each, but not the same one.
+
+In both sets 18 % of the actors hardly move (`still`) and as many wear the background's own texture
+(`camouflaged`), so that each stream misses actors that the other finds; the class of such an
+actor is ambiguous, so report by kind. Every actor is there before and after its action, whose
+start and end are gradual; ground truth covers the action alone. Most clips also hold a still
+patch dressed like an actor, and a piece of the background that wanders.
+
+Flipping from left to right keeps every label. The same `ClipSpec` always gives the same frames;
+splits never share an actor or a background.
+
+Files under `root/synthetic/<name>/`:
+
+- `videos/<split>/<number>.mp4`: H.264, 25 frames a second.
+- `annotations.pkl`: `GroundTruth`; videos are named `<split>/<number>`. `train` and `test` are its
+  one pair of splits; of any other, `synthetic_truth.split_videos` gives the names.
+- `actors.json`: what every actor is, for scores by kind (`truth.actor_types`).
+- `spec.json`: how the set was made; a set whose spec agrees is kept as it is.
+
+    python -m pcsc_d2.datasets.synthetic.generate --root datasets --set pairs
+
+With `--custom csv` (or `coco`, `cvat`) the set is written once more, to `root/<name>_csv/`, in the
+layout of one's own data, which `datasets/OWN_DATA.md` describes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import av
+import numpy as np
+from tqdm import tqdm
+
+from pcsc_d2.datasets.custom.write import WRITERS, write_own
+from pcsc_d2.datasets.synthetic.actors import ActorTube
+from pcsc_d2.datasets.synthetic.clips import SETS, ClipSpec, labels_of, plan_split, render_clip
+from pcsc_d2.datasets.synthetic.truth import actor_types, describe, ground_truth, split_videos
+from pcsc_d2.tubes import GroundTruth
+from pcsc_d2.utils.files import atomic_write
+
+__all__ = [
+    "SETS",
+    "SIZES",
+    "VERSION",
+    "ClipSpec",
+    "actor_types",
+    "generate",
+    "labels_of",
+    "main",
+    "plan_split",
+    "render_clip",
+    "split_videos",
+    "write_as_custom",
+    "write_video",
+]
+
+VERSION = 3
+"""Raised whenever the same parameters would give other clips."""
+SIZES: dict[str, int] = {"train": 40, "val": 10, "test": 20}
+FPS = 25
+
+
+def write_video(path: Path, frames: np.ndarray) -> None:
+    """Encode (N, H, W, 3) uint8 RGB as H.264, yuv420p, near lossless; atomic."""
+    options = {"crf": "10", "preset": "veryfast"}
+    with atomic_write(path) as file, av.open(file, "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=FPS, options=options)
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        # The encoder's threads would change its choices with the number of cores.
+        stream.thread_count = 1
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+
+
+def generate(
+    root: str | os.PathLike[str],
+    name: str = "pairs",
+    sizes: Mapping[str, int] | None = None,
+    size: tuple[int, int] = (96, 128),
+    length: tuple[int, int] = (40, 60),
+    seed: int = 0,
+    progress: bool = True,
+) -> Path:
+    """Write a set under `root/synthetic/name`; the top of this module lists its files.
+
+    A set made with the same parameters is left alone; an interrupted one goes on where it
+    stopped, and one whose splits have other sizes keeps the clips that it shares; one made with
+    other parameters is replaced.
+
+    Args:
+        root: the root of the data sets, `DETECTRON2_DATASETS`.
+        name: a key of `SETS`.
+        sizes: split to its number of clips; `SIZES` if None.
+        size, length, seed: as in `plan_split`.
+        progress: show a bar.
+
+    Returns:
+        The folder of the set.
+
+    Raises:
+        ValueError: if a parameter is out of its range.
+    """
+    folder = Path(root) / "synthetic" / name
+    sizes = dict(SIZES if sizes is None else sizes)
+    plans = {
+        f"{split}/{index:04d}": plan
+        for split, count in sizes.items()
+        for index, plan in enumerate(plan_split(name, split, count, size, length, seed))
+    }
+    made_by = {"version": VERSION, "size": list(size), "length": list(length), "seed": seed}
+    spec = {**made_by, "splits": sizes, "complete": True}
+    found = _read_spec(folder / "spec.json")
+    files = ["annotations.pkl", "actors.json", *(f"videos/{video}.mp4" for video in plans)]
+    if found == spec and all((folder / file).exists() for file in files):
+        return folder
+    same = all(found.get(key) == value for key, value in made_by.items())
+    _remove_videos(folder / "videos", keep=set(plans) if same else set())
+    _write_json(folder / "spec.json", {**spec, "complete": False})
+    bar = tqdm(plans.items(), f"generating {name}", unit="clip", disable=not progress)
+    tubes = {video: _make_clip(folder, video, plan) for video, plan in bar}
+    _write_annotations(folder, labels_of(name), plans, tubes)
+    _write_json(folder / "spec.json", spec)
+    return folder
+
+
+def write_as_custom(folder: Path, form: str) -> Path:
+    """Write a generated set as one's own data, to `<root>/<set>_<form>`.
+
+    Args:
+        folder: of the set, `root/synthetic/<set>`.
+        form: "csv", "coco" or "cvat".
+
+    Returns:
+        The new folder.
+    """
+    truth = GroundTruth.load(folder / "annotations.pkl")
+    videos = {name: folder / "videos" / f"{name}.mp4" for name in truth.videos.tolist()}
+    splits = {split: [f"{split}/*"] for split in dict.fromkeys(n.split("/")[0] for n in videos)}
+    target = folder.parents[1] / f"{folder.name}_{form}"
+    write_own(target, truth, videos, form, splits)
+    return target
+
+
+def _make_clip(folder: Path, video: str, plan: ClipSpec) -> list[ActorTube]:
+    frames, tubes = render_clip(plan)
+    path = folder / "videos" / f"{video}.mp4"
+    if not path.exists():
+        write_video(path, frames)
+    # By class, as the annotation file groups them: an actor's position is its tube's.
+    return sorted(tubes, key=lambda tube: tube.actor.label)
+
+
+def _write_annotations(
+    folder: Path,
+    labels: tuple[str, ...],
+    plans: Mapping[str, ClipSpec],
+    tubes: Mapping[str, list[ActorTube]],
+) -> None:
+    ground_truth(labels, plans, tubes).save(folder / "annotations.pkl")
+    actors = {
+        "labels": labels,
+        "flip_preserves_label": True,
+        "videos": {video: [describe(tube) for tube in found] for video, found in tubes.items()},
+    }
+    _write_json(folder / "actors.json", actors)
+
+
+def _read_spec(path: Path) -> dict:
+    try:
+        spec = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):  # damaged: as if it were not there
+        return {}
+    return spec if isinstance(spec, dict) else {}
+
+
+def _write_json(path: Path, content: dict) -> None:
+    with atomic_write(path, "w") as file:
+        json.dump(content, file, indent=1)
+
+
+def _remove_videos(folder: Path, keep: set[str]) -> None:
+    for path in folder.glob("*/*.mp4"):
+        if path.relative_to(folder).with_suffix("").as_posix() not in keep:
+            path.unlink()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pcsc_d2.datasets.synthetic.generate",
+        description="Generate clips with known tubes.",
+    )
+    parser.add_argument("--root", required=True, help="root of the data sets")
+    parser.add_argument("--set", default="pairs", choices=sorted(SETS), dest="name")
+    for split, count in SIZES.items():
+        parser.add_argument(f"--{split}", type=int, default=count, metavar="CLIPS")
+    parser.add_argument("--size", type=int, nargs=2, default=(96, 128), metavar=("H", "W"))
+    parser.add_argument("--length", type=int, nargs=2, default=(40, 60), metavar=("MIN", "MAX"))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--custom", choices=sorted(WRITERS), help="also write it as one's own data, in this format"
+    )
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line: generate one set and print its folder."""
+    parser = _parser()
+    args = parser.parse_args(arguments)
+    sizes = {split: getattr(args, split) for split in SIZES}
+    try:
+        folder = generate(
+            args.root, args.name, sizes, tuple(args.size), tuple(args.length), args.seed
+        )
+        if args.custom:
+            folder = write_as_custom(folder, args.custom)
+    except ValueError as error:
+        parser.error(str(error))
+    print(folder)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

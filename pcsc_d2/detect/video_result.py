@@ -1,0 +1,142 @@
+"""What was found in one video: gathered on disk while it runs, memory-mapped when it has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+import numpy as np
+
+from pcsc_d2.tubes import Tubes
+
+_COLUMNS = ("boxes", "box_scores", "actionness")
+
+
+@dataclass(frozen=True)
+class VideoResult:
+    """The tubes of one video and the times of its frames.
+
+    Attributes:
+        tubes: in the order in which they ended, over one video; boxes are memory-mapped.
+        number: (T,) 1-based number of each tube, by its start: its name and its colour.
+        times: (F,) seconds at which each frame is shown; the first is frame ``first``.
+        first: 1-based number of the first frame.
+        size: height and width.
+        rate: frames per second, nominal.
+        problem: what ended the video early, or empty.
+    """
+
+    tubes: Tubes
+    number: np.ndarray
+    times: np.ndarray
+    first: int
+    size: tuple[int, int]
+    rate: float
+    problem: str = ""
+
+    @cached_property
+    def spans(self) -> np.ndarray:
+        """(T, 2) seconds at which a tube's first frame appears and its last one is gone."""
+        return np.stack([self.shown(self.tubes.start), self.gone(self.tubes.last)], axis=1)
+
+    @property
+    def extent(self) -> tuple[float, float]:
+        """Seconds at which the first frame appears and the last one is gone."""
+        return float(self.times[0]), float(self.gone(np.array(self.first + len(self.times) - 1)))
+
+    def shown(self, frames: np.ndarray) -> np.ndarray:
+        """Seconds at which frames (1-based) appear."""
+        return self.times[frames - self.first]
+
+    def gone(self, frames: np.ndarray) -> np.ndarray:
+        """Seconds at which frames are replaced by the next, the last one after a usual while."""
+        after = np.minimum(frames - self.first + 1, len(self.times) - 1)
+        is_last = frames - self.first + 1 >= len(self.times)
+        return self.times[after] + np.where(is_last, 1 / self.rate, 0)
+
+    def in_order(self) -> Iterator[tuple[int, int]]:
+        """Number and position of each tube, by number."""
+        for position in np.argsort(self.number).tolist():
+            yield int(self.number[position]), position
+
+
+class Recorder:
+    """Takes the tubes and frame times of one video, and writes them to a folder.
+
+    Args:
+        folder: is made; its files must stay as long as the result are used.
+        labels: class names.
+    """
+
+    def __init__(self, folder: Path, labels: Sequence[str]) -> None:
+        folder.mkdir(parents=True)
+        self._folder, self._labels = folder, np.array(labels, np.str_)
+        self._files: dict[str, IO[bytes]] = {
+            name: open(folder / name, "wb")  # noqa: SIM115 (closed in `close`)
+            for name in (*_COLUMNS, "times")
+        }
+        self._tubes: list[tuple[np.ndarray, ...]] = []
+        self._has_actionness = False
+        self.frames, self.first, self.size = 0, 1, (0, 0)
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for file in self._files.values():
+            file.close()
+
+    def see(self, number: int, time: float, size: tuple[int, int]) -> None:
+        """Take note of a frame: they come one after the other."""
+        if not self.frames:
+            self.first, self.size = number, size
+        self._files["times"].write(np.float64(time).tobytes())
+        self.frames += 1
+
+    def add(self, tubes: Tubes) -> None:
+        """Take tubes that have ended."""
+        if not len(tubes):
+            return
+        self._tubes.append((tubes.classes, tubes.scores, tubes.start, tubes.lengths))
+        self._has_actionness = tubes.actionness is not None
+        for name in _COLUMNS:
+            column = getattr(tubes, name)
+            if column is not None:
+                self._files[name].write(np.ascontiguousarray(column, np.float32).tobytes())
+
+    def result(self, rate: float, problem: str) -> VideoResult:
+        """What was found, once nothing more will come."""
+        for file in self._files.values():
+            file.flush()
+        columns = [np.concatenate(c) for c in zip(*self._tubes)] or [np.zeros(0, np.int64)] * 4
+        cls, score, start, lengths = columns
+        tubes = Tubes(
+            ["video"],
+            self._labels,
+            np.zeros(len(cls), np.int32),
+            cls,
+            score,
+            start,
+            np.concatenate([[0], np.cumsum(lengths)]),
+            self._mapped("boxes", np.float32).reshape(-1, 4),
+            self._mapped("box_scores", np.float32),
+            self._mapped("actionness", np.float32) if self._has_actionness else None,
+        )
+        number = np.empty(len(cls), np.int64)
+        number[np.lexsort((-score, start))] = np.arange(1, len(cls) + 1)
+        times = self._mapped("times", np.float64)
+        return VideoResult(tubes, number, times, self.first, self.size, rate, problem)
+
+    def _mapped(self, name: str, dtype: type) -> np.ndarray:
+        path = self._folder / name
+        empty = path.stat().st_size == 0
+        return np.zeros(0, dtype) if empty else np.memmap(path, dtype, mode="r")

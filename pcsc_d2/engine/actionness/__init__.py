@@ -1,0 +1,1 @@
+"""Training the actionness head after the detector (paper Section 3.4)."""

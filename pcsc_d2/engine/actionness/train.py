@@ -1,0 +1,159 @@
+"""Train the actionness head of a trained detector, choose how tubes are refined, and evaluate.
+
+    python -m pcsc_d2.engine.actionness.train --config-file output/x/config.yaml \\
+        MODEL.WEIGHTS output/x/model_final.pth OUTPUT_DIR output/x_actionness
+
+Takes the arguments of ``train_net.py``, ``--num-gpus`` and ``--resume`` among them. The detector
+stays as it is. It runs over the training videos (all GPUs share them; features go to
+``OUTPUT_DIR/actionness``, at most ``SOLVER.ACTIONNESS.DISK_MB``), the head is fitted, the median
+window and the threshold are chosen on training videos that were held back, and
+``OUTPUT_DIR/model_final.pth`` holds detector, head and choice. ``--resume`` goes on where an
+interrupted run stopped, be it within a video set or within a fit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.config import CfgNode
+from detectron2.engine import default_argument_parser, launch
+from detectron2.utils import comm
+from torch import nn
+
+from pcsc_d2.data import precompute_flow
+from pcsc_d2.engine.actionness.choose import choose
+from pcsc_d2.engine.actionness.collect import collect, truth_of
+from pcsc_d2.engine.actionness.fit import fit_once
+from pcsc_d2.engine.setup import setup
+from pcsc_d2.engine.trainer import Trainer
+from pcsc_d2.tubes import GroundTruth, RefinementSearch
+from pcsc_d2.tubes.assembly import concatenate
+from pcsc_d2.utils.files import atomic_write
+
+logger = logging.getLogger(__name__)
+
+WORK = "actionness"
+
+
+def main(args: argparse.Namespace) -> dict | None:
+    """Collect, fit, choose, save, evaluate; the scores of the evaluation."""
+    cfg = _with_head(setup(args))
+    if not cfg.MODEL.WEIGHTS:
+        raise ValueError("MODEL.WEIGHTS is empty: name the trained detector")
+    datasets = cfg.DATASETS.ACTIONNESS or cfg.DATASETS.TRAIN
+    precompute_flow(cfg, (*datasets, *cfg.DATASETS.TEST))
+    folder = Path(cfg.OUTPUT_DIR, WORK)
+    if not args.resume and comm.is_main_process():
+        shutil.rmtree(folder, ignore_errors=True)
+    comm.synchronize()
+    model = Trainer.build_model(cfg)
+    DetectionCheckpointer(model).load(cfg.MODEL.WEIGHTS)
+    train(cfg, model.eval(), datasets, folder)
+    # Only the first rank has trained: the others take what it saved.
+    comm.synchronize()
+    DetectionCheckpointer(model).load(str(Path(cfg.OUTPUT_DIR, "model_final.pth")))
+    return Trainer.test(cfg, model) if cfg.DATASETS.TEST else None
+
+
+def train(cfg: CfgNode, model: nn.Module, datasets: tuple[str, ...], folder: Path) -> None:
+    """Train the head of a model and write ``OUTPUT_DIR/model_final.pth``; on every rank.
+
+    Args:
+        model: with the detector's weights, in evaluation mode.
+        datasets: registered names of the training videos.
+        folder: for what is collected, and for interrupted fits.
+    """
+    budget = (cfg.SOLVER.ACTIONNESS.DISK_MB << 20) // len(datasets)
+    files, truths = [], []
+    for name in datasets:
+        found = collect(cfg, model, name, folder / name, [cfg.MODEL.ACTIONNESS.FEATURES], budget)
+        files += found
+        truths.append(truth_of(name, found))
+    if not comm.is_main_process():
+        return
+    head = model.roi_heads.actionness_head
+    choice = choose(cfg, head, files, _join(truths), folder)
+    logger.info("actionness with all training videos")
+    fit_once(cfg, head, files, folder, "head")
+    head.window.fill_(choice.options.window)
+    head.threshold.fill_(choice.options.threshold)
+    _save(cfg, model, choice)
+
+
+def _join(truths: list[GroundTruth]) -> GroundTruth:
+    """Ground truth of several datasets of the same labels, their videos one after the other."""
+    if len(truths) == 1:
+        return truths[0]
+    videos = np.concatenate([t.videos for t in truths])
+    offsets = np.cumsum([0, *(len(t.videos) for t in truths)])
+    tubes = [
+        replace(t.tubes, videos=videos, video=t.tubes.video + first)
+        for t, first in zip(truths, offsets)
+    ]
+    return GroundTruth(
+        truths[0].labels,
+        videos,
+        np.concatenate([t.nframes for t in truths]),
+        np.concatenate([t.resolution for t in truths]),
+        concatenate(tubes),
+        [],
+        [],
+    )
+
+
+def _with_head(cfg: CfgNode) -> CfgNode:
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.MODEL.ACTIONNESS.ON = True
+    cfg.freeze()
+    return cfg
+
+
+def _save(cfg: CfgNode, model: nn.Module, choice: RefinementSearch) -> None:
+    """One checkpoint of detector and head, and the config that evaluates it."""
+    DetectionCheckpointer(model, cfg.OUTPUT_DIR).save("model_final")
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.MODEL.WEIGHTS = str(Path(cfg.OUTPUT_DIR, "model_final.pth"))
+    with atomic_write(Path(cfg.OUTPUT_DIR, "config.yaml"), "w") as file:
+        file.write(cfg.dump())
+    scores = [
+        {"window": window, "threshold": threshold, "video 0.5:0.95": value}
+        for (window, threshold), value in choice.scores.items()
+    ]
+    content = {
+        "window": choice.options.window,
+        "threshold": choice.options.threshold,
+        "held_back": {"without": choice.unrefined, "with": choice.best, "all": scores},
+    }
+    with atomic_write(Path(cfg.OUTPUT_DIR, "refinement.json"), "w") as file:
+        json.dump(content, file, indent=1)
+    logger.info("Wrote model_final.pth, config.yaml and refinement.json to %s", cfg.OUTPUT_DIR)
+
+
+def _run(args: argparse.Namespace) -> None:
+    try:
+        main(args)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    arguments = default_argument_parser().parse_args()
+    launch(
+        _run,
+        arguments.num_gpus,
+        num_machines=arguments.num_machines,
+        machine_rank=arguments.machine_rank,
+        dist_url=arguments.dist_url,
+        args=(arguments,),
+    )

@@ -1,0 +1,125 @@
+"""A Detectron2 config and its weights as a model; Detectron2 is imported from here alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from pcsc_d2.layers.window_trunk import Sharing
+from pcsc_d2.models.clip_model import (
+    ClipDetections,
+    ClipTensors,
+    ModelError,
+    ModelInfo,
+    to_inclusive_boxes,
+)
+
+if TYPE_CHECKING:
+    from detectron2.config import CfgNode
+
+
+class CheckpointModel:
+    """A network built by Detectron2.
+
+    Args:
+        network: a ``TwoStreamRCNN`` in inference mode.
+        info: what it is.
+    """
+
+    def __init__(self, network: nn.Module, info: ModelInfo) -> None:
+        self.network, self.info = network, info
+
+    @torch.inference_mode()
+    def __call__(self, clips: Sequence[ClipTensors], size: tuple[int, int]) -> list[ClipDetections]:
+        """See ``ClipModel``."""
+        inputs = [
+            {"rgb": rgb, "flow": flow, "height": size[0], "width": size[1]} for rgb, flow in clips
+        ]
+        return [_to_arrays(output["instances"], size) for output in self.network(inputs)]
+
+
+def _to_arrays(instances: object, size: tuple[int, int]) -> ClipDetections:
+    def array(values: Tensor) -> object:
+        return values.cpu().numpy()
+
+    return ClipDetections(
+        to_inclusive_boxes(instances.pred_boxes.tensor, size, size),
+        array(instances.scores),
+        array(instances.pred_classes),
+        array(instances.actionness) if instances.has("actionness") else None,
+    )
+
+
+class DenseCheckpointModel(CheckpointModel):
+    """The same, with the key frames of a window sharing the trunks' work."""
+
+    def __init__(self, network: nn.Module, info: ModelInfo, sharing: Sharing) -> None:
+        from pcsc_d2.modeling.dense import DenseDetector
+
+        super().__init__(network, info)
+        self._dense = DenseDetector(network, info.clip_length, sharing)
+
+    @torch.inference_mode()
+    def detect_window(
+        self, rgb: Tensor, flow: Tensor, key_frames: Sequence[int], size: tuple[int, int]
+    ) -> list[ClipDetections]:
+        """See ``pcsc_d2.models.clip_model.detect_window``."""
+        found = self._dense.detect_window(rgb, flow, key_frames, size)
+        return [_to_arrays(each["instances"], size) for each in found]
+
+
+def load_checkpoint(
+    config: Path, weights: Path, device: str | torch.device | None, dense: Sharing | None
+) -> CheckpointModel:
+    """Build the network of a config and fills it.
+
+    Args:
+        device: None takes a GPU where there is one.
+
+    Raises:
+        ModelError: Detectron2 is not installed, a file is absent or damaged, they do not fit, or
+            clips cannot share what ``dense`` says.
+    """
+    if find_spec("detectron2") is None:
+        reason = "a checkpoint needs Detectron2, which is not installed; export it where it is"
+        raise ModelError(f"{weights}: {reason} (python -m pcsc_d2.export)")
+    from pcsc_d2.models.trained import TrainedModelError, load_trained, read_config
+
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        cfg = read_config(config, ["MODEL.WEIGHTS", str(weights)], device)
+        network = load_trained(cfg)
+    except TrainedModelError as error:
+        raise ModelError(str(error)) from error
+    info = _info(cfg, network, f"{weights} with {config.name}")
+    if dense is None:
+        return CheckpointModel(network, info)
+    try:
+        return DenseCheckpointModel(network, info, dense)
+    except ValueError as error:
+        raise ModelError(f"{weights}: {error}") from None
+
+
+def _info(cfg: CfgNode, network: nn.Module, note: str) -> ModelInfo:
+    from detectron2.data import MetadataCatalog
+
+    from pcsc_d2.evaluation import refine_options, with_trained_refinement
+
+    names = (*cfg.DATASETS.TEST, *cfg.DATASETS.TRAIN)
+    known = [MetadataCatalog.get(name).get("thing_classes") for name in names]
+    count = cfg.MODEL.ROI_HEADS.NUM_CLASSES
+    labels = next((tuple(k) for k in known if k and len(k) == count), None)
+    return ModelInfo(
+        labels or tuple(f"class {i}" for i in range(count)),
+        cfg.INPUT.CLIP_LENGTH,
+        cfg.INPUT.MIN_SIZE_TEST,
+        cfg.INPUT.MAX_SIZE_TEST,
+        cfg.INPUT.FLOW.METHOD,
+        note,
+        refine_options(with_trained_refinement(cfg, network)),
+    )

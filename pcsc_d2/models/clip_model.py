@@ -1,0 +1,120 @@
+"""What ``detect`` asks of a model, whichever file it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pcsc_d2.tubes import RefineOptions
+
+# uint8 (3, T, h, w) RGB and float32 (2, T, h, w) flow in pixels, both at the network's size.
+ClipTensors = tuple[Tensor, Tensor]
+
+
+class ModelError(ValueError):
+    """A model that cannot be loaded; one line that names the file and what to do."""
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What must be known to feed a model and to read its answers.
+
+    Attributes:
+        labels: class names, by class number.
+        clip_length: T, frames at stride 1 around the key frame.
+        min_size: pixels of the shorter side that clips are resized to (INPUT.MIN_SIZE_TEST).
+        max_size: pixels that the longer side may have (INPUT.MAX_SIZE_TEST).
+        flow_method: a name that ``pcsc_d2.flow.methods`` knows.
+        note: what the model is, for people; shown on the page.
+        refine: how tubes are cut by actionness, as chosen when it was trained; None where the
+            model does not say.
+    """
+
+    labels: tuple[str, ...]
+    clip_length: int
+    min_size: int
+    max_size: int
+    flow_method: str
+    note: str = ""
+    refine: RefineOptions | None = None
+
+
+class ClipDetections(NamedTuple):
+    """The detections of one key frame, in any order.
+
+    Attributes:
+        boxes: (n, 4) float32 x1 y1 x2 y2, pixels of the original frame, 0-based, corners
+            inclusive, as in ``pcsc_d2.tubes``.
+        scores: (n,) float32.
+        classes: (n,) int64, into ``ModelInfo.labels``.
+        actionness: (n,) float32 in [0, 1], of the detection's own class, or None.
+    """
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    classes: np.ndarray
+    actionness: np.ndarray | None = None
+
+
+class ClipModel(Protocol):
+    """A detector of key frames.
+
+    A model that shares work between neighbouring key frames has ``detect_window`` besides; see
+    the function of that name, which serves the others.
+    """
+
+    info: ModelInfo
+
+    def __call__(self, clips: Sequence[ClipTensors], size: tuple[int, int]) -> list[ClipDetections]:
+        """The detections of each clip's key frame, frame T // 2 of the clip (0-based).
+
+        Args:
+            clips: of one video.
+            size: height and width of the original frames.
+        """
+        ...
+
+
+def detect_window(
+    model: ClipModel, rgb: Tensor, flow: Tensor, key_frames: Sequence[int], size: tuple[int, int]
+) -> list[ClipDetections]:
+    """The detections of several key frames of a window of consecutive frames.
+
+    Args:
+        model: asked once for the window if it has a ``detect_window`` of its own (with the same
+            arguments but this one), else for each clip.
+        rgb: (3, W, h, w) uint8.
+        flow: (2, W, h, w) float32, in pixels.
+        key_frames: 0-based in the window, which holds the whole clip around each.
+        size: height and width of the original frames.
+    """
+    own = getattr(model, "detect_window", None)
+    if own is not None:
+        return own(rgb, flow, key_frames, size)
+    length = model.info.clip_length
+    spans = [slice(k - length // 2, k - length // 2 + length) for k in key_frames]
+    return model([(rgb[:, span], flow[:, span]) for span in spans], size)
+
+
+def to_inclusive_boxes(
+    boxes: Tensor, clip_size: tuple[int, int], size: tuple[int, int]
+) -> np.ndarray:
+    """Boxes of a resized clip (Detectron2's convention) in the original frame's pixels.
+
+    Detectron2's boxes end where the last pixel ends; ours name the last pixel itself.
+
+    Args:
+        boxes: (n, 4) in pixels of the clip.
+        clip_size: height and width of the clip.
+        size: height and width of the original frame.
+    """
+    scale = (size[1] / clip_size[1], size[0] / clip_size[0]) * 2
+    corners = boxes.to("cpu", torch.float32).numpy() * np.asarray(scale, np.float32)
+    corners = corners.clip(0, np.array([size[1], size[0]] * 2, np.float32))
+    corners[:, 2:] = np.maximum(corners[:, 2:] - 1, corners[:, :2])
+    return corners

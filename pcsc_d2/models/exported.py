@@ -1,0 +1,129 @@
+"""An exported file as a model: torch and torchvision alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from pcsc_d2.layers.window_trunk import Sharing
+from pcsc_d2.models.archive import ExportError, ExportInfo, load_archive
+from pcsc_d2.models.clip_model import (
+    ClipDetections,
+    ClipTensors,
+    ModelError,
+    ModelInfo,
+    to_inclusive_boxes,
+)
+from pcsc_d2.tubes import RefineOptions
+
+
+class ExportedModel:
+    """A network out of an exported file.
+
+    Args:
+        network: takes clips (N, 3, T, h, w) and (N, 2, T, h, w) and gives, of each, boxes in
+            pixels of the clip, scores, classes and actionness.
+        info: what it is.
+        actionness: whether its detections carry actionness.
+    """
+
+    def __init__(
+        self, network: torch.jit.ScriptModule, info: ModelInfo, actionness: bool = False
+    ) -> None:
+        self.network, self.info, self._actionness = network, info, actionness
+
+    @torch.inference_mode()
+    def __call__(self, clips: Sequence[ClipTensors], size: tuple[int, int]) -> list[ClipDetections]:
+        """See ``ClipModel``."""
+        rgb, flow = (torch.stack(stream) for stream in zip(*clips))
+        return self._in_frame(self.network(rgb, flow), rgb, size)
+
+    def _in_frame(
+        self, found: list[tuple[Tensor, ...]], rgb: Tensor, size: tuple[int, int]
+    ) -> list[ClipDetections]:
+        return [
+            ClipDetections(
+                to_inclusive_boxes(boxes, rgb.shape[-2:], size),
+                scores.cpu().numpy(),
+                classes.cpu().numpy(),
+                actionness.cpu().numpy() if self._actionness else None,
+            )
+            for boxes, scores, classes, actionness in found
+        ]
+
+
+class DenseExportedModel(ExportedModel):
+    """The same, with the key frames of a window sharing the trunks' work.
+
+    Args:
+        network, info, actionness: see ``ExportedModel``.
+        shared: parts of the trunk that run once for the window.
+        step: frames between the clips that its other levels are run for.
+    """
+
+    def __init__(
+        self,
+        network: torch.jit.ScriptModule,
+        info: ModelInfo,
+        actionness: bool,
+        shared: int,
+        step: int,
+    ) -> None:
+        super().__init__(network, info, actionness)
+        self._shared, self._step = shared, step
+
+    @torch.inference_mode()
+    def detect_window(
+        self, rgb: Tensor, flow: Tensor, key_frames: Sequence[int], size: tuple[int, int]
+    ) -> list[ClipDetections]:
+        """See ``pcsc_d2.models.clip_model.detect_window``."""
+        found = self.network.window(rgb, flow, list(key_frames), self._shared, self._step)
+        return self._in_frame(found, rgb, size)
+
+
+def _refinement(about: ExportInfo) -> RefineOptions | None:
+    if about.actionness_window < 1:
+        return None
+    return RefineOptions(about.actionness_threshold, about.actionness_window)
+
+
+def load_exported(
+    path: Path, device: str | torch.device | None, dense: Sharing | None
+) -> ExportedModel:
+    """Load a file that ``python -m pcsc_d2.export`` wrote.
+
+    Args:
+        device: None takes the GPU where there is one and the file was made for it.
+
+    Raises:
+        ModelError: not such a file, damaged, made for another device, or its clips cannot share
+            what ``dense`` says.
+    """
+    automatic = ["cuda", "cpu"] if torch.cuda.is_available() else ["cpu"]
+    for kind in automatic if device is None else [device]:
+        try:
+            network, about = load_archive(path, kind)
+            break
+        except ExportError as error:
+            failure = error
+    else:
+        raise ModelError(str(failure)) from failure
+    info = ModelInfo(
+        about.labels,
+        about.clip_length,
+        about.min_size,
+        about.max_size,
+        about.flow_method,
+        about.note,
+        _refinement(about),
+    )
+    if dense is None:
+        return ExportedModel(network, info, about.actionness)
+    try:
+        shared = dense.parts(about.clip_length, about.context)
+    except ValueError as error:
+        raise ModelError(f"{path}: {error}") from None
+    return DenseExportedModel(network, info, about.actionness, shared, dense.step)

@@ -1,0 +1,44 @@
+"""A trained model out of whichever file it is in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from pcsc_d2.layers.window_trunk import Sharing
+from pcsc_d2.models.clip_model import ClipModel, ModelError
+
+
+def load_model(
+    model: Sequence[str | Path],
+    device: str | torch.device | None = None,
+    dense: Sharing | None = None,
+) -> ClipModel:
+    """Load a model for ``detect``.
+
+    Args:
+        model: one exported file; or a config and its weights; or one folder that holds
+            ``config.yaml`` and ``model_final.pth``. The last two need Detectron2.
+        device: where the network runs; None takes a GPU where there is one.
+        dense: what neighbouring key frames share; None looks at each clip by itself.
+
+    Raises:
+        ModelError: nothing there, damaged, of another format, its clips cannot share what
+            ``dense`` says, or Detectron2 is needed.
+    """
+    paths = [Path(p) for p in model]
+    missing = [p for p in paths if not p.exists()]
+    if missing or not 1 <= len(paths) <= 2:
+        what = f"{missing[0]}: no such model" if missing else "a model is one or two files"
+        raise ModelError(f"{what}; give an exported file, or config.yaml and weights")
+    if len(paths) == 1 and paths[0].is_file():
+        from pcsc_d2.models.exported import load_exported
+
+        return load_exported(paths[0], device, dense)
+    from pcsc_d2.models.checkpoint import load_checkpoint
+
+    if len(paths) == 1:
+        paths = [paths[0] / "config.yaml", paths[0] / "model_final.pth"]
+    return load_checkpoint(*paths, device, dense)

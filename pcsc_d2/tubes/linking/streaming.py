@@ -1,0 +1,160 @@
+"""Tubes of a stream, each as soon as it ends, in memory that does not grow with the stream."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import IO, NamedTuple
+
+import numpy as np
+
+from pcsc_d2.tubes.assembly import assemble
+from pcsc_d2.tubes.checks import require
+from pcsc_d2.tubes.linking.online import LinkedFrame, OnlineLinker
+from pcsc_d2.tubes.linking.options import LinkOptions
+from pcsc_d2.tubes.refinement import RefineOptions, refine
+from pcsc_d2.tubes.structures import Tubes
+
+# Boxes of a path that stay in memory; more go to a temporary file until the path ends.
+_ROWS_IN_MEMORY = 512
+_ROW = np.dtype([("frame", "<i8"), ("box", "<f4", 4), ("score", "<f4"), ("actionness", "<f4")])
+
+
+class StreamStep(NamedTuple):
+    """What one frame brought.
+
+    Attributes:
+        linked: which detections were linked, and to which path.
+        ended: the tubes that this frame ended; they will not change any more.
+    """
+
+    linked: LinkedFrame
+    ended: Tubes
+
+
+@dataclass
+class _Path:
+    cls: int
+    rows: list[np.ndarray] = field(default_factory=list)
+    spilled: list[int] = field(default_factory=list)
+
+    @property
+    def count(self) -> int:
+        return len(self.rows) + _ROWS_IN_MEMORY * len(self.spilled)
+
+
+class TubeStream:
+    """Links the frames of a stream and gives the tubes that ``link`` and ``refine`` would give.
+
+    What is held is the boxes of the paths that are still going, and of long ones only the latest:
+    the others wait in a temporary file.
+
+    Args:
+        labels: class names.
+        options: how detections become tubes; temporal labelling needs the whole video and is
+            refused.
+        refine_options: refines tubes whose detections carry actionness; None leaves them.
+        video: the name that the tubes carry.
+
+    Raises:
+        ValueError: temporal labelling is asked for.
+    """
+
+    def __init__(
+        self,
+        labels: Sequence[str],
+        options: LinkOptions | None = None,
+        refine_options: RefineOptions | None = None,
+        video: str = "video",
+    ) -> None:
+        self.options = options or LinkOptions()
+        require(self.options.temporal_alpha is None, "a stream's tubes cannot be labelled in time")
+        self.refine_options = refine_options
+        self._labels, self._videos = np.array(labels, np.str_), np.array([video], np.str_)
+        self._linker = OnlineLinker(len(labels), self.options)
+        self._paths: dict[int, _Path] = {}
+        self._has_actionness: bool | None = None
+        self._spill: IO[bytes] | None = None
+        self._nothing: Tubes | None = None
+
+    def update(
+        self,
+        frame: int,
+        boxes: np.ndarray,
+        scores: np.ndarray,
+        classes: np.ndarray,
+        actionness: np.ndarray | None = None,
+    ) -> StreamStep:
+        """Take the next frame that was looked at; those in between are filled as gaps are.
+
+        Args:
+            frame: 1-based, higher than the one before.
+            boxes, scores, classes: (N, 4), (N,) and (N,), as ``OnlineLinker.update`` takes them.
+            actionness: (N,) in [0, 1], for every frame or for none.
+
+        Raises:
+            ValueError: as ``OnlineLinker.update``, or actionness for some frames only.
+        """
+        given = actionness is not None
+        known = self._has_actionness in (None, given) or not len(scores)
+        require(known, "actionness is to be given for all frames or for none")
+        if len(scores):
+            self._has_actionness = given
+        linked = self._linker.update(boxes, scores, classes)
+        rows = np.zeros(len(linked.index), _ROW)
+        rows["frame"], rows["box"] = frame, np.asarray(boxes)[linked.index]
+        rows["score"] = np.asarray(scores)[linked.index]
+        if given:
+            rows["actionness"] = np.asarray(actionness)[linked.index]
+        cls = np.asarray(classes)[linked.index].tolist()
+        for i, number in enumerate(linked.path.tolist()):
+            self._append(self._paths.setdefault(number, _Path(cls[i])), rows[i : i + 1])
+        return StreamStep(linked, self._end(linked.ended.tolist()))
+
+    def finish(self) -> Tubes:
+        """The tubes that were still going when the stream ended."""
+        return self._end(list(self._paths))
+
+    def _append(self, path: _Path, row: np.ndarray) -> None:
+        path.rows.append(row)
+        if len(path.rows) >= _ROWS_IN_MEMORY:
+            if self._spill is None:
+                self._spill = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the stream)
+            path.spilled.append(self._spill.seek(0, 2))
+            self._spill.write(np.concatenate(path.rows).tobytes())
+            path.rows.clear()
+
+    def _rows(self, path: _Path) -> np.ndarray:
+        parts = []
+        for place in path.spilled:
+            self._spill.seek(place)
+            parts.append(np.frombuffer(self._spill.read(_ROWS_IN_MEMORY * _ROW.itemsize), _ROW))
+        return np.concatenate([*parts, *path.rows])
+
+    def _end(self, numbers: list[int]) -> Tubes:
+        ended = {number: self._paths.pop(number) for number in sorted(numbers)}
+        # Most paths that end were never tubes; what is left out here, assembling would drop.
+        ended = {n: path for n, path in ended.items() if path.count > self.options.gap}
+        if not ended and self._nothing is not None:
+            return self._nothing
+        rows = {number: self._rows(path) for number, path in ended.items()}
+        counts = [len(r) for r in rows.values()]
+        table = np.concatenate([np.zeros(0, _ROW), *rows.values()])
+        columns = SimpleNamespace(
+            videos=self._videos,
+            labels=self._labels,
+            boxes=table["box"],
+            scores=table["score"],
+            classes=np.repeat([path.cls for path in ended.values()], counts).astype(np.int64),
+            actionness=table["actionness"] if self._has_actionness else None,
+        )
+        path = np.repeat(np.array(list(ended), np.int64), counts)
+        video, index = np.zeros(len(table), np.int64), np.arange(len(table))
+        tubes = assemble(columns, video, path, table["frame"], index, self.options)
+        if self.refine_options is not None and tubes.actionness is not None:
+            tubes = refine(tubes, self.refine_options)
+        if not len(tubes):
+            self._nothing = tubes
+        return tubes

@@ -1,0 +1,122 @@
+"""All scores of a set of results, as the tables of the papers have them."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+from pcsc_d2.tubes.detections import Detections
+from pcsc_d2.tubes.ground_truth import GroundTruth
+from pcsc_d2.tubes.scoring.errors import ErrorBreakdown, frame_errors, video_errors
+from pcsc_d2.tubes.scoring.metrics import Score, VideoScores, frame_map, video_map
+from pcsc_d2.tubes.scoring.protocol import Protocol, get_protocol
+from pcsc_d2.tubes.structures import Tubes
+from pcsc_d2.utils import files as io
+
+COLUMNS = (0.2, 0.5, 0.75)
+ERROR_IOU = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """Scores and error analysis of frame detections and of tubes, either of which may be absent.
+
+    Attributes:
+        protocol: its name.
+        frame: frame mAP at IoU 0.5.
+        video: video mAP at 0.2 and at 0.5 to 0.95.
+        frame_errors: error analysis of the detections at IoU 0.5.
+        video_errors: error analysis of the tubes at IoU 0.5.
+    """
+
+    protocol: str
+    frame: Score | None = None
+    video: VideoScores | None = None
+    frame_errors: ErrorBreakdown | None = None
+    video_errors: ErrorBreakdown | None = None
+
+    def columns(self) -> dict[str, float]:
+        """The columns of the paper, in percent: "frame 0.5", "video 0.2", ... "video 0.5:0.95"."""
+        values = {} if self.frame is None else {"frame 0.5": self.frame.mean}
+        if self.video is not None:
+            values |= {f"video {iou:g}": self.video[iou].mean for iou in COLUMNS}
+            values["video 0.5:0.95"] = self.video.average
+        return values
+
+    def without_ground_truth(self) -> list[str]:
+        """The classes left out of the means."""
+        score = self.frame or (self.video[COLUMNS[0]] if self.video is not None else None)
+        return score.without_ground_truth if score else []
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``results.json`` holds: "frame", "video", "per_class" and more, in percent.
+
+        NaN (a class without ground truth) becomes None.
+        """
+        content: dict[str, Any] = {"protocol": self.protocol, "unit": "percent", "per_class": {}}
+        if self.frame is not None:
+            content["frame"] = {"0.5": self.frame.mean}
+            content["per_class"]["frame"] = {"0.5": self.frame.per_class}
+        if self.video is not None:
+            content["video"] = {f"{iou:g}": self.video[iou].mean for iou in COLUMNS}
+            content["video"]["0.5:0.95"] = self.video.average
+            content["per_class"]["video"] = {
+                f"{iou:g}": score.per_class for iou, score in self.video.items()
+            }
+        for name, errors in (("frame", self.frame_errors), ("video", self.video_errors)):
+            if errors is not None:
+                content.setdefault("errors", {})[name] = errors.mean
+        content["without_ground_truth"] = self.without_ground_truth()
+        return _without_nan(content)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write ``to_dict`` as JSON, atomically."""
+        with io.atomic_write(path, "w") as file:
+            json.dump(self.to_dict(), file, indent=1)
+
+    def table(self) -> str:
+        """The columns of the paper as text, and which classes are left out of them."""
+        values = self.columns()
+        widths = [max(len(name), 8) for name in values]
+        lines = [
+            f"protocol {self.protocol}, mAP in %",
+            "  ".join(f"{name:>{width}}" for name, width in zip(values, widths, strict=True)),
+            "  ".join(f"{v:{w}.2f}" for v, w in zip(values.values(), widths, strict=True)),
+        ]
+        left_out = self.without_ground_truth()
+        if left_out:
+            lines.append(f"left out, without ground truth: {', '.join(left_out)}")
+        return "\n".join(lines)
+
+
+def score(
+    ground_truth: GroundTruth,
+    detections: Detections | None = None,
+    tubes: Tubes | None = None,
+    protocol: str | Protocol = "act",
+) -> Results:
+    """Score what is given against the ground truth; raises and warns as ``frame_map``."""
+    protocol = get_protocol(protocol)
+    frame = errors = video = tube_errors = None
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        if detections is not None:
+            frame = frame_map(detections, ground_truth, 0.5, protocol)
+            errors = frame_errors(detections, ground_truth, ERROR_IOU, protocol)
+        if tubes is not None:
+            video = video_map(tubes, ground_truth, protocol=protocol)
+            tube_errors = video_errors(tubes, ground_truth, ERROR_IOU, protocol)
+    # Each of the four says the same of videos that do not fit; once is enough.
+    for message in dict.fromkeys(str(warning.message) for warning in caught):
+        warnings.warn(message, stacklevel=2)
+    return Results(protocol.name, frame, video, errors, tube_errors)
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    return None if isinstance(value, float) and math.isnan(value) else value

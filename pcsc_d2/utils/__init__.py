@@ -1,0 +1,1 @@
+"""What every package may use: files that appear whole, progress, iterators that run ahead."""

@@ -1,0 +1,116 @@
+"""How files are read and written: atomically, and without running what a pickle asks for."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+_ARRAY_MODULES = (
+    "numpy.core.multiarray",
+    "numpy._core.multiarray",
+    "numpy.core.numeric",
+    "numpy._core.numeric",
+)
+_ADMITTED = {
+    ("numpy", "ndarray"),
+    ("numpy", "dtype"),
+    # How protocols 0 to 2 write bytes, and how they write none.
+    ("_codecs", "encode"),
+    ("__builtin__", "bytes"),
+    *((module, name) for module in _ARRAY_MODULES for name in ("_reconstruct", "scalar")),
+    *((module, "_frombuffer") for module in _ARRAY_MODULES),
+}
+
+
+class _RestrictedUnpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in _ADMITTED:
+            raise pickle.UnpicklingError(
+                f"it asks for {module}.{name}; only dict, list, tuple, str, bytes, numbers "
+                "and NumPy arrays are admitted, as a pickle can run code"
+            )
+        return super().find_class(module, name)
+
+
+def restricted_load(path: str | os.PathLike[str]) -> Any:
+    """Read a pickle that holds only plain containers, text, numbers and NumPy arrays.
+
+    Python 2 pickles are read with latin1 text.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: not a pickle, cut short, or it asks for anything else (named in the message).
+    """
+    with _open_existing(path) as file:
+        try:
+            return _RestrictedUnpickler(file, encoding="latin1").load()
+        # A damaged pickle can raise nearly any error while its opcodes run.
+        except Exception as error:
+            raise ValueError(f"{path}: cannot be read as a pickle: {error}") from error
+
+
+def load_arrays(
+    path: str | os.PathLike[str], required: tuple[str, ...], optional: tuple[str, ...] = ()
+) -> dict[str, np.ndarray]:
+    """Read the named arrays of an ``.npz`` file; an absent optional one is left out.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: not an ``.npz`` file, cut short, an array missing, or pickled objects in it.
+    """
+    with _open_existing(path) as file:
+        try:
+            with np.load(file, allow_pickle=False) as archive:
+                if not isinstance(archive, np.lib.npyio.NpzFile):
+                    raise ValueError("it holds one array; an .npz file of several is expected")
+                missing = [name for name in required if name not in archive.files]
+                if missing:
+                    raise ValueError(f"array '{missing[0]}' is missing")
+                names = [n for n in (*required, *optional) if n in archive.files]
+                return {name: archive[name] for name in names}
+        except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
+            raise ValueError(f"{path}: cannot be read as .npz: {error}") from error
+
+
+def save_arrays(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray | None]) -> None:
+    """Write an ``.npz`` file atomically; arrays that are None are left out."""
+    with atomic_write(path) as file:
+        np.savez(file, **{name: array for name, array in arrays.items() if array is not None})
+
+
+@contextmanager
+def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[Any]]:
+    """Open a temporary neighbour of ``path`` that takes its place only if the block succeeds."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    encoding = None if "b" in mode else "utf-8"
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        # mkstemp makes private files; what is written here is as readable as any other file.
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
+        os.close(handle)
+        # Opened by its name, which some writers (FFmpeg for "index first") open once more.
+        with open(temporary, mode, encoding=encoding) as file:
+            yield file
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+
+
+def _open_existing(path: str | os.PathLike[str]) -> IO[bytes]:
+    try:
+        return open(path, "rb")
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: no such file") from None
