@@ -24,15 +24,18 @@ from pcsc_d2.tubes import (
     LinkOptions,
     Refinement,
     RefineOptions,
+    Score,
     Tubes,
     VideoScores,
-    frame_map,
     link,
     refinement_stats,
     video_map,
 )
+from pcsc_d2.tubes.scoring.candidates import FrameCandidates, TubeCandidates
 from pcsc_d2.tubes.scoring.chance import chance
-from pcsc_d2.tubes.scoring.results import Results, score
+from pcsc_d2.tubes.scoring.metrics import average_precision
+from pcsc_d2.tubes.scoring.protocol import get_protocol
+from pcsc_d2.tubes.scoring.results import FRAME_IOU, Results
 from pcsc_d2.utils.files import atomic_write
 
 logger = logging.getLogger(__name__)
@@ -69,7 +72,7 @@ class TubeEvaluator(DatasetEvaluator):
         self._name = dataset_name
         self._metadata = MetadataCatalog.get(dataset_name)
         self._output_dir = None if output_dir is None else Path(output_dir)
-        self._protocol = protocol
+        self._protocol = get_protocol(protocol)
         self._link_options = link_options
         self._refine_options = refine_options
         self._distributed = distributed
@@ -105,18 +108,23 @@ class TubeEvaluator(DatasetEvaluator):
         _report_missing(stages.get("", {}), ground_truth)
         detections = _to_detections(stages.pop("", {}), ground_truth)
         tubes, refinement = self._link(detections)
-        results = score(ground_truth, detections, tubes, self._protocol)
-        scores = OrderedDict(frame=self._frame_scores(detections, ground_truth))
+        frames = FrameCandidates(detections, ground_truth, self._protocol)
+        found = None if tubes is None else TubeCandidates(tubes, ground_truth, self._protocol)
+        results = Results.of(self._protocol, frames, found)
+        strict = average_precision(frames, STRICT_FRAME_IOU)
+        scores = OrderedDict(frame=_frame_scores(results.frame, strict))
         if tubes is not None:
             scores["video"] = _video_scores(results.video)
         if refinement is not None:
             linked = video_map(refinement.linked, ground_truth, protocol=self._protocol)
             scores["video_unrefined"] = _video_scores(linked)
             logger.info("%s", refinement.summary())
-        for name, frames in stages.items():
-            stage = _to_detections(frames, ground_truth)
-            scores[f"frame{name}"] = self._frame_scores(stage, ground_truth)
-        logger.info("Protocol %s, mAP in %%:\n%s", self._protocol, _table(scores))
+        for name, output in stages.items():
+            stage = _to_detections(output, ground_truth)
+            frames = FrameCandidates(stage, ground_truth, self._protocol)
+            pair = (average_precision(frames, iou) for iou in (FRAME_IOU, STRICT_FRAME_IOU))
+            scores[f"frame{name}"] = _frame_scores(*pair)
+        logger.info("Protocol %s, mAP in %%:\n%s", self._protocol.name, _table(scores))
         guessed = chance(ground_truth, protocol=self._protocol)
         logger.info("Chance (true boxes, classes guessed): frame AP50 %.2f", guessed)
         if self._output_dir is not None:
@@ -145,15 +153,6 @@ class TubeEvaluator(DatasetEvaluator):
             return tubes, None
         refinement = Refinement.of(tubes, self._refine_options)
         return refinement.tubes, refinement
-
-    def _frame_scores(self, detections: Detections, truth: GroundTruth) -> dict[str, float]:
-        scores, per_class = {}, {}
-        for iou in (0.5, STRICT_FRAME_IOU):
-            result = frame_map(detections, truth, iou=iou, protocol=self._protocol)
-            column = f"AP{round(100 * iou)}"
-            scores[column] = result.mean
-            per_class |= {f"{column}-{label}": ap for label, ap in result.per_class.items()}
-        return scores | per_class
 
     def _write(
         self,
@@ -193,6 +192,13 @@ class TubeEvaluator(DatasetEvaluator):
 def _number(score: float) -> float | None:
     """None for NaN (a class without ground truth), which JSON cannot say."""
     return None if math.isnan(score) else score
+
+
+def _frame_scores(*scores: Score) -> dict[str, float]:
+    """``AP50`` and its like, one for each score, then ``AP50-<class>`` and its like."""
+    named = {f"AP{round(100 * score.iou)}": score for score in scores}
+    per_class = {f"{k}-{c}": ap for k, s in named.items() for c, ap in s.per_class.items()}
+    return {name: score.mean for name, score in named.items()} | per_class
 
 
 def _video_scores(video: VideoScores) -> dict[str, float]:

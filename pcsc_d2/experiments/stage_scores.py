@@ -34,7 +34,9 @@ from pcsc_d2.experiments.runs import load_detector
 from pcsc_d2.modeling import TwoStreamRCNN
 from pcsc_d2.modeling.proposal_cooperation import StageOutput
 from pcsc_d2.modeling.stage_outputs import MODES
-from pcsc_d2.tubes import Detections, GroundTruth, frame_map
+from pcsc_d2.tubes import Detections, GroundTruth
+from pcsc_d2.tubes.scoring.candidates import FrameCandidates
+from pcsc_d2.tubes.scoring.metrics import average_precision
 from pcsc_d2.utils.files import atomic_write
 
 KeyFrame = tuple[str, int]
@@ -96,9 +98,11 @@ def _scores(
     frames: dict[KeyFrame, tuple], truth: GroundTruth, kinds: np.ndarray | None
 ) -> dict[str, float]:
     found = Detections.from_frames(truth.videos, truth.labels, truth.nframes, frames)
-    scores = {f"AP{round(100 * iou)}": frame_map(found, truth, iou).mean for iou in (0.5, 0.75)}
+    candidates = FrameCandidates(found, truth)
+    scores = {f"AP{round(100 * x)}": average_precision(candidates, x).mean for x in (0.5, 0.75)}
     for kind in [] if kinds is None else np.unique(kinds).tolist():
-        scores[f"AP50 {kind}"] = frame_map(found, truth, 0.5, ignored=kinds != kind).mean
+        ignored = np.repeat(kinds != kind, truth.tubes.lengths)
+        scores[f"AP50 {kind}"] = average_precision(candidates, 0.5, ignored).mean
     return scores
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from pcsc_d2.tubes.ground_truth import GroundTruth
-from pcsc_d2.tubes.scoring.alignment import align_tubes
-from pcsc_d2.tubes.scoring.candidates import tube_candidates
+from pcsc_d2.tubes.scoring.candidates import TubeCandidates
 from pcsc_d2.tubes.scoring.errors import KINDS, OTHER, RIGHT, classify_tubes
 from pcsc_d2.tubes.scoring.protocol import Protocol, get_protocol
 from pcsc_d2.tubes.structures import Tubes
@@ -26,12 +27,12 @@ def notable_tubes(
     Returns:
         A caption and a set of one tube each; the set's ``videos`` are the ground truth's.
     """
-    protocol = get_protocol(protocol)
-    tubes = align_tubes(tubes, ground_truth)
-    kinds = classify_tubes(tubes, ground_truth, iou, protocol)
-    own = tube_candidates(tubes, ground_truth.tubes, protocol.plus_one)
+    unsuppressed = replace(get_protocol(protocol), tube_nms=None)
+    candidates = TubeCandidates(tubes, ground_truth, unsuppressed)
+    tubes = candidates.found
+    kinds = classify_tubes(candidates, iou)
     overlap = np.zeros(len(tubes))
-    np.maximum.at(overlap, own.detection, own.iou)
+    np.maximum.at(overlap, candidates.detection, candidates.iou)
     right = np.flatnonzero(kinds == RIGHT)
     wrong = np.flatnonzero(kinds != RIGHT)
     chosen = [

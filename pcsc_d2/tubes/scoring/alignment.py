@@ -67,20 +67,22 @@ def align_tubes(tubes: Tubes, ground_truth: GroundTruth) -> Tubes:
     return replace(tubes.take(order), videos=ground_truth.videos, labels=labels, **renumbered)
 
 
-def frame_offsets(detections: Detections, ground_truth: GroundTruth) -> np.ndarray:
-    """(V+1,) first row of each ground-truth video, with room for the frames of either count."""
+def frame_numbers(
+    detections: Detections, ground_truth: GroundTruth
+) -> tuple[np.ndarray, np.ndarray]:
+    """Number the frames of all videos, with room for the frames of either count.
+
+    Returns:
+        (N,) int64, the frame of each of the aligned detections; (M,) int64, that of each
+        ground-truth box.
+    """
     frames = ground_truth.nframes.astype(np.int64)
     index = index_of(ground_truth.videos, detections.videos, "video")
     frames[index] = np.maximum(frames[index], detections.nframes)
-    return np.concatenate([[0], np.cumsum(frames)])
-
-
-def detection_rows(detections: Detections, ground_truth: GroundTruth) -> np.ndarray:
-    """(N,) row of every detection's frame, counted by ``frame_offsets``."""
-    offsets = frame_offsets(detections, ground_truth)
-    index = index_of(ground_truth.videos, detections.videos, "video")
-    rows = ranges(offsets[index], detections.nframes.astype(np.int64))
-    return np.repeat(rows, np.diff(detections.frame_ptr))
+    first, tubes = np.cumsum(frames) - frames, ground_truth.tubes
+    rows = ranges(first[index], detections.nframes.astype(np.int64))
+    numbers = np.repeat(rows, np.diff(detections.frame_ptr))
+    return numbers, np.repeat(first[tubes.video], tubes.lengths) + tubes.box_frames - 1
 
 
 def _classes(labels: np.ndarray, ground_truth: GroundTruth) -> np.ndarray:

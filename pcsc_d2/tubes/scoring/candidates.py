@@ -1,82 +1,131 @@
-"""Which detections could be right: pairs of a detection and a ground truth, and their overlap."""
+"""Detections or tubes held against a ground truth, once, to be scored at any threshold.
+
+Detections (or tubes), ground truth and protocol -> ``FrameCandidates`` (``TubeCandidates``) ->
+``metrics.average_precision``, ``errors.frame_errors``, ``errors.tube_errors``.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
 
 import numpy as np
 
 from pcsc_d2.tubes.detections import Detections
 from pcsc_d2.tubes.ground_truth import GroundTruth
-from pcsc_d2.tubes.iou import box_iou, temporal_iou, tube_overlap
+from pcsc_d2.tubes.iou import TubeOverlap, box_iou, temporal_iou, tube_overlap
 from pcsc_d2.tubes.matching import join, later_in_group, match_greedily, suppress
-from pcsc_d2.tubes.scoring.alignment import detection_rows, frame_offsets
-from pcsc_d2.tubes.scoring.protocol import Protocol
+from pcsc_d2.tubes.scoring.alignment import align_detections, align_tubes, frame_numbers
+from pcsc_d2.tubes.scoring.protocol import Protocol, get_protocol
 from pcsc_d2.tubes.structures import Tubes
 
 
-@dataclass(frozen=True, eq=False)
-class Candidates:
-    """Pairs of a detection and a ground truth of the same class, in the same frame or video.
+class Candidates(ABC):
+    """The pairs of a detection and a ground truth of its class at the same place.
+
+    A place is a frame for boxes and a video for tubes.
+
+    Args:
+        found: N detections or tubes aligned with the ground truth; those that compete are ordered
+            best score first.
+        ground_truth: of G boxes or tubes.
+        protocol: how they are held against one another.
+        places: (N,) int64, the place of each detection.
+        truth_places: (G,) int64, the place of each ground truth.
+        truth_classes: (G,) the class of each ground truth.
 
     Attributes:
-        detection: (K,) ascending; detections that compete are ordered best score first.
-        truth: (K,) index of the ground truth.
+        detection: (K,) ascending, one of each pair.
+        truth: (K,) the other; those of a detection are ordered by descending IoU.
         iou: (K,) float64.
-        num_detections: number of detections.
-        num_truths: number of ground truths.
     """
 
-    detection: np.ndarray
-    truth: np.ndarray
-    iou: np.ndarray
-    num_detections: int
-    num_truths: int
+    def __init__(
+        self,
+        found: Detections | Tubes,
+        ground_truth: GroundTruth,
+        protocol: Protocol,
+        places: np.ndarray,
+        truth_places: np.ndarray,
+        truth_classes: np.ndarray,
+    ) -> None:
+        self.found, self.ground_truth, self.protocol = found, ground_truth, protocol
+        self.places, self.truth_places = places, truth_places
+        self.truth_classes = truth_classes
+        num_classes = len(ground_truth.labels)
+        keys = places * num_classes + found.classes
+        rows, truths = join(keys, truth_places * num_classes + truth_classes)
+        iou = self.iou_of(rows, truths)
+        order = np.lexsort((-iou, rows))
+        self.detection, self.truth, self.iou = rows[order], truths[order], iou[order]
 
-    def match(self, iou: float, protocol: Protocol) -> np.ndarray:
-        """The ground truth (num_detections,) that each detection is credited with, or -1.
+    @abstractmethod
+    def iou_of(self, found: np.ndarray, truths: np.ndarray) -> np.ndarray:
+        """IoU (K,) float64 of K pairs of any class and place."""
 
-        Detections choose by descending score. ``protocol.rematch`` decides whether one whose best
+    def match(self, iou: float) -> np.ndarray:
+        """The ground truth (N,) that each detection is credited with, or -1.
+
+        Detections choose by descending score. ``Protocol.rematch`` decides whether one whose best
         ground truth is taken may have the next best.
         """
-        order = np.lexsort((-self.iou, self.detection))
-        detection, truth, overlap = self.detection[order], self.truth[order], self.iou[order]
-        eligible = overlap >= iou
-        if not protocol.rematch:
-            eligible[1:] &= detection[1:] != detection[:-1]
-        return match_greedily(
-            detection[eligible], truth[eligible], self.num_detections, self.num_truths
+        eligible = self.iou >= iou
+        if not self.protocol.rematch:
+            eligible[1:] &= self.detection[1:] != self.detection[:-1]
+        pairs = self.detection[eligible], self.truth[eligible]
+        return match_greedily(*pairs, len(self.found), len(self.truth_classes))
+
+
+class FrameCandidates(Candidates):
+    """Candidates of frame detections; the ground truths are the boxes of the annotated tubes.
+
+    Warns and raises as ``frame_map``.
+    """
+
+    found: Detections
+
+    def __init__(
+        self, detections: Detections, ground_truth: GroundTruth, protocol: str | Protocol = "act"
+    ) -> None:
+        detections = align_detections(detections, ground_truth)
+        tubes = ground_truth.tubes
+        super().__init__(
+            detections,
+            ground_truth,
+            get_protocol(protocol),
+            *frame_numbers(detections, ground_truth),
+            truth_classes=np.repeat(tubes.classes, tubes.lengths),
         )
 
-
-def truth_rows(detections: Detections, ground_truth: GroundTruth) -> np.ndarray:
-    """(M,) row of every ground-truth box's frame, counted by ``frame_offsets``."""
-    tubes = ground_truth.tubes
-    first = frame_offsets(detections, ground_truth)[tubes.video]
-    return np.repeat(first, tubes.lengths) + tubes.box_frames - 1
+    def iou_of(self, found: np.ndarray, truths: np.ndarray) -> np.ndarray:
+        boxes = self.found.boxes[found], self.ground_truth.tubes.boxes[truths]
+        return box_iou(*boxes, self.protocol.plus_one)
 
 
-def frame_candidates(
-    detections: Detections, ground_truth: GroundTruth, plus_one: bool
-) -> Candidates:
-    """Candidates of aligned detections; truths are the boxes of the ground-truth tubes."""
-    num_classes, tubes = len(ground_truth.labels), ground_truth.tubes
-    keys = detection_rows(detections, ground_truth) * num_classes + detections.classes
-    truth_classes = np.repeat(tubes.classes, tubes.lengths)
-    truth_keys = truth_rows(detections, ground_truth) * num_classes + truth_classes
-    rows, truths = join(keys, truth_keys)
-    iou = box_iou(detections.boxes[rows], tubes.boxes[truths], plus_one)
-    return Candidates(rows, truths, iou, len(detections), len(tubes.boxes))
+class TubeCandidates(Candidates):
+    """Candidates of tubes, those that ``Protocol.tube_nms`` suppresses left out.
 
+    Warns and raises as ``video_map``.
+    """
 
-def tube_candidates(tubes: Tubes, truth: Tubes, plus_one: bool) -> Candidates:
-    """Candidates of tubes sorted best first within video and class; both number videos alike."""
-    num_classes = len(truth.labels)
-    keys = tubes.video.astype(np.int64) * num_classes + tubes.classes
-    truth_keys = truth.video.astype(np.int64) * num_classes + truth.classes
-    rows, truths = join(keys, truth_keys)
-    iou = tube_overlap(tubes, rows, truth, truths, plus_one).iou
-    return Candidates(rows, truths, iou, len(tubes), len(truth))
+    found: Tubes
+
+    def __init__(
+        self, tubes: Tubes, ground_truth: GroundTruth, protocol: str | Protocol = "act"
+    ) -> None:
+        protocol, truth = get_protocol(protocol), ground_truth.tubes
+        tubes = align_tubes(tubes, ground_truth)
+        if protocol.tube_nms is not None:
+            tubes = tubes.take(tube_nms(tubes, protocol.tube_nms, protocol.plus_one))
+        videos = tubes.video.astype(np.int64), truth.video.astype(np.int64)
+        super().__init__(tubes, ground_truth, protocol, *videos, truth_classes=truth.classes)
+
+    def iou_of(self, found: np.ndarray, truths: np.ndarray) -> np.ndarray:
+        return self.overlap_of(found, truths).iou
+
+    def overlap_of(self, found: np.ndarray, truths: np.ndarray) -> TubeOverlap:
+        """Overlap in space and in time of K pairs of any class."""
+        truth = self.ground_truth.tubes
+        return tube_overlap(self.found, found, truth, truths, self.protocol.plus_one)
 
 
 def tube_nms(tubes: Tubes, threshold: float, plus_one: bool = True) -> np.ndarray:

@@ -19,15 +19,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pcsc_d2.tubes.detections import Detections
-from pcsc_d2.tubes.ground_truth import GroundTruth
-from pcsc_d2.tubes.iou import box_iou, tube_overlap
+from pcsc_d2.tubes.checks import index_of
 from pcsc_d2.tubes.matching import join
-from pcsc_d2.tubes.scoring.alignment import align_detections, align_tubes, detection_rows
-from pcsc_d2.tubes.scoring.candidates import frame_candidates, truth_rows, tube_candidates, tube_nms
+from pcsc_d2.tubes.scoring.candidates import Candidates, FrameCandidates, TubeCandidates
 from pcsc_d2.tubes.scoring.curves import ranked, trapezoid_area
-from pcsc_d2.tubes.scoring.protocol import Protocol, get_protocol
-from pcsc_d2.tubes.structures import Tubes
 
 RIGHT, DUPLICATE, LOCALISATION, TIME, CLASS, OTHER = range(6)
 KINDS = ("right", "duplicate", "localisation", "time", "class", "other")
@@ -58,111 +53,76 @@ class ErrorBreakdown:
         return {part: float(np.mean([row[part] for row in rows] or np.nan)) for part in PARTS}
 
 
-def frame_errors(
-    detections: Detections,
-    ground_truth: GroundTruth,
-    iou: float = 0.5,
-    protocol: str | Protocol = "act",
-) -> ErrorBreakdown:
-    """Error analysis of frame detections; raises and warns as ``frame_map``."""
-    protocol = get_protocol(protocol)
-    detections = align_detections(detections, ground_truth)
-    own = frame_candidates(detections, ground_truth, protocol.plus_one)
-    kinds = np.full(len(detections), OTHER, np.int8)
-    in_frame = np.zeros(len(detections), bool)
-    in_frame[own.detection] = True
-    video = np.repeat(
-        np.arange(len(detections.videos)), np.diff(detections.frame_ptr[detections.video_ptr])
-    )
-    happens = _class_happens(ground_truth, detections.videos)[video, detections.classes]
-    anything, overlaps = _overlaps_anything(detections, ground_truth, iou, protocol.plus_one)
-    kinds[happens & ~anything] = TIME
+def frame_errors(candidates: FrameCandidates, iou: float = 0.5) -> ErrorBreakdown:
+    """Error analysis of frame detections."""
+    found = candidates.found
+    kinds = np.full(len(found), OTHER, np.int8)
+    in_frame = np.zeros(len(found), bool)
+    in_frame[candidates.detection] = True
+    anything, overlaps = _overlaps_anything(candidates, iou)
+    kinds[_class_happens(candidates) & ~anything] = TIME
     kinds[overlaps] = CLASS
     kinds[in_frame] = LOCALISATION
-    kinds[own.detection[own.iou >= iou]] = DUPLICATE
-    kinds[own.match(iou, protocol) >= 0] = RIGHT
-    truth_classes = np.repeat(ground_truth.tubes.classes, ground_truth.tubes.lengths)
-    return _break_down(
-        ground_truth.labels, detections.classes, detections.scores, kinds, truth_classes, iou
-    )
+    kinds[candidates.detection[candidates.iou >= iou]] = DUPLICATE
+    kinds[candidates.match(iou) >= 0] = RIGHT
+    return _break_down(candidates, kinds, iou)
 
 
-def video_errors(
-    tubes: Tubes,
-    ground_truth: GroundTruth,
-    iou: float = 0.5,
-    protocol: str | Protocol = "act",
-) -> ErrorBreakdown:
-    """Error analysis of tubes; raises and warns as ``video_map``.
+def tube_errors(candidates: TubeCandidates, iou: float = 0.5) -> ErrorBreakdown:
+    """Error analysis of tubes.
 
     A tube is late or early ("time") if it follows a ground truth of its class well enough in
     space over the frames that they share, or shares none.
     """
-    protocol = get_protocol(protocol)
-    tubes = align_tubes(tubes, ground_truth)
-    if protocol.tube_nms is not None:
-        tubes = tubes.take(tube_nms(tubes, protocol.tube_nms, protocol.plus_one))
-    kinds = classify_tubes(tubes, ground_truth, iou, protocol)
-    truth_classes = ground_truth.tubes.classes
-    return _break_down(ground_truth.labels, tubes.classes, tubes.scores, kinds, truth_classes, iou)
+    return _break_down(candidates, classify_tubes(candidates, iou), iou)
 
 
-def classify_tubes(
-    tubes: Tubes, ground_truth: GroundTruth, iou: float, protocol: Protocol
-) -> np.ndarray:
-    """The kind (T,) int8 into ``KINDS`` of each aligned tube; see ``video_errors``."""
-    truth = ground_truth.tubes
-    own = tube_candidates(tubes, truth, protocol.plus_one)
-    overlap = tube_overlap(tubes, own.detection, truth, own.truth, protocol.plus_one)
-    kinds = np.full(len(tubes), OTHER, np.int8)
-    rows, others = join(tubes.video, truth.video)
-    near = tube_overlap(tubes, rows, truth, others, protocol.plus_one).iou >= iou
-    kinds[rows[near]] = CLASS
-    kinds[own.detection] = TIME
-    kinds[own.detection[overlap.temporal > 0]] = LOCALISATION
-    kinds[own.detection[overlap.spatial >= iou]] = TIME
-    kinds[own.detection[own.iou >= iou]] = DUPLICATE
-    kinds[own.match(iou, protocol) >= 0] = RIGHT
+def classify_tubes(candidates: TubeCandidates, iou: float) -> np.ndarray:
+    """The kind (T,) int8 into ``KINDS`` of each tube; see ``tube_errors``."""
+    own = candidates.detection
+    overlap = candidates.overlap_of(own, candidates.truth)
+    kinds = np.full(len(candidates.found), OTHER, np.int8)
+    rows, others = join(candidates.places, candidates.truth_places)
+    kinds[rows[candidates.iou_of(rows, others) >= iou]] = CLASS
+    kinds[own] = TIME
+    kinds[own[overlap.temporal > 0]] = LOCALISATION
+    kinds[own[overlap.spatial >= iou]] = TIME
+    kinds[own[candidates.iou >= iou]] = DUPLICATE
+    kinds[candidates.match(iou) >= 0] = RIGHT
     return kinds
 
 
-def _class_happens(ground_truth: GroundTruth, videos: np.ndarray) -> np.ndarray:
-    """(V, C) bool: the class has a tube in the video."""
-    happens = np.zeros((len(ground_truth.videos), len(ground_truth.labels)), bool)
-    happens[ground_truth.tubes.video, ground_truth.tubes.classes] = True
-    position = {name: i for i, name in enumerate(ground_truth.videos.tolist())}
-    return happens[[position[name] for name in videos.tolist()]]
+def _class_happens(candidates: FrameCandidates) -> np.ndarray:
+    """(N,) bool: the detection's class has a tube in its video."""
+    found, truth = candidates.found, candidates.ground_truth
+    happens = np.zeros((len(truth.videos), len(truth.labels)), bool)
+    happens[truth.tubes.video, truth.tubes.classes] = True
+    index = index_of(truth.videos, found.videos, "video")
+    video = np.repeat(index, np.diff(found.frame_ptr[found.video_ptr]))
+    return happens[video, found.classes]
 
 
-def _overlaps_anything(
-    detections: Detections, ground_truth: GroundTruth, iou: float, plus_one: bool
-) -> tuple[np.ndarray, np.ndarray]:
+def _overlaps_anything(candidates: FrameCandidates, iou: float) -> tuple[np.ndarray, np.ndarray]:
     """(N,) bool twice: the frame has ground truth of any class; the detection overlaps it."""
-    rows = detection_rows(detections, ground_truth)
-    keys = truth_rows(detections, ground_truth)
-    anything, overlaps = np.zeros(len(rows), bool), np.zeros(len(rows), bool)
-    for begin in range(0, len(rows), _CHUNK_ROWS):
-        index, truths = join(rows[begin : begin + _CHUNK_ROWS], keys)
+    places = candidates.places
+    anything, overlaps = np.zeros(len(places), bool), np.zeros(len(places), bool)
+    for begin in range(0, len(places), _CHUNK_ROWS):
+        index, truths = join(places[begin : begin + _CHUNK_ROWS], candidates.truth_places)
         index += begin
         anything[index] = True
-        near = box_iou(detections.boxes[index], ground_truth.tubes.boxes[truths], plus_one) >= iou
-        overlaps[index[near]] = True
+        overlaps[index[candidates.iou_of(index, truths) >= iou]] = True
     return anything, overlaps
 
 
-def _break_down(
-    labels: tuple[str, ...],
-    classes: np.ndarray,
-    scores: np.ndarray,
-    kinds: np.ndarray,
-    truth_classes: np.ndarray,
-    iou: float,
-) -> ErrorBreakdown:
-    positives = np.bincount(truth_classes, minlength=len(labels))
+def _break_down(candidates: Candidates, kinds: np.ndarray, iou: float) -> ErrorBreakdown:
+    labels, found = candidates.ground_truth.labels, candidates.found
+    positives = np.bincount(candidates.truth_classes, minlength=len(labels))
     per_class = {}
     for i, label in enumerate(labels):
         if positives[i]:
-            of_kind = kinds[ranked(classes, scores, i)] == np.arange(len(KINDS))[:, None]
+            of_kind = (
+                kinds[ranked(found.classes, found.scores, i)] == np.arange(len(KINDS))[:, None]
+            )
             shares = np.cumsum(of_kind, axis=1) / np.arange(1, of_kind.shape[1] + 1)
             hits = of_kind[RIGHT]
             areas = [

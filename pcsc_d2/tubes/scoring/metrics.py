@@ -9,10 +9,9 @@ import numpy as np
 
 from pcsc_d2.tubes.detections import Detections
 from pcsc_d2.tubes.ground_truth import GroundTruth
-from pcsc_d2.tubes.scoring.alignment import align_detections, align_tubes
-from pcsc_d2.tubes.scoring.candidates import frame_candidates, tube_candidates, tube_nms
+from pcsc_d2.tubes.scoring.candidates import Candidates, FrameCandidates, TubeCandidates
 from pcsc_d2.tubes.scoring.curves import Curve, class_curves
-from pcsc_d2.tubes.scoring.protocol import Protocol, get_protocol
+from pcsc_d2.tubes.scoring.protocol import Protocol
 from pcsc_d2.tubes.structures import Tubes
 
 STRICT_IOUS = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))
@@ -63,6 +62,11 @@ class VideoScores(Mapping[float, Score]):
 
     by_iou: dict[float, Score]
 
+    @classmethod
+    def of(cls, candidates: TubeCandidates, ious: Sequence[float] = VIDEO_IOUS) -> VideoScores:
+        """The scores of tubes at some thresholds."""
+        return cls({iou: average_precision(candidates, iou) for iou in ious})
+
     def __getitem__(self, iou: float) -> Score:
         return self.by_iou[iou]
 
@@ -76,6 +80,28 @@ class VideoScores(Mapping[float, Score]):
     def average(self) -> float:
         """Mean over the ten thresholds 0.5, 0.55 to 0.95, in percent; NaN unless all are there."""
         return float(np.mean([self[i].mean if i in self else np.nan for i in STRICT_IOUS]))
+
+
+def average_precision(
+    candidates: Candidates, iou: float, ignored: np.ndarray | None = None
+) -> Score:
+    """Average precision of each class at an IoU threshold.
+
+    Args:
+        candidates: of detections or tubes.
+        iou: the threshold.
+        ignored: (G,) bool marks ground truths that are neither to be found nor a mistake to find:
+            detections credited with them are left out.
+    """
+    credited = candidates.match(iou)
+    truth_classes, found = candidates.truth_classes, candidates.found
+    ignored = np.zeros(len(truth_classes), bool) if ignored is None else ignored
+    # One more at the end, for the detections that are credited with nothing (-1).
+    counts = ~np.append(ignored, False)[credited]
+    columns = (column[counts] for column in (found.classes, found.scores, credited >= 0))
+    labels = candidates.ground_truth.labels
+    positives = np.bincount(truth_classes[~ignored], minlength=len(labels))
+    return Score.of(iou, candidates.protocol, class_curves(labels, *columns, positives))
 
 
 def frame_map(
@@ -99,20 +125,10 @@ def frame_map(
         ValueError: the detections know a class that the ground truth does not, or there is no
             such protocol.
     """
-    protocol = get_protocol(protocol)
-    detections = align_detections(detections, ground_truth)
-    credited = frame_candidates(detections, ground_truth, protocol.plus_one).match(iou, protocol)
-    tubes = ground_truth.tubes
-    ignored = np.zeros(len(tubes), bool) if ignored is None else np.asarray(ignored, bool)
-    # One more at the end, for the detections that are credited with nothing (-1).
-    counts = ~np.append(np.repeat(ignored, tubes.lengths), False)[credited]
-    classes, scores, hits = (
-        a[counts] for a in (detections.classes, detections.scores, credited >= 0)
-    )
-    wanted = np.repeat(tubes.classes, tubes.lengths * ~ignored)
-    positives = np.bincount(wanted, minlength=len(ground_truth.labels))
-    curves = class_curves(ground_truth.labels, classes, scores, hits, positives)
-    return Score.of(iou, protocol, curves)
+    if ignored is not None:
+        ignored = np.repeat(np.asarray(ignored, bool), ground_truth.tubes.lengths)
+    candidates = FrameCandidates(detections, ground_truth, protocol)
+    return average_precision(candidates, iou, ignored)
 
 
 def video_map(
@@ -128,15 +144,4 @@ def video_map(
     Raises:
         ValueError: as ``frame_map``.
     """
-    protocol = get_protocol(protocol)
-    tubes = align_tubes(tubes, ground_truth)
-    if protocol.tube_nms is not None:
-        tubes = tubes.take(tube_nms(tubes, protocol.tube_nms, protocol.plus_one))
-    candidates = tube_candidates(tubes, ground_truth.tubes, protocol.plus_one)
-    positives = np.bincount(ground_truth.tubes.classes, minlength=len(ground_truth.labels))
-    scores = {}
-    for iou in ious:
-        hits = candidates.match(iou, protocol) >= 0
-        curves = class_curves(ground_truth.labels, tubes.classes, tubes.scores, hits, positives)
-        scores[iou] = Score.of(iou, protocol, curves)
-    return VideoScores(scores)
+    return VideoScores.of(TubeCandidates(tubes, ground_truth, protocol), ious)

@@ -8,10 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pcsc_d2.tubes.ground_truth import GroundTruth
-from pcsc_d2.tubes.iou import tube_overlap
 from pcsc_d2.tubes.refinement import Refinement, RefineOptions, refine
-from pcsc_d2.tubes.scoring.alignment import align_tubes
-from pcsc_d2.tubes.scoring.candidates import tube_candidates
+from pcsc_d2.tubes.scoring.candidates import TubeCandidates
 from pcsc_d2.tubes.scoring.metrics import video_map
 from pcsc_d2.tubes.scoring.protocol import Protocol, get_protocol
 from pcsc_d2.tubes.structures import Tubes
@@ -77,17 +75,15 @@ def temporal_overlap(
 ) -> np.ndarray:
     """Temporal IoU (G,) of each ground-truth tube with the tube that is matched to it.
 
-    The tube of highest score chooses first, as for video mAP at ``iou``; NaN where no tube is
-    matched.
+    The tube of highest score chooses first, as for video mAP at ``iou``, but no tube is
+    suppressed; NaN where no tube is matched.
     """
-    protocol = get_protocol(protocol)
-    tubes = align_tubes(tubes, ground_truth)
-    found = tube_candidates(tubes, ground_truth.tubes, protocol.plus_one)
-    matched = found.match(iou, protocol)
+    unsuppressed = replace(get_protocol(protocol), tube_nms=None)
+    candidates = TubeCandidates(tubes, ground_truth, unsuppressed)
+    matched = candidates.match(iou)
     rows = np.flatnonzero(matched >= 0)
-    overlap = tube_overlap(tubes, rows, ground_truth.tubes, matched[rows], protocol.plus_one)
     values = np.full(len(ground_truth.tubes), np.nan)
-    values[matched[rows]] = overlap.temporal
+    values[matched[rows]] = candidates.overlap_of(rows, matched[rows]).temporal
     return values
 
 

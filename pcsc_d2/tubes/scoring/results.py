@@ -11,13 +11,15 @@ from typing import Any
 
 from pcsc_d2.tubes.detections import Detections
 from pcsc_d2.tubes.ground_truth import GroundTruth
-from pcsc_d2.tubes.scoring.errors import ErrorBreakdown, frame_errors, video_errors
-from pcsc_d2.tubes.scoring.metrics import Score, VideoScores, frame_map, video_map
+from pcsc_d2.tubes.scoring.candidates import FrameCandidates, TubeCandidates
+from pcsc_d2.tubes.scoring.errors import ErrorBreakdown, frame_errors, tube_errors
+from pcsc_d2.tubes.scoring.metrics import Score, VideoScores, average_precision
 from pcsc_d2.tubes.scoring.protocol import Protocol, get_protocol
 from pcsc_d2.tubes.structures import Tubes
 from pcsc_d2.utils import files as io
 
 COLUMNS = (0.2, 0.5, 0.75)
+FRAME_IOU = 0.5
 ERROR_IOU = 0.5
 
 
@@ -38,6 +40,22 @@ class Results:
     video: VideoScores | None = None
     frame_errors: ErrorBreakdown | None = None
     video_errors: ErrorBreakdown | None = None
+
+    @classmethod
+    def of(
+        cls,
+        protocol: Protocol,
+        frames: FrameCandidates | None = None,
+        tubes: TubeCandidates | None = None,
+    ) -> Results:
+        """The scores of candidates that this protocol made."""
+        frame = video = frame_analysis = video_analysis = None
+        if frames is not None:
+            frame = average_precision(frames, FRAME_IOU)
+            frame_analysis = frame_errors(frames, ERROR_IOU)
+        if tubes is not None:
+            video, video_analysis = VideoScores.of(tubes), tube_errors(tubes, ERROR_IOU)
+        return cls(protocol.name, frame, video, frame_analysis, video_analysis)
 
     def columns(self) -> dict[str, float]:
         """The columns of the paper, in percent: "frame 0.5", "video 0.2", ... "video 0.5:0.95"."""
@@ -100,20 +118,17 @@ def score(
     protocol: str | Protocol = "act",
 ) -> Results:
     """Score what is given against the ground truth; raises and warns as ``frame_map``."""
-    protocol = get_protocol(protocol)
-    frame = errors = video = tube_errors = None
+    frames = found = None
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         if detections is not None:
-            frame = frame_map(detections, ground_truth, 0.5, protocol)
-            errors = frame_errors(detections, ground_truth, ERROR_IOU, protocol)
+            frames = FrameCandidates(detections, ground_truth, protocol)
         if tubes is not None:
-            video = video_map(tubes, ground_truth, protocol=protocol)
-            tube_errors = video_errors(tubes, ground_truth, ERROR_IOU, protocol)
-    # Each of the four says the same of videos that do not fit; once is enough.
+            found = TubeCandidates(tubes, ground_truth, protocol)
+    # Either says the same of videos that do not fit; once is enough.
     for message in dict.fromkeys(str(warning.message) for warning in caught):
         warnings.warn(message, stacklevel=2)
-    return Results(protocol.name, frame, video, errors, tube_errors)
+    return Results.of(get_protocol(protocol), frames, found)
 
 
 def _without_nan(value: Any) -> Any:

@@ -9,7 +9,8 @@ import pytest
 
 from pcsc_d2.tubes import Detections, GroundTruth, Tubes, frame_map, link, video_map
 from pcsc_d2.tubes.report.examples import notable_tubes
-from pcsc_d2.tubes.scoring.errors import KINDS, PARTS, frame_errors, video_errors
+from pcsc_d2.tubes.scoring.candidates import FrameCandidates, TubeCandidates
+from pcsc_d2.tubes.scoring.errors import KINDS, PARTS, frame_errors, tube_errors
 
 BOX, LESS, FAR = (0, 0, 99, 99), (0, 0, 99, 30), (200, 100, 260, 200)
 
@@ -28,7 +29,7 @@ def test_kinds_of_frame_errors(
         "other": (1, 20, 0, 0.4, BOX),
     }
     found = make_detections(list(cases.values()))
-    errors = frame_errors(found, truth)
+    errors = frame_errors(FrameCandidates(found, truth))
     kinds = {round(float(s), 2): KINDS[k] for s, k in zip(found.scores, errors.kinds, strict=True)}
     assert kinds == {row[3]: kind for kind, row in cases.items()}
 
@@ -38,7 +39,7 @@ def test_parts_by_hand(
 ) -> None:
     truth = make_truth([(0, 0, 1, [BOX] * 4)])
     rows = [(0, 20, 0, 0.9, BOX), (0, 1, 0, 0.8, BOX), (0, 2, 0, 0.7, BOX)]
-    parts = frame_errors(make_detections(rows), truth).per_class["run"]
+    parts = frame_errors(FrameCandidates(make_detections(rows), truth)).per_class["run"]
     # Precision 0, 1/2, 2/3 and the time error's share 1, 1/2, 1/3, at recall 0, 1/4, 1/2.
     assert parts["right"] == pytest.approx(100 * (1 / 8) * (0 + 1 / 2 + 1 / 2 + 2 / 3))
     assert parts["time"] == pytest.approx(100 * (1 / 8) * (1 + 1 / 2 + 1 / 2 + 1 / 3))
@@ -59,7 +60,7 @@ def test_kinds_of_tube_errors(
         ("class", (1, 0, 0.4, 1, [BOX] * 20)),
         ("other", (1, 0, 0.3, 1, [FAR] * 20)),
     ]
-    errors = video_errors(make_tubes([row for _, row in rows]), truth, protocol="voc")
+    errors = tube_errors(TubeCandidates(make_tubes([row for _, row in rows]), truth, "voc"))
     kinds = [KINDS[kind] for kind in errors.kinds]
     assert kinds == [kind for kind, _ in rows]
 
@@ -72,8 +73,8 @@ def test_parts_add_up_and_contain_the_ap(
     truth = make_truth([(v, c, 2, boxes[v, c]) for v in range(4) for c in range(2)], list("abcd"))
     tubes = link(crowd)
     for errors, score in (
-        (frame_errors(crowd, truth, 0.2), frame_map(crowd, truth, 0.2)),
-        (video_errors(tubes, truth, 0.1), video_map(tubes, truth, [0.1])[0.1]),
+        (frame_errors(FrameCandidates(crowd, truth), 0.2), frame_map(crowd, truth, 0.2)),
+        (tube_errors(TubeCandidates(tubes, truth), 0.1), video_map(tubes, truth, [0.1])[0.1]),
     ):
         assert list(errors.per_class) == ["run", "jump"]
         for label, parts in errors.per_class.items():
