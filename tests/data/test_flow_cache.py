@@ -125,7 +125,7 @@ def test_raft_is_computed_ahead_and_read(root: Path, tmp_path: Path) -> None:
 def test_nothing_is_computed_ahead_where_flow_is_on_the_fly(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pcsc_d2.video.FlowStore.precompute", None)
+    monkeypatch.setattr("pcsc_d2.flow.FlowStore.precompute", None)
     precompute_flow(tiny_config(["INPUT.FLOW.CACHE", "none"]), ["synthetic_easy_test"])
 
 
