@@ -13,12 +13,13 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "pcsc_d2"
 UTILS = {"utils"}
-LOWER = UTILS | {"layers", "tubes", "video", "flow", "datasets"}
+LOWER = UTILS | {"pages", "layers", "tubes", "video", "flow", "datasets"}
 NATIVE = {"data", "modeling", "evaluation"}  # at home in Detectron2
 ALLOWED = {
     "utils": set(),
     "layers": UTILS,
-    "tubes": UTILS,
+    "pages": set(),
+    "tubes": {"pages", *UTILS},
     "video": {"tubes", *UTILS},
     "flow": {"video", "tubes", *UTILS},
     "datasets": {"flow", "video", "tubes", *UTILS},
@@ -34,6 +35,7 @@ ALLOWED = {
 LIBRARIES = {
     "utils": {"numpy", "tqdm"},
     "layers": {"numpy", "torch"},
+    "pages": {"jinja2"},
     "tubes": {"numpy", "tqdm", "matplotlib"},
     "video": {"numpy", "tqdm", "cv2", "av"},
     # torch and torchvision for RAFT alone, which imports them when it runs.
@@ -91,7 +93,8 @@ def run_hidden(code: str, hidden: str, *arguments: str) -> str:
 @pytest.mark.parametrize(
     ("name", "hidden"),
     [
-        ("tubes", "detectron2,fvcore,torch,torchvision,cv2,av,scipy,matplotlib"),
+        ("tubes", "detectron2,fvcore,torch,torchvision,cv2,av,scipy,matplotlib,jinja2"),
+        ("pages", "detectron2,fvcore,torch,torchvision,cv2,av,scipy,matplotlib,jinja2"),
         ("utils", "detectron2,fvcore,torch,torchvision,cv2,av,scipy,matplotlib"),
         ("video", "detectron2,fvcore,torch,torchvision"),
         ("flow", "detectron2,fvcore,torch,torchvision"),

@@ -1,4 +1,4 @@
-"""The command line, where neither Detectron2 nor torch can be imported, and its page."""
+"""The command line, where neither Detectron2 nor torch can be imported."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -15,8 +14,6 @@ import pytest
 import pcsc_d2
 from pcsc_d2.tubes import Detections, GroundTruth, Tubes, frame_map, link, video_map
 from pcsc_d2.tubes.__main__ import main
-from pcsc_d2.tubes.report.page import report_page
-from pcsc_d2.tubes.scoring.results import score
 
 BARE = """
 import runpy, sys
@@ -135,53 +132,3 @@ def test_bad_input_is_one_line(
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert re.match(f"error: .*{message}", error)
-
-
-class Page(HTMLParser):
-    """Collects the addresses that a page refers to, and checks that what opens closes."""
-
-    VOID = frozenset({"meta", "img", "br"})
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.addresses: list[str] = []
-        self.count: dict[str, int] = {}
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.count[tag] = self.count.get(tag, 0) + 1
-        self.addresses += [value or "" for name, value in attrs if name in ("src", "href")]
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.count[tag] = self.count.get(tag, 0) + 1
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-
-def test_page_is_whole_and_needs_no_network(folder: Path) -> None:
-    detections, truth = Detections.load(folder / "d.npz"), GroundTruth.load(folder / "gt.pkl")
-    results = score(truth, detections, link(detections))
-    text = report_page(results, "a <b> & c", [("worst <tube>", b"\x89PNG"), ("best", b"\x89PNG")])
-    page = Page(text)
-    assert page.open == []
-    assert page.count["img"] == 2
-    assert page.count["polyline"] == 1 + 2 * 2  # mAP by threshold; two series of two classes
-    assert all(address.startswith("data:image/png;base64,") for address in page.addresses)
-    assert "http" not in text
-    assert "url(" not in text
-    assert "a &lt;b&gt; &amp; c" in text
-    assert f"<b>{results.frame.mean:.2f}</b>" in text
-    assert "without ground truth: wave" in text
-
-
-def test_page_of_half_the_results(folder: Path, make_truth: Callable[..., GroundTruth]) -> None:
-    detections, truth = Detections.load(folder / "d.npz"), GroundTruth.load(folder / "gt.pkl")
-    assert "Video mAP" not in report_page(score(truth, detections))
-    assert "frame mAP" not in report_page(score(truth, tubes=link(detections)))
-    nothing = score(make_truth([], list("abcd"), 60), detections, link(detections))
-    assert Page(report_page(nothing)).open == []
-    assert nothing.to_dict()["frame"] == {"0.5": None}

@@ -1,9 +1,11 @@
-"""Charts of the report as inline SVG; colours are CSS variables of the page."""
+"""Charts of the report as inline SVG, coloured by ``charts.css``.
+
+A chart holds numbers and words of this module, no text from outside, and so needs no escaping.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 
 import numpy as np
 
@@ -14,7 +16,16 @@ from pcsc_d2.tubes.scoring.errors import PARTS
 _CURVE_POINTS = 160
 
 
-def stacked_bar(parts: Mapping[str, float], width: int = 640, height: int = 22) -> str:
+class Chart(str):
+    """SVG that a template takes as it is."""
+
+    __slots__ = ()
+
+    def __html__(self) -> str:
+        return self
+
+
+def stacked_bar(parts: Mapping[str, float], width: int = 640, height: int = 22) -> Chart:
     """One horizontal bar of the parts of an error analysis, which add up to 100 %."""
     scale, x, pieces = width / 100, 0.0, []
     for part in PARTS:
@@ -30,13 +41,13 @@ def stacked_bar(parts: Mapping[str, float], width: int = 640, height: int = 22) 
                 f"{parts[part]:.1f}</text>"
             )
         x += length
-    return f'<svg class="bar" viewBox="0 0 {width} {height}" role="img">{"".join(pieces)}</svg>'
+    return Chart(
+        f'<svg class="bar" viewBox="0 0 {width} {height}" role="img">{"".join(pieces)}</svg>'
+    )
 
 
-def precision_recall(
-    label: str, curves: Mapping[str, tuple[Curve, float]], size: tuple[int, int] = (190, 150)
-) -> str:
-    """A panel of one class: series name ("frame", "video") -> its curve and AP in percent."""
+def precision_recall(curves: Mapping[str, Curve], size: tuple[int, int] = (190, 150)) -> Chart:
+    """A panel of one class: series name ("frame", "video") -> its curve."""
     width, height = size
     left, top, right, bottom = 26, 8, 6, 20
     w, h = width - left - right, height - top - bottom
@@ -53,14 +64,10 @@ def precision_recall(
     )
     lines = "".join(
         f'<polyline class="line {name}" points="{_points(curve, left, top, w, h)}"/>'
-        for name, (curve, _) in curves.items()
+        for name, curve in curves.items()
         if curve.positives
     )
-    legend = ", ".join(f"{name} {ap:.1f}" for name, (_, ap) in curves.items())
-    return (
-        f'<figure class="panel"><svg viewBox="0 0 {width} {height}" role="img">{grid}{ticks}'
-        f"{lines}</svg><figcaption><b>{escape(label)}</b><br>{legend}</figcaption></figure>"
-    )
+    return Chart(f'<svg viewBox="0 0 {width} {height}" role="img">{grid}{ticks}{lines}</svg>')
 
 
 def _points(curve: Curve, left: int, top: int, width: int, height: int) -> str:
@@ -77,7 +84,7 @@ def _points(curve: Curve, left: int, top: int, width: int, height: int) -> str:
     )
 
 
-def threshold_curve(values: Mapping[float, float], size: tuple[int, int] = (640, 220)) -> str:
+def threshold_curve(values: Mapping[float, float], size: tuple[int, int] = (640, 220)) -> Chart:
     """Video mAP over the tube IoU threshold, one point each, with its value."""
     width, height = size
     left, top, right, bottom = 34, 22, 14, 36
@@ -97,14 +104,14 @@ def threshold_curve(values: Mapping[float, float], size: tuple[int, int] = (640,
         f'<text class="tick" x="{x:.1f}" y="{top + h + 15}">{iou:g}</text>'
         for x, y, (iou, value) in zip(xs, ys, values.items(), strict=True)
     )
-    return (
+    return Chart(
         f'<svg class="wide" viewBox="0 0 {width} {height}" role="img">{grid}'
         f'<polyline class="line video" points="{line}"/>{marks}'
         f'<text class="tick" x="{left + w / 2}" y="{height - 4}">tube IoU threshold</text></svg>'
     )
 
 
-def actionness_chart(curve: ActionnessCurve, size: tuple[int, int] = (420, 150)) -> str:
+def actionness_chart(curve: ActionnessCurve, size: tuple[int, int] = (420, 150)) -> Chart:
     """Actionness along a tube over the frames of its video: raw thin, smoothed thick, the
     threshold dashed; below, the extent of the ground truth and of what refinement left."""
     width, height = size
@@ -141,7 +148,7 @@ def actionness_chart(curve: ActionnessCurve, size: tuple[int, int] = (420, 150))
         for v in (0, 0.5, 1)
     )
     threshold = y(curve.threshold)
-    return (
+    return Chart(
         f'<svg class="wide" viewBox="0 0 {width} {height}" role="img">{grid}'
         f'<line class="threshold" x1="{left}" y1="{threshold:.1f}" x2="{left + w}" '
         f'y2="{threshold:.1f}"/>{line("raw", curve.raw)}{line("smoothed", curve.smoothed)}'
@@ -150,8 +157,3 @@ def actionness_chart(curve: ActionnessCurve, size: tuple[int, int] = (420, 150))
         f'<text class="tick" x="{left}" y="{top + h + 50}">1</text>'
         f'<text class="tick" x="{left + w}" y="{top + h + 50}">{curve.nframes}</text></svg>'
     )
-
-
-def legend(names: Sequence[str]) -> str:
-    """Colour keys of the parts of an error analysis."""
-    return "".join(f'<span class="key"><i class="{name}"></i>{name}</span>' for name in names)

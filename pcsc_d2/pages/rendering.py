@@ -1,0 +1,45 @@
+"""Filling in the templates of pages."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+_BASE = Path(__file__).parent
+
+
+def render_page(template: Path, **values: Any) -> str:
+    """Fill a template with values, all of which are escaped.
+
+    Args:
+        template: the file; it finds its neighbours and those of this module by their names.
+        values: what the template uses; an absent one is an error.
+
+    Returns:
+        The page as HTML.
+
+    Raises:
+        ModuleNotFoundError: Jinja2 is not installed.
+    """
+    try:
+        import jinja2
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError(
+            "a page needs Jinja2, which is not installed: pip install 'pcsc_d2[detect]'"
+        ) from None
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader([template.parent, _BASE]),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["png_address"] = _png_address
+    return environment.get_template(template.name).render(values)
+
+
+def _png_address(png: bytes) -> str:
+    """A PNG file as an address, which holds the file itself."""
+    return f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
