@@ -34,7 +34,7 @@ from detectron2.structures import BoxMode
 from pcsc_d2.datasets.repair import AnnotationIssues, fit_to_clips, measure_clips
 from pcsc_d2.tubes import GroundTruth
 from pcsc_d2.video import DecodingRule
-from pcsc_d2.video.files import find_video
+from pcsc_d2.video.files import locate_videos
 
 logger = logging.getLogger(__name__)
 
@@ -119,7 +119,7 @@ def dataset_root() -> Path:
 @functools.lru_cache(maxsize=8)
 def _present(dataset: ActionDataset, folder: Path) -> AvailableVideos:
     wanted = dataset.wanted()
-    found = {name: find_video(folder, name) for name in wanted.videos.tolist()}
+    found = locate_videos(folder, wanted.videos.tolist())
     absent = [name for name, path in found.items() if path is None]
     if len(absent) == len(found):
         raise FileNotFoundError(

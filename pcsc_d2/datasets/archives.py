@@ -14,10 +14,9 @@ from typing import IO, NamedTuple
 from tqdm import tqdm
 
 from pcsc_d2.utils.files import atomic_write
+from pcsc_d2.video.files import IMAGE_SUFFIXES, VIDEO_SUFFIXES, is_hidden
 
-KEPT_SUFFIXES = {
-    ".avi", ".mp4", ".mkv", ".webm", ".jpg", ".jpeg", ".png", ".flo", ".mat", ".pkl", ".txt",
-}  # fmt: skip
+KEPT_SUFFIXES = {*VIDEO_SUFFIXES, *IMAGE_SUFFIXES, ".flo", ".mat", ".pkl", ".txt"}
 _ZIP = {".zip"}
 _TAR = {".tar", ".gz", ".tgz", ".bz2", ".xz"}
 _REFUSED = {".rar", ".7z"}
@@ -97,7 +96,8 @@ def _tar_members(archive: Path, folder: Path) -> Iterator[_Member]:
 
 def _write(archive: Path, member: _Member, folder: Path) -> None:
     target = _target(archive, member.name, folder)
-    if target.suffix.lower() not in KEPT_SUFFIXES or target.name.startswith("."):
+    hidden = any(map(is_hidden, target.relative_to(folder).parts))
+    if hidden or target.suffix.lower() not in KEPT_SUFFIXES:
         return
     if not member.plain:
         raise ValueError(f"{archive}: member '{member.name}' is a link or device; not unpacked")

@@ -21,7 +21,7 @@ from pcsc_d2.tubes import GroundTruth
 from pcsc_d2.utils.files import atomic_write
 from pcsc_d2.video.decoding import DecodingRule
 from pcsc_d2.video.errors import VideoError
-from pcsc_d2.video.files import find_video
+from pcsc_d2.video.files import locate_videos
 from pcsc_d2.video.reading import VideoSource
 
 KINDS: dict[str, str] = {
@@ -118,7 +118,7 @@ def check_dataset(
     report = CheckReport(files.name)
     truth = files.ground_truth(root, issues)
     videos = root / files.name / "videos"
-    found = {name: find_video(videos, name) for name in truth.videos.tolist()}
+    found = locate_videos(videos, truth.videos.tolist())
     absent = [name for name, path in found.items() if path is None]
     report.add("missing", dict.fromkeys(absent, f"neither a file nor a folder in {videos}"))
     paths = {name: path for name, path in found.items() if path is not None}

@@ -10,7 +10,7 @@ from pcsc_d2.datasets.annotations import read_annotations, read_video_list
 from pcsc_d2.datasets.repair import AnnotationIssues
 from pcsc_d2.tubes import GroundTruth
 from pcsc_d2.video.decoding import DecodingRule
-from pcsc_d2.video.files import video_name
+from pcsc_d2.video.files import is_hidden, is_video_file, video_name
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,12 @@ class DatasetFiles:
         classes = sorted({name.split("/")[0] for name in truth.videos.tolist()})
         folders = [videos / name for name in classes if (videos / name).is_dir()]
         files = [path for folder in folders for path in sorted(folder.iterdir())]
-        return [video_name(path) for path in files if not path.name.startswith(".")]
+        # Folders are asked for last: it takes a system call each.
+        return [
+            video_name(path)
+            for path in files
+            if is_video_file(path.name) or (not is_hidden(path.name) and path.is_dir())
+        ]
 
 
 DATASETS: dict[str, DatasetFiles] = {

@@ -23,7 +23,7 @@ from pcsc_d2.datasets.sources import Sources, find_sources
 from pcsc_d2.flow.conversion import FlowFiles
 from pcsc_d2.flow.store import FlowStore
 from pcsc_d2.tubes import GroundTruth
-from pcsc_d2.video.files import find_video
+from pcsc_d2.video.files import find_video, locate_videos
 
 Annotate = Callable[[Sources, Path], None]
 """Puts the annotations that were found into the dataset's folder under a root."""
@@ -213,7 +213,7 @@ def _convert_flow(
     report: PreparationReport,
 ) -> None:
     """Convert the flow of the clips that are there."""
-    clips = {name: find_video(root / files.name / "videos", name) for name in truth.videos.tolist()}
+    clips = locate_videos(root / files.name / "videos", truth.videos.tolist())
     todo = [(f"{files.name}/{name}", path) for name, path in clips.items() if path is not None]
     done = store.precompute(todo, files.decoding, processes)
     report.failed += done.failed

@@ -13,11 +13,10 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from pcsc_d2.datasets.archives import is_archive, unpack
+from pcsc_d2.video.files import IMAGE_SUFFIXES, VIDEO_SUFFIXES, is_hidden, is_video_file
 
-_VIDEOS = {".avi", ".mp4", ".mkv", ".webm"}
-_IMAGES = {".jpg", ".jpeg", ".png"}
 _FIELDS = {".flo"}
-_HIDDEN = (".", "__MACOSX")
+_PICTURES = {*IMAGE_SUFFIXES, *_FIELDS}
 _FLOW = re.compile("flow|brox|tv_?l1", re.IGNORECASE)
 _SPLIT = re.compile(r".+_test_split\d+\.txt")
 _ANNOTATIONS = {
@@ -93,7 +92,7 @@ def _walk(path: Path, is_flow: bool, seen: set[str]) -> Iterator[_Folder]:
     # A folder of frames holds thousands of files: not one more system call for each.
     with os.scandir(path) as entries:
         for entry in entries:
-            if not entry.name.startswith(_HIDDEN):
+            if not is_hidden(entry.name):
                 (below if entry.is_dir() else files).append(Path(entry.path))
     yield _Folder(path, sorted(files), not below, is_flow)
     for folder in sorted(below):
@@ -102,7 +101,7 @@ def _walk(path: Path, is_flow: bool, seen: set[str]) -> Iterator[_Folder]:
 
 def _add_folder(folder: _Folder, found: Sources) -> None:
     suffixes = {path.suffix.lower() for path in folder.files}
-    if folder.is_leaf and suffixes & (_IMAGES | _FIELDS) and not suffixes & _VIDEOS:
+    if folder.is_leaf and suffixes & _PICTURES and suffixes.isdisjoint(VIDEO_SUFFIXES):
         _add_images(folder.path, folder.is_flow or bool(suffixes & _FIELDS), found)
         return
     for path in folder.files:
@@ -121,7 +120,7 @@ def _add_file(path: Path, found: Sources) -> None:
     # The sub-splits of J-HMDB have the names of its splits.
     if path.parent.name.startswith("sub_"):
         return
-    if path.suffix.lower() in _VIDEOS:
+    if is_video_file(path.name):
         found.clips.setdefault(f"{path.parent.name}/{path.stem}", path)
     elif path.name == "puppet_mask.mat":
         found.masks = found.masks or path.parents[2]

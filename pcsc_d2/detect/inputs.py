@@ -12,12 +12,7 @@ from typing import Any
 
 from pcsc_d2.detect.results import SUMMARY
 from pcsc_d2.detect.sources import CameraSource, FileSource, PipeSource, Source
-
-_VIDEO_SUFFIXES = frozenset(
-    {".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv"}
-    | {".ts", ".webm", ".wmv", ".3gp"}
-)
-_IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
+from pcsc_d2.video.files import walk_videos
 
 
 @dataclass(frozen=True)
@@ -70,29 +65,14 @@ def _expand(argument: str) -> list[tuple[Path, str]]:
     """Paths of videos, each with a name."""
     path = Path(argument)
     if path.is_dir():
-        return [(p, str(p.relative_to(path)) if p != path else p.name) for p in _inside(path)]
+        # What an earlier job wrote is no input. An empty folder says itself what is wrong with it.
+        videos = list(walk_videos(path, SUMMARY)) or [path]
+        return [(p, str(p.relative_to(path)) if p != path else p.name) for p in videos]
     if not path.exists() and glob.has_magic(argument):
         matches = sorted(glob.glob(argument, recursive=True))
         if matches:
             return [pair for match in matches for pair in _expand(match)]
     return [(path, path.name)]
-
-
-def _inside(folder: Path) -> list[Path]:
-    """The videos in a folder: files, and folders that hold frames."""
-    found = []
-    for place, folders, files in os.walk(folder):
-        if SUMMARY in files:  # what an earlier job wrote is no input
-            folders.clear()
-            continue
-        folders[:] = sorted(f for f in folders if not f.startswith("."))
-        shown = [f for f in sorted(files) if not f.startswith(".")]
-        suffixes = {f: os.path.splitext(f)[1].lower() for f in shown}
-        videos = [Path(place, f) for f in shown if suffixes[f] in _VIDEO_SUFFIXES]
-        if not videos and _IMAGE_SUFFIXES & set(suffixes.values()):
-            videos = [Path(place)]
-        found += videos
-    return found or [folder]  # which then says what is wrong with it
 
 
 def _folders(paths: dict[Path, str], start: float, end: float) -> list[Task]:

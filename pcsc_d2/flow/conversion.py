@@ -32,11 +32,10 @@ import numpy as np
 
 from pcsc_d2.flow.errors import FlowError
 from pcsc_d2.flow.methods import FLOW_METHODS
-from pcsc_d2.video.files import video_name
+from pcsc_d2.video.files import is_hidden, is_image_file, video_name
 
 _MAGIC = np.float32(202021.25)
 _UNKNOWN = 1e9
-_IMAGES = {".jpg", ".jpeg", ".png"}
 # Not any name that begins with v_, as those of UCF101 do.
 _SIDE = re.compile(r"(?:flow_?)?([xyuv])_?\d+", re.IGNORECASE)
 
@@ -109,9 +108,9 @@ def flow_files(folder: Path) -> list[tuple[Path, ...]]:
     """
     if not folder.is_dir():
         raise FlowError(f"{folder}: no such folder of flow")
-    files = sorted(folder.glob("*.flo"), key=_number)
-    images = [p for p in folder.iterdir() if p.suffix.lower() in _IMAGES]
-    images += [p for p in folder.glob("[xyuvXYUV]/*") if p.suffix.lower() in _IMAGES]
+    shown = [p for p in folder.iterdir() if not is_hidden(p.name)]
+    files = sorted((p for p in shown if p.suffix.lower() == ".flo"), key=_number)
+    images = [p for p in (*shown, *folder.glob("[xyuvXYUV]/*")) if is_image_file(p.name)]
     sides = {path: _side(path, folder) for path in images}
     if files or not any(sides.values()):
         files = files or sorted(images, key=_number)

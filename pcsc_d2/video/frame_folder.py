@@ -10,8 +10,7 @@ import cv2
 import numpy as np
 
 from pcsc_d2.video.errors import VideoError
-
-FRAME_SUFFIXES = {".jpg", ".jpeg", ".png"}
+from pcsc_d2.video.files import is_image_file
 
 
 class FolderReader:
@@ -21,7 +20,7 @@ class FolderReader:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        frames = [p for p in path.iterdir() if p.suffix.lower() in FRAME_SUFFIXES]
+        frames = [p for p in path.iterdir() if is_image_file(p.name)]
         if not frames:
             raise VideoError(path, "the folder holds no frames (jpg or png)")
         self.frames = sorted(frames, key=_natural_order)

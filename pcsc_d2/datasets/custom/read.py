@@ -14,10 +14,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pcsc_d2.datasets.custom.description import DESCRIPTION, Description
-from pcsc_d2.datasets.custom.tubes import find_videos, read_own
+from pcsc_d2.datasets.custom.tubes import read_own
 from pcsc_d2.datasets.layout import DatasetFiles, dataset_files, datasets_under
 from pcsc_d2.datasets.repair import AnnotationIssues
 from pcsc_d2.tubes import GroundTruth
+from pcsc_d2.video.files import find_videos, is_hidden
 
 _SUFFIXES = (".csv", ".json", ".xml", ".zip")
 
@@ -49,7 +50,7 @@ def custom_files(root: str | os.PathLike[str], name: str) -> CustomFiles:
     folder = Path(root) / name
     description = Description.load(folder / DESCRIPTION)
     here = [*folder.glob("annotations.*"), *folder.glob("annotations/*")]
-    files = sorted(p for p in here if p.suffix.lower() in _SUFFIXES)
+    files = sorted(p for p in here if p.suffix.lower() in _SUFFIXES and not is_hidden(p.name))
     names = tuple(str(p.relative_to(folder)) for p in files)
     return CustomFiles(name, description.decoding, names, None, description)
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from pcsc_d2.video.files import VIDEO_SUFFIXES
+from pcsc_d2.video.files import without_suffix
 
 
 @dataclass
@@ -60,5 +60,4 @@ def plain_name(name: str) -> str:
     path = PurePosixPath(name.strip().replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or not path.parts:
         raise ValueError(f"'{name}' is no name of a video below the folder of videos")
-    is_file = path.suffix.lower() in VIDEO_SUFFIXES[:-1]
-    return str(path.with_suffix("") if is_file else path)
+    return without_suffix(str(path))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import logging
-import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,39 +15,11 @@ from pcsc_d2.datasets.custom.formats import read_rows
 from pcsc_d2.datasets.custom.rows import Annotations
 from pcsc_d2.datasets.repair import AnnotationIssues, Clip, RawTubes, checked_tubes, measure_clips
 from pcsc_d2.tubes import GroundTruth
-from pcsc_d2.video.files import VIDEO_SUFFIXES
-from pcsc_d2.video.frame_folder import FRAME_SUFFIXES
+from pcsc_d2.video.files import find_videos
 
 _logger = logging.getLogger(__name__)
 # A gap that is interpolated whatever its length.
 _ANY_GAP = 1 << 40
-
-
-def find_videos(folder: Path) -> dict[str, Path]:
-    """Name -> path of the video files and folders of frames below a folder.
-
-    A name is the path below the folder, with ``/`` and without suffix.
-
-    Raises:
-        FileNotFoundError: there is no such folder.
-        ValueError: two videos differ in their suffix alone.
-    """
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{folder}: no such folder of videos")
-    found: dict[str, Path] = {}
-    for here, below, files in os.walk(folder, followlinks=True):
-        below.sort()
-        suffixes = {name: Path(name).suffix.lower() for name in sorted(files) if name[0] != "."}
-        paths = [Path(here, n) for n, suffix in suffixes.items() if suffix in VIDEO_SUFFIXES[:-1]]
-        if not paths and set(suffixes.values()) & FRAME_SUFFIXES and Path(here) != folder:
-            paths, below[:] = [Path(here)], []
-        for path in paths:
-            relative = path.relative_to(folder)
-            name = (relative.with_suffix("") if path.is_file() else relative).as_posix()
-            if name in found:
-                raise ValueError(f"{path}: {found[name].name} is there too, by the same name")
-            found[name] = path
-    return found
 
 
 def read_own(

@@ -13,7 +13,6 @@ import pytest
 from pcsc_d2.datasets.check import check_dataset
 from pcsc_d2.datasets.custom.description import Description
 from pcsc_d2.datasets.custom.read import all_datasets, any_files, custom_files
-from pcsc_d2.datasets.custom.tubes import find_videos
 from pcsc_d2.datasets.repair import AnnotationIssues
 from pcsc_d2.datasets.synthetic.generate import generate, main
 from pcsc_d2.tubes import GroundTruth
@@ -303,18 +302,6 @@ def test_splits_by_name_and_pattern(root):
         described.videos_of("val", ["a"])
     with pytest.raises(ValueError, match="no annotated video is named"):
         described.videos_of("train", ["a"])
-
-
-def test_videos_are_files_and_folders_of_frames(tmp_path):
-    for name in ("x/f1/1.jpg", "x/f1/2.jpg", "x/c.v2.mp4", "readme.txt", ".hidden.mp4"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_bytes(b"")
-    assert list(find_videos(tmp_path)) == ["x/c.v2", "x/f1"]
-    (tmp_path / "x" / "c.v2.avi").write_bytes(b"")
-    with pytest.raises(ValueError, match="by the same name"):
-        find_videos(tmp_path)
-    with pytest.raises(FileNotFoundError, match="no such folder of videos"):
-        find_videos(tmp_path / "videos")
 
 
 def test_no_annotations_are_said(root):
