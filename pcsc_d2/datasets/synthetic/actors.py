@@ -35,6 +35,8 @@ _SWING = {"sway": 0.085, "bounce": 0.085, "twist": 0.36}  # heights, heights, ra
 _PERIOD = (6.0, 8.5)
 _RAMP = (5, 9)
 _SUPERSAMPLE = 4
+_MARGIN = 4  # pixels of a patch around what it shows
+_ROUNDING = 0.9  # pixels; limbs have no sharp corners where scale would show them
 
 
 @dataclass(frozen=True)
@@ -68,30 +70,35 @@ class ActorTube:
         return self.start + len(self.boxes) - 1
 
 
-def clothes(rng: np.random.Generator, appearance: str, shape: tuple[int, int]) -> np.ndarray:
-    """A blotchy texture in the two colours of an appearance, (h, w, 3) float32 in 0..255."""
+def clothes(
+    rng: np.random.Generator, appearance: str, shape: tuple[int, int], scale: int = 1
+) -> np.ndarray:
+    """A blotchy texture in the two colours of an appearance, `shape` times `scale` and 3 colours,
+    float32 in 0..255."""
     main, accent = (np.asarray(colour, np.float32) for colour in APPEARANCES[appearance])
     grain = max(2.2, shape[0] / 14)
-    mix = 1 / (1 + np.exp(-2.2 * smooth_noise(rng, shape, grain)))[..., None]
-    light = rng.uniform(0.85, 1.1) + 0.10 * smooth_noise(rng, shape, grain * 0.7)[..., None]
+    mix = 1 / (1 + np.exp(-2.2 * smooth_noise(rng, shape, grain, scale)))[..., None]
+    light = rng.uniform(0.85, 1.1) + 0.10 * smooth_noise(rng, shape, grain * 0.7, scale)[..., None]
     texture = (main * (1 - mix) + accent * mix) * light + rng.normal(0, 8, 3)
     return np.clip(texture, 0, 255).astype(np.float32)
 
 
-def figure(rng: np.random.Generator, height: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def figure(
+    rng: np.random.Generator, height: int, scale: int = 1
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A person-like shape of about `height` pixels, `ASPECT` as wide, in a random pose.
 
     Returns:
-        opacity (h, w) float32 in 0..1, the head's share of it (h, w), outline (K, 2) in pixels.
+        opacity (h, w) float32 in 0..1, the head's share of it (h, w), both times `scale`; outline
+        (K, 2) in pixels of scale 1.
     """
-    margin = 4
-    size = (height + 2 * margin, round(height * ASPECT) + 2 * margin)
+    size = (height + 2 * _MARGIN, round(height * ASPECT) + 2 * _MARGIN)
     head, parts = _figure_parts(rng)
-    scale = np.array([round(height * ASPECT) - 1, height - 1])
-    offset = np.array([(size[1] - 1) / 2, margin])
-    polygons = [part * scale + offset for part in (head, *parts)]
-    opacity = _soft_mask(polygons, size)
-    return opacity, _soft_mask(polygons[:1], size), np.concatenate(polygons)
+    extent = np.array([round(height * ASPECT) - 1, height - 1])
+    offset = np.array([(size[1] - 1) / 2, _MARGIN])
+    polygons = [part * extent + offset for part in (head, *parts)]
+    opacity = _soft_mask(polygons, size, scale)
+    return opacity, _soft_mask(polygons[:1], size, scale), np.concatenate(polygons)
 
 
 def _figure_parts(rng: np.random.Generator) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -106,27 +113,32 @@ def _figure_parts(rng: np.random.Generator) -> tuple[np.ndarray, list[np.ndarray
     return head, [torso, right_arm, right_arm * mirror, right_leg, right_leg * mirror]
 
 
-def _soft_mask(polygons: list[np.ndarray], size: tuple[int, int]) -> np.ndarray:
-    """Coverage of each pixel by the polygons, (h, w) float32 in 0..1."""
-    fine = np.zeros((size[0] * _SUPERSAMPLE, size[1] * _SUPERSAMPLE), np.uint8)
+def _soft_mask(polygons: list[np.ndarray], size: tuple[int, int], scale: int) -> np.ndarray:
+    """Coverage of each pixel by the polygons, `size` (h, w) times `scale`, float32 in 0..1."""
+    zoom = _SUPERSAMPLE * scale
+    fine = np.zeros((size[0] * zoom, size[1] * zoom), np.uint8)
     for polygon in polygons:
-        points = np.round((polygon + 0.5) * _SUPERSAMPLE - 0.5).astype(np.int32)
+        points = np.round((polygon + 0.5) * zoom - 0.5).astype(np.int32)
         cv2.fillPoly(fine, [points], 255)
-    coarse = cv2.resize(fine, (size[1], size[0]), interpolation=cv2.INTER_AREA)
-    return cv2.GaussianBlur(coarse.astype(np.float32) / 255, (3, 3), 0.5)
+    shape = (size[1] * scale, size[0] * scale)
+    coarse = cv2.resize(fine, shape, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    if scale == 1:
+        return cv2.GaussianBlur(coarse, (3, 3), 0.5)
+    blurred = cv2.GaussianBlur(coarse, (0, 0), _ROUNDING * scale)
+    return np.clip((blurred - 0.5) * 2 * scale + 0.5, 0, 1)
 
 
-def _soften(opacity: np.ndarray, height: int) -> np.ndarray:
-    return cv2.GaussianBlur(opacity, (0, 0), _CAMOUFLAGE_BLUR * height / 50)
+def _soften(opacity: np.ndarray, height: int, scale: int) -> np.ndarray:
+    return cv2.GaussianBlur(opacity, (0, 0), _CAMOUFLAGE_BLUR * height / 50 * scale)
 
 
-def ellipse(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """A soft-edged ellipse: opacity (h, w), outline (K, 2); for what is no actor."""
-    size = (height + 8, width + 8)
+def ellipse(height: int, width: int, scale: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """A soft-edged ellipse: opacity (h, w) times `scale`, outline (K, 2); for what is no actor."""
+    size = (height + 2 * _MARGIN, width + 2 * _MARGIN)
     turn = np.linspace(0, 2 * np.pi, 24, endpoint=False)
     middle = np.array([(size[1] - 1) / 2, (size[0] - 1) / 2])
     outline = middle + np.stack([width * np.cos(turn), height * np.sin(turn)], axis=1) / 2
-    return _soft_mask([outline], size), outline
+    return _soft_mask([outline], size, scale), outline
 
 
 def envelope(rng: np.random.Generator, frames: int) -> np.ndarray:
@@ -177,8 +189,9 @@ def make_actor(
     The ground truth holds the frames of the action alone, though the actor is there all along.
     """
     frames = len(scene.camera)
-    opacity, head, outline = figure(rng, height)
-    texture = _dress(rng, scene, actor, opacity.shape, head, centre)
+    opacity, head, outline = figure(rng, height, scene.scale)
+    shape = (opacity.shape[0] // scene.scale, opacity.shape[1] // scene.scale)
+    texture = _dress(rng, scene, actor, shape, head, centre)
     extent = envelope(rng, frames)
     time = np.arange(frames) / rng.uniform(*_PERIOD) + rng.uniform()
     phase = extent * np.sin(2 * np.pi * time)
@@ -187,9 +200,9 @@ def make_actor(
     if actor.kind == "still":
         phase, walk = phase * _STILL, walk * 0
     offset, linear = swing(actor.motion, phase, height)
-    transforms = place(opacity.shape, centre + walk + offset, linear)
+    transforms = place(shape, centre + walk + offset, linear)
     if actor.kind == "camouflaged":
-        opacity = _soften(opacity, height)
+        opacity = _soften(opacity, height, scene.scale)
     sprite = sprite_from(texture, opacity, transforms=transforms, outline=outline)
     return sprite, _tube(scene, actor, sprite, extent)
 
@@ -202,9 +215,10 @@ def _dress(
     head: np.ndarray,
     centre: np.ndarray,
 ) -> np.ndarray:
-    worn = clothes(rng, actor.appearance, shape)
+    worn = clothes(rng, actor.appearance, shape, scene.scale)
     skin = rng.uniform(0.45, 1.0) * np.array([225.0, 180.0, 150.0])
-    skin = skin + 14 * smooth_noise(rng, shape, max(2.2, shape[0] / 16))[..., None]
+    grain = max(2.2, shape[0] / 16)
+    skin = skin + 14 * smooth_noise(rng, shape, grain, scene.scale)[..., None]
     dressed = worn + (skin - worn) * head[..., None]
     if actor.kind != "camouflaged":
         return dressed
@@ -218,26 +232,36 @@ def _tube(scene: Scene, actor: ActorSpec, sprite: Sprite, extent: np.ndarray) ->
     boxes = scene.to_inclusive_boxes(sprite.world_boxes())[acting[0] : acting[-1] + 1]
     height, width = scene.size
     limits = np.array([width - 1, height - 1, width - 1, height - 1])
-    return ActorTube(actor, int(acting[0]) + 1, np.clip(boxes, 0, limits).astype(np.float32))
+    boxes = scaled_boxes(np.clip(boxes, 0, limits).astype(np.float32), scene.scale)
+    return ActorTube(actor, int(acting[0]) + 1, boxes)
+
+
+def scaled_boxes(boxes: np.ndarray, scale: int) -> np.ndarray:
+    """Boxes (n, 4) in a frame enlarged `scale` times; corners stay inclusive."""
+    last = np.array([0, 0, 1, 1], np.float32)
+    return (boxes + last) * scale - last if scale > 1 else boxes
 
 
 def still_patch(
-    rng: np.random.Generator, appearance: str, frames: int, height: int, centre: np.ndarray
+    rng: np.random.Generator, scene: Scene, appearance: str, height: int, centre: np.ndarray
 ) -> Sprite:
     """A distractor for RGB: a patch dressed like an actor, fixed to the background."""
-    opacity, outline = ellipse(height, round(height * ASPECT))
-    transforms = place(opacity.shape, np.tile(centre, (frames, 1)))
-    return sprite_from(
-        clothes(rng, appearance, opacity.shape), opacity, transforms=transforms, outline=outline
-    )
+    width = round(height * ASPECT)
+    opacity, outline = ellipse(height, width, scene.scale)
+    shape = (height + 2 * _MARGIN, width + 2 * _MARGIN)
+    transforms = place(shape, np.tile(centre, (len(scene.camera), 1)))
+    texture = clothes(rng, appearance, shape, scene.scale)
+    return sprite_from(texture, opacity, transforms=transforms, outline=outline)
 
 
 def moving_blob(rng: np.random.Generator, scene: Scene, height: int, centre: np.ndarray) -> Sprite:
     """A distractor for flow: a piece of the background that wanders, like no class does."""
-    opacity, outline = ellipse(height, round(height * rng.uniform(0.6, 1.1)))
+    width = round(height * rng.uniform(0.6, 1.1))
+    opacity, outline = ellipse(height, width, scene.scale)
+    shape = (height + 2 * _MARGIN, width + 2 * _MARGIN)
     frames = len(scene.camera)
     path = drift(rng, frames, (0.18 * height, 0.18 * height), (14.0, 24.0))
-    transforms = place(opacity.shape, centre + path)
-    texture = scene.crop(centre, opacity.shape)
-    opacity = _soften(opacity, height)
+    transforms = place(shape, centre + path)
+    texture = scene.crop(centre, shape)
+    opacity = _soften(opacity, height, scene.scale)
     return sprite_from(texture, opacity, transforms=transforms, outline=outline)

@@ -107,15 +107,24 @@ def _check(count: int, size: tuple[int, int], length: tuple[int, int]) -> None:
         raise ValueError(f"clip length {length}: needs {_MIN_FRAMES} <= fewest <= most frames")
 
 
-def render_clip(spec: ClipSpec) -> tuple[np.ndarray, list[ActorTube]]:
+def render_clip(spec: ClipSpec, scale: int = 1) -> tuple[np.ndarray, list[ActorTube]]:
     """Draw a clip.
 
+    Args:
+        spec: what the clip follows from.
+        scale: whole multiple of `spec.size`; the scene is the same at any, in finer pixels.
+
     Returns:
-        frames: (N, H, W, 3) uint8, RGB.
+        frames: (N, H, W, 3) uint8, RGB; H and W are those of `spec.size` times `scale`.
         tubes: one an actor, in the order of `spec.actors`; see `ActorTube`.
+
+    Raises:
+        ValueError: if the scale is less than 1.
     """
+    if scale < 1:
+        raise ValueError(f"scale {scale}: must be at least 1")
     rng = np.random.default_rng(spec.entropy)
-    scene = Scene.random(rng, spec.size, spec.frames)
+    scene = Scene.random(rng, spec.size, spec.frames, scale)
     heights, centres = _positions(rng, spec)
     made = [
         make_actor(rng, scene, actor, height, centre)
@@ -142,7 +151,7 @@ def _positions(rng: np.random.Generator, spec: ClipSpec) -> tuple[np.ndarray, np
 
 def _distractors(rng: np.random.Generator, scene: Scene, actors: list[Sprite]) -> list[Sprite]:
     """Up to one for each stream, where the actors leave most room."""
-    frames, tall = len(scene.camera), 0.4 * scene.size[0]
+    tall = 0.4 * scene.size[0]
     taken = [sprite.world_boxes().mean(axis=0) for sprite in actors]
     found: list[Sprite] = []
     for moves in (False, True):
@@ -154,7 +163,7 @@ def _distractors(rng: np.random.Generator, scene: Scene, actors: list[Sprite]) -
         sprite = (
             moving_blob(rng, scene, height, centre)
             if moves
-            else still_patch(rng, appearance, frames, height, centre)
+            else still_patch(rng, scene, appearance, height, centre)
         )
         found.append(sprite)
         taken.append(sprite.world_boxes().mean(axis=0))

@@ -93,6 +93,7 @@ def generate(
     length: tuple[int, int] = (40, 60),
     seed: int = 0,
     progress: bool = True,
+    scale: int = 1,
 ) -> Path:
     """Write a set under `root/synthetic/name`; the top of this module lists its files.
 
@@ -106,6 +107,7 @@ def generate(
         sizes: split to its number of clips; `SIZES` if None.
         size, length, seed: as in `plan_split`.
         progress: show a bar.
+        scale: as in `render_clip`; frames and boxes are so many times as large.
 
     Returns:
         The folder of the set.
@@ -120,7 +122,13 @@ def generate(
         for split, count in sizes.items()
         for index, plan in enumerate(plan_split(name, split, count, size, length, seed))
     }
-    made_by = {"version": VERSION, "size": list(size), "length": list(length), "seed": seed}
+    made_by = {
+        "version": VERSION,
+        "size": list(size),
+        "length": list(length),
+        "seed": seed,
+        "scale": scale,
+    }
     spec = {**made_by, "splits": sizes, "complete": True}
     found = _read_spec(folder / "spec.json")
     files = ["annotations.pkl", "actors.json", *(f"videos/{video}.mp4" for video in plans)]
@@ -130,8 +138,8 @@ def generate(
     _remove_videos(folder / "videos", keep=set(plans) if same else set())
     _write_json(folder / "spec.json", {**spec, "complete": False})
     bar = tqdm(plans.items(), f"generating {name}", unit="clip", disable=not progress)
-    tubes = {video: _make_clip(folder, video, plan) for video, plan in bar}
-    _write_annotations(folder, labels_of(name), plans, tubes)
+    tubes = {video: _make_clip(folder, video, plan, scale) for video, plan in bar}
+    _write_annotations(folder, ground_truth(labels_of(name), plans, tubes, scale), tubes)
     _write_json(folder / "spec.json", spec)
     return folder
 
@@ -154,8 +162,8 @@ def write_as_custom(folder: Path, form: str) -> Path:
     return target
 
 
-def _make_clip(folder: Path, video: str, plan: ClipSpec) -> list[ActorTube]:
-    frames, tubes = render_clip(plan)
+def _make_clip(folder: Path, video: str, plan: ClipSpec, scale: int) -> list[ActorTube]:
+    frames, tubes = render_clip(plan, scale)
     path = folder / "videos" / f"{video}.mp4"
     if not path.exists():
         write_video(path, frames)
@@ -164,14 +172,11 @@ def _make_clip(folder: Path, video: str, plan: ClipSpec) -> list[ActorTube]:
 
 
 def _write_annotations(
-    folder: Path,
-    labels: tuple[str, ...],
-    plans: Mapping[str, ClipSpec],
-    tubes: Mapping[str, list[ActorTube]],
+    folder: Path, truth: GroundTruth, tubes: Mapping[str, list[ActorTube]]
 ) -> None:
-    ground_truth(labels, plans, tubes).save(folder / "annotations.pkl")
+    truth.save(folder / "annotations.pkl")
     actors = {
-        "labels": labels,
+        "labels": truth.labels,
         "flip_preserves_label": True,
         "videos": {video: [describe(tube) for tube in found] for video, found in tubes.items()},
     }
@@ -210,6 +215,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--length", type=int, nargs=2, default=(40, 60), metavar=("MIN", "MAX"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
+        "--scale", type=int, default=1, metavar="N", help="render N times as large, to look at"
+    )
+    parser.add_argument(
         "--custom", choices=sorted(WRITERS), help="also write it as one's own data, in this format"
     )
     return parser
@@ -222,7 +230,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sizes = {split: getattr(args, split) for split in SIZES}
     try:
         folder = generate(
-            args.root, args.name, sizes, tuple(args.size), tuple(args.length), args.seed
+            args.root,
+            args.name,
+            sizes,
+            tuple(args.size),
+            tuple(args.length),
+            args.seed,
+            scale=args.scale,
         )
         if args.custom:
             folder = write_as_custom(folder, args.custom)

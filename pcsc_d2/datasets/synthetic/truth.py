@@ -15,9 +15,13 @@ from pcsc_d2.tubes import GroundTruth, Tubes
 
 
 def ground_truth(
-    labels: tuple[str, ...], plans: Mapping[str, ClipSpec], tubes: Mapping[str, list[ActorTube]]
+    labels: tuple[str, ...],
+    plans: Mapping[str, ClipSpec],
+    tubes: Mapping[str, list[ActorTube]],
+    scale: int = 1,
 ) -> GroundTruth:
-    """All clips' tubes: `plans` and `tubes` map `<split>/<number>` to a clip and what it holds."""
+    """All clips' tubes: `plans` and `tubes` map `<split>/<number>` to a clip and what it holds, as
+    `scale` of `render_clip` gave it."""
     videos = np.array(list(plans), np.str_)
     found = [tube for video in plans for tube in tubes[video]]
     counts = [len(tubes[video]) for video in plans]
@@ -26,7 +30,8 @@ def ground_truth(
         labels=labels,
         videos=videos,
         nframes=np.array([plan.frames for plan in plans.values()], np.int32),
-        resolution=np.array([plan.size for plan in plans.values()], np.int32).reshape(-1, 2),
+        resolution=np.array([plan.size for plan in plans.values()], np.int32).reshape(-1, 2)
+        * scale,
         tubes=Tubes(
             videos=videos,
             labels=np.array(labels),

@@ -134,6 +134,41 @@ def test_clips_of_any_size_hold_their_tubes(size: tuple[int, int]):
             assert (np.median(sides, axis=0) > 0.12 * height).all()
 
 
+def test_clips_stay_what_they_were():
+    """`VERSION` must be raised with these numbers; OpenCV's releases round differently by one."""
+    frames, tubes = render_clip(plan_split("pairs", "train", 3, (64, 96), (16, 20))[2])
+    pixels = [[75, 101, 62], [21, 50, 27], [67, 127, 209]]
+    pixels += [[59, 66, 1], [119, 137, 140], [34, 66, 51]]
+    pixels += [[98, 119, 95], [127, 158, 163], [84, 97, 51]]
+    np.testing.assert_allclose(frames[10, 8::24, 8::32].reshape(9, 3), pixels, atol=1)
+    assert [(tube.start, tube.end) for tube in tubes] == [(5, 14), (6, 14), (3, 14)]
+    first = [[40.846, 32.422, 57.846, 58.109], [73.754, 31.045, 91.527, 59.784]]
+    first += [[4.562, 6.199, 25.562, 38.125]]
+    np.testing.assert_allclose([tube.boxes[0] for tube in tubes], first, atol=1e-3)
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+@pytest.mark.parametrize("name", SETS)
+def test_a_clip_at_scale_is_the_same_scene_in_finer_pixels(name: str, scale: int):
+    last = np.array([0, 0, 1, 1])  # corners are inclusive
+    for spec in plan_split(name, "train", 4, (64, 96), (16, 20)):
+        frames, tubes = render_clip(spec)
+        fine, fine_tubes = render_clip(spec, scale)
+        assert fine.shape == (spec.frames, 64 * scale, 96 * scale, 3)
+        small = [cv2.resize(f, (96, 64), interpolation=cv2.INTER_AREA) for f in fine]
+        difference = np.abs(np.stack(small).astype(float) - frames)
+        assert difference.mean() < 3
+        assert np.abs(np.roll(frames, 2, axis=2).astype(float) - frames).mean() > 9
+        for tube, other in zip(tubes, fine_tubes, strict=True):
+            assert (tube.actor, tube.start, tube.end) == (other.actor, other.start, other.end)
+            np.testing.assert_allclose(other.boxes + last, (tube.boxes + last) * scale, atol=1e-3)
+
+
+def test_no_clip_is_rendered_smaller():
+    with pytest.raises(ValueError, match="scale 0: must be at least 1"):
+        render_clip(plan_split("easy", "train", 1)[0], scale=0)
+
+
 @pytest.mark.parametrize("motion", MOTIONS)
 def test_boxes_are_where_the_actor_is_drawn(motion: str):
     rng = np.random.default_rng(3)
@@ -303,6 +338,21 @@ def test_files_agree_with_the_clips(tmp_path: Path):
             np.testing.assert_array_equal(found.boxes[found.ptr[i] : found.ptr[i + 1]], tube.boxes)
 
 
+def test_files_of_a_set_at_scale(tmp_path: Path):
+    small = generate(tmp_path / "small", "easy", **SMALL, progress=False)
+    folder = generate(tmp_path / "large", "easy", **SMALL, progress=False, scale=2)
+    truth = GroundTruth.load(folder / "annotations.pkl")
+    assert truth.resolution.tolist() == [[128, 192]] * 6
+    assert decode(folder / "videos" / "test" / "0000.mp4").shape[1:] == (128, 192, 3)
+    assert actor_types(truth, folder / "actors.json").tolist()
+    coarse = GroundTruth.load(small / "annotations.pkl").tubes
+    last = np.array([0, 0, 1, 1])
+    np.testing.assert_allclose(truth.tubes.boxes + last, (coarse.boxes + last) * 2, atol=1e-3)
+    assert (folder / "actors.json").read_bytes() == (small / "actors.json").read_bytes()
+    generate(tmp_path / "large", "easy", **SMALL, progress=False)
+    assert decode(folder / "videos" / "test" / "0000.mp4").shape[1:] == (64, 96, 3)
+
+
 def test_kinds_follow_a_selection_and_refuse_a_stranger(tmp_path: Path):
     folder = generate(tmp_path, "pairs", **SMALL, progress=False)
     truth = GroundTruth.load(folder / "annotations.pkl")
@@ -366,8 +416,10 @@ def test_a_deleted_video_or_a_damaged_spec_is_made_again(tmp_path: Path):
 
 def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     counts = ["--train", "1", "--val", "0", "--test", "1", "--length", "16", "18"]
-    assert synthetic.main(["--root", str(tmp_path), "--set", "easy", *counts]) == 0
+    chosen = ["--root", str(tmp_path), "--set", "easy", "--scale", "2"]
+    assert synthetic.main([*chosen, *counts]) == 0
     folder = Path(capsys.readouterr().out.strip())
+    assert GroundTruth.load(folder / "annotations.pkl").resolution.tolist() == [[192, 256]] * 2
     assert sorted(p.name for p in folder.rglob("*.mp4")) == ["0000.mp4", "0000.mp4"]
     with pytest.raises(SystemExit):
         synthetic.main(["--root", str(tmp_path), *counts, "--size", "33", "64"])
