@@ -142,11 +142,17 @@ def start_at(loader: Iterable[list[dict]], position: int) -> None:
 
 
 def evaluation_loader(
-    cfg: CfgNode, dicts: list[dict], mapper: Mapper, name: str
+    cfg: CfgNode, dicts: list[dict], mapper: Mapper, name: str, sampler: Sampler | None = None
 ) -> Iterable[list[dict]]:
-    """Every key frame of this rank's share once, in order; those that cannot be read left out."""
+    """Every key frame of this rank's share once, in order; those that cannot be read left out.
+
+    Args:
+        name: of the dataset, in messages.
+        sampler: of indices into ``dicts``; None shares them among the ranks.
+    """
     clips, threads = EvaluationClips(dicts, mapper), cfg.DATALOADER.NUM_WORKERS
+    sampler = sampler or InferenceSampler(len(clips))
     if cfg.DATALOADER.THREADS and threads > 0:
-        return ReadableBatches(ThreadLoader(clips, InferenceSampler(len(clips)), 1, threads), name)
-    loader = build_detection_test_loader(clips, mapper=None, num_workers=threads)
+        return ReadableBatches(ThreadLoader(clips, sampler, 1, threads), name)
+    loader = build_detection_test_loader(clips, mapper=None, sampler=sampler, num_workers=threads)
     return ReadableBatches(loader, name)

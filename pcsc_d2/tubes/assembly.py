@@ -41,7 +41,7 @@ def assemble(
     frame: np.ndarray,
     index: np.ndarray,
     options: LinkOptions,
-) -> Tubes:
+) -> tuple[Tubes, np.ndarray]:
     """Tubes from the decisions of the linker: the detection ``index`` is ``path``'s at ``frame``.
 
     A path found in no more than ``options.gap`` frames is dropped, and so is one shorter than
@@ -55,7 +55,8 @@ def assemble(
         index: (K,) into the detections.
 
     Returns:
-        Tubes by video, class, and order of birth.
+        Tubes by video, class, and order of birth; and (M,) the detection behind each of their
+        boxes, which is the next found one where a box fills a gap.
     """
     order = np.lexsort((frame, path, detections.classes[index], video))
     video, path, frame, index = video[order], path[order], frame[order], index[order]
@@ -72,7 +73,7 @@ def assemble(
         for column in (detections.boxes, detections.scores, detections.actionness)
     )
     ptr = np.concatenate([[0], np.cumsum(length)])
-    return Tubes(
+    tubes = Tubes(
         detections.videos,
         detections.labels,
         video[heads],
@@ -84,6 +85,7 @@ def assemble(
         box_scores,
         actionness,
     )
+    return tubes, np.repeat(index, step)
 
 
 def _fill(found: np.ndarray, step: np.ndarray, interpolate: bool) -> np.ndarray:
@@ -99,8 +101,8 @@ def _fill(found: np.ndarray, step: np.ndarray, interpolate: bool) -> np.ndarray:
 
 def cut(
     tubes: Tubes, keep: np.ndarray, min_length: int, score_boxes: int
-) -> tuple[Tubes, np.ndarray]:
-    """Drop boxes and makes every run of consecutive boxes that stay a tube of its own.
+) -> tuple[Tubes, np.ndarray, np.ndarray]:
+    """Drop boxes and make every run of consecutive boxes that stay a tube of its own.
 
     Args:
         keep: (M,) bool, the boxes that stay.
@@ -108,7 +110,8 @@ def cut(
         score_boxes: a new tube's score is the mean of this many best box scores.
 
     Returns:
-        The T' new tubes, and (T',) the tube that each was a part of.
+        The T' new tubes, (T',) the tube that each was a part of, and (M',) the box that each of
+        their boxes was.
     """
     tube = tubes.box_tubes
     apart = np.append(True, tube[1:] != tube[:-1])[: len(tube)]
@@ -129,7 +132,7 @@ def cut(
         box_scores=tubes.box_scores[pick],
         actionness=None if tubes.actionness is None else tubes.actionness[pick],
     )
-    return pieces, parent
+    return pieces, parent, pick
 
 
 def concatenate(parts: Sequence[Tubes]) -> Tubes:

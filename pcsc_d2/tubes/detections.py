@@ -130,7 +130,7 @@ class Detections:
         video, frame, boxes, scores, classes = columns
         video_ptr = np.concatenate([[0], np.cumsum(nframes, dtype=np.int64)])
         row = (video_ptr[video.astype(np.int64)] + frame - 1).astype(np.int64)
-        order = np.lexsort((*boxes.T[::-1], -scores, classes, row))
+        order = detection_order(boxes, scores, classes, row)
         counts = np.bincount(row, minlength=int(video_ptr[-1]))
         return cls(
             videos,
@@ -220,6 +220,17 @@ class Detections:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write an ``.npz`` file atomically."""
         io.save_arrays(path, {f.name: getattr(self, f.name) for f in fields(self)})
+
+
+def detection_order(
+    boxes: np.ndarray, scores: np.ndarray, classes: np.ndarray, row: np.ndarray | None = None
+) -> np.ndarray:
+    """The order (N,) in which ``Detections`` holds detections of some rows, or of one frame.
+
+    Class ascending, then score descending; equal scores are ordered by their boxes.
+    """
+    keys = (*boxes.T[::-1], -scores, classes)
+    return np.lexsort(keys if row is None else (*keys, row))
 
 
 def _check_columns(

@@ -76,7 +76,7 @@ class Refinement:
             raise ValueError("the tubes carry no actionness: link detections that have it")
         smoothed = median_filter(tubes.actionness, tubes.ptr, options.window)
         kept = smoothed >= np.float32(options.threshold)
-        pieces, parent = cut(tubes, kept, options.min_length, options.score_boxes)
+        pieces, parent, _ = cut(tubes, kept, options.min_length, options.score_boxes)
         return cls(tubes, pieces, smoothed, kept, parent, options)
 
     @property

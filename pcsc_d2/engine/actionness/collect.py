@@ -8,35 +8,33 @@ import json
 import logging
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
 import torch
 from detectron2.config import CfgNode
-from detectron2.data import (
-    MetadataCatalog,
-    build_detection_test_loader,
-    get_detection_dataset_dicts,
-)
+from detectron2.data import MetadataCatalog, get_detection_dataset_dicts
+from detectron2.modeling import detector_postprocess
 from detectron2.structures import Boxes, Instances
 from detectron2.utils import comm
 from torch import nn
 from torch.utils.data import SequentialSampler
 from tqdm import tqdm
 
-from pcsc_d2.data import ClipMapper
+from pcsc_d2.data import ClipMapper, evaluation_loader
 from pcsc_d2.engine.actionness.samples import VideoSamples
 from pcsc_d2.evaluation import detection_arrays, link_options
-from pcsc_d2.tubes import Detections, GroundTruth, label_boxes, link
+from pcsc_d2.tubes import Detections, GroundTruth, label_boxes
+from pcsc_d2.tubes.detections import detection_order
+from pcsc_d2.tubes.linking.offline import link_side_by_side
 from pcsc_d2.tubes.linking.online import filter_detections
 from pcsc_d2.utils.files import atomic_write
 
 logger = logging.getLogger(__name__)
 
 FrameArrays = tuple[np.ndarray, ...]
-NOTHING = (np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64), np.zeros(0))
 
 
 def collect(
@@ -116,57 +114,58 @@ class _Collection:
 
     def run(self, dataset: str, videos: list[int], limit: float) -> int:
         """Collect videos until ``limit`` bytes are written; the number of those left out."""
-        dicts = get_detection_dataset_dicts([dataset], filter_empty=False)
-        by_name: dict[str, list[dict]] = {}
-        for d in dicts:
-            by_name.setdefault(d["video_id"], []).append(d)
-        clips = {video: by_name.get(str(self._truth.videos[video]), []) for video in videos}
-        frames = list(itertools.chain.from_iterable(clips.values()))
-        inputs = self._inputs(frames) if frames else iter(())
-        progress = tqdm(
-            total=len(frames), desc=f"detecting {dataset}", unit="frame", disable=comm.get_rank()
-        )
-        with progress as bar:
-            for done, (video, wanted) in enumerate(clips.items()):
-                if limit <= 0:
-                    return len(clips) - done
-                limit -= self._collect_video(video, wanted, inputs, bar)
-        return 0
+        left = len(videos)
+        if limit <= 0:
+            return left
+        inputs = self._inputs(dataset, [str(self._truth.videos[video]) for video in videos])
+        for video, clips in self._by_video(videos, inputs):
+            limit -= self._collect_video(video, clips)
+            left -= 1
+            if limit <= 0:
+                break
+        return left
 
-    def _inputs(self, dicts: list[dict]) -> Iterator[list[dict]]:
+    def _inputs(self, dataset: str, names: list[str]) -> Iterator[dict]:
+        """Model inputs of all clips of some videos that can be read, video by video."""
+        by_name: dict[str, list[dict]] = {name: [] for name in names}
+        for d in get_detection_dataset_dicts([dataset], filter_empty=False):
+            if d["video_id"] in by_name:
+                by_name[d["video_id"]].append(d)
+        dicts = list(itertools.chain.from_iterable(by_name.values()))
+        if not dicts:
+            return
         mapper = ClipMapper(self._cfg, is_train=False)
-        return iter(
-            build_detection_test_loader(
-                dicts,
-                mapper=mapper,
-                sampler=SequentialSampler(dicts),
-                num_workers=self._cfg.DATALOADER.NUM_WORKERS,
-            )
-        )
+        # All of them: this rank has its own videos already.
+        loader = evaluation_loader(self._cfg, dicts, mapper, dataset, SequentialSampler(dicts))
+        for batch in tqdm(loader, f"detecting {dataset}", unit="frame", disable=comm.get_rank()):
+            yield from batch
 
-    def _collect_video(
-        self, video: int, wanted: list[dict], inputs: Iterator[list[dict]], bar: tqdm
-    ) -> int:
+    def _by_video(
+        self, videos: list[int], inputs: Iterator[dict]
+    ) -> Iterator[tuple[int, Iterator[dict]]]:
+        """Each video with its inputs; none where no clip of it can be read."""
+        groups = itertools.groupby(inputs, key=itemgetter("video_id"))
+        name, clips = next(groups, (None, iter(())))
+        for video in videos:
+            if name == self._truth.videos[video]:
+                yield video, clips
+                name, clips = next(groups, (None, iter(())))
+            else:
+                yield video, iter(())
+
+    def _collect_video(self, video: int, clips: Iterator[dict]) -> int:
         """Detect, link, label and write one video; the bytes written."""
-        frames: dict[tuple[str, int], FrameArrays] = {}
+        linked: dict[tuple[str, int], FrameArrays] = {}
         everything: dict[tuple[str, int], FrameArrays] = {}
         features: dict[str, list[np.ndarray]] = {kind: [] for kind in self._kinds}
-        count = 0
-        for clip in wanted:
-            batch = next(inputs)
-            # The loader puts another clip in the place of one that cannot be read.
+        for clip in clips:
             key = (clip["video_id"], clip["frame_index"])
-            if (batch[0]["video_id"], batch[0]["frame_index"]) == key:
-                arrays, linked, rois = self._detect(batch)
-                rows = np.arange(count, count + len(linked))
-                frames[key] = (*(a[linked] for a in arrays), rows)
-                everything[key] = arrays
-                count += len(rows)
-                for kind in self._kinds:
-                    features[kind].append(rois[kind])
-            bar.update(1)
+            everything[key], kept, rois = self._detect(clip)
+            linked[key] = tuple(a[kept] for a in everything[key])
+            for kind in self._kinds:
+                features[kind].append(rois[kind])
         truth = self._truth.select([str(self._truth.videos[video])])
-        samples, rows = self._link(truth, frames)
+        samples, rows = self._link(truth, linked)
         path = _file(self._folder, video)
         kept = {k: np.concatenate(v)[rows] for k, v in features.items() if v}
         samples.save(path, kept, _gather(truth, everything) if self._keep_detections else None)
@@ -176,10 +175,8 @@ class _Collection:
         self, truth: GroundTruth, frames: dict[tuple[str, int], FrameArrays]
     ) -> tuple[VideoSamples, np.ndarray]:
         """The samples of a video, and the detections (K,) whose features they need."""
-        # Linking carries actionness along: here it is the number of the detection.
-        detections = _gather(truth, frames or {(str(truth.videos[0]), 1): NOTHING})
-        tubes = link(detections, replace(self._link_options, interpolate=False))
-        source = tubes.actionness.astype(np.int64)
+        options = replace(self._link_options, interpolate=False)
+        tubes, source = link_side_by_side(_gather(truth, frames), options)
         rows, inverse = np.unique(source, return_inverse=True)
         # A gap is filled with copies of the next found box, so that the last of equals is found.
         found = np.append(source[1:] != source[:-1], True)[: len(source)]
@@ -187,19 +184,26 @@ class _Collection:
         return VideoSamples(tubes, inverse.reshape(-1), found, labels), rows
 
     @torch.no_grad()
-    def _detect(self, batch: list[dict]) -> tuple[FrameArrays, np.ndarray, dict[str, np.ndarray]]:
-        """The detections of a key frame, which of them linking looks at, and the ROI features of
-        those."""
-        with _pyramids_of(self._model.roi_heads) as seen:
-            instances = self._model(batch)[0]["instances"]
+    def _detect(self, clip: dict) -> tuple[FrameArrays, np.ndarray, dict[str, np.ndarray]]:
+        """Detect in a key frame.
+
+        Returns:
+            Boxes, scores and classes of all detections; positions (K,) of those that linking
+            looks at, in the order of ``Detections``; and by kind the ROI features
+            (K, C, S, S) float16 of these.
+        """
+        images, pyramids = self._model.extract_features([clip])
+        detections = self._model.detect(images, pyramids)[-1][0]
+        instances = detector_postprocess(detections, clip["height"], clip["width"])
         arrays = detection_arrays(instances)[:3]
-        kept = filter_detections(arrays[0], arrays[1], arrays[2], self._link_options)
+        kept = filter_detections(*arrays, self._link_options)
+        kept = kept[detection_order(*(a[kept] for a in arrays))]
         boxes = Boxes(instances.pred_boxes.tensor[torch.as_tensor(kept)].clone())
-        size = seen["images"].image_sizes[0]
+        size = images["rgb"].image_sizes[0]
         boxes.scale(size[1] / instances.image_size[1], size[0] / instances.image_size[0])
         found = [Instances(size, proposal_boxes=boxes)]
         rois = {
-            kind: self._model.roi_heads.actionness_features(seen["features"], found, kind)
+            kind: self._model.roi_heads.actionness_features(pyramids, found, kind)
             for kind in self._kinds
         }
         return arrays, kept, {k: v.half().cpu().numpy() for k, v in rois.items()}
@@ -256,18 +260,3 @@ def _fingerprint(cfg: CfgNode, model: nn.Module) -> str:
         if "actionness_head" not in key:
             digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
-
-
-@contextmanager
-def _pyramids_of(roi_heads: nn.Module) -> Iterator[dict[str, object]]:
-    """What the heads are called with: the pyramids are not computed twice."""
-    seen: dict[str, object] = {}
-
-    def look(_: nn.Module, arguments: tuple) -> None:
-        seen.update(images=arguments[0], features=arguments[1])
-
-    handle = roi_heads.register_forward_pre_hook(look)
-    try:
-        yield seen
-    finally:
-        handle.remove()

@@ -14,11 +14,18 @@ from pcsc_d2.tubes.structures import Tubes
 SAME_OBJECT_IOU = 0.5
 
 
-def label_in_time(tubes: Tubes, detections: Detections, options: LinkOptions) -> Tubes:
-    """Cut each tube to the runs of frames that are labelled with its own class."""
+def label_in_time(
+    tubes: Tubes, detections: Detections, options: LinkOptions
+) -> tuple[Tubes, np.ndarray]:
+    """Cut each tube to the runs of frames that are labelled with its own class.
+
+    Returns:
+        What is left of the tubes, and (M',) the box that each of their boxes was.
+    """
     labels = viterbi(class_scores(tubes, detections), tubes.lengths, options.temporal_alpha or 0.0)
     own = labels == np.repeat(tubes.classes, tubes.lengths)
-    return cut(tubes, own, options.min_length, options.score_boxes)[0]
+    pieces, _, boxes = cut(tubes, own, options.min_length, options.score_boxes)
+    return pieces, boxes
 
 
 def class_scores(tubes: Tubes, detections: Detections) -> np.ndarray:

@@ -70,8 +70,19 @@ def _chunks(detections: Detections, processes: int) -> Iterator[np.ndarray]:
 
 
 def _link_chunk(job: tuple[Detections, LinkOptions]) -> Tubes:
-    """Link videos, the longest first: frame k of all of them at once."""
-    detections, options = job
+    return link_side_by_side(*job)[0]
+
+
+def link_side_by_side(detections: Detections, options: LinkOptions) -> tuple[Tubes, np.ndarray]:
+    """Link frame k of all videos at once.
+
+    Args:
+        detections: of one video, or of several, the longest first.
+
+    Returns:
+        As ``link``; and (M,) int64 the detection behind each box of the tubes, which is the next
+        found one where a box fills a gap.
+    """
     num_classes = len(detections.labels)
     linker = OnlineLinker(len(detections.videos) * num_classes, options)
     counts = np.diff(detections.frame_ptr)
@@ -87,5 +98,8 @@ def _link_chunk(job: tuple[Detections, LinkOptions]) -> Tubes:
         steps.append((video[linked.index], linked.path, frame, index[linked.index]))
     columns = [np.concatenate(column) for column in zip(*steps, strict=True)]
     columns = columns or [np.zeros(0, np.int64)] * 4
-    tubes = assemble(detections, *columns, options)
-    return tubes if options.temporal_alpha is None else label_in_time(tubes, detections, options)
+    tubes, sources = assemble(detections, *columns, options)
+    if options.temporal_alpha is None:
+        return tubes, sources
+    tubes, boxes = label_in_time(tubes, detections, options)
+    return tubes, sources[boxes]

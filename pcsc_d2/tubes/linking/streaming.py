@@ -152,7 +152,7 @@ class TubeStream:
         )
         path = np.repeat(np.array(list(ended), np.int64), counts)
         video, index = np.zeros(len(table), np.int64), np.arange(len(table))
-        tubes = assemble(columns, video, path, table["frame"], index, self.options)
+        tubes, _ = assemble(columns, video, path, table["frame"], index, self.options)
         if self.refine_options is not None and tubes.actionness is not None:
             tubes = refine(tubes, self.refine_options)
         if not len(tubes):

@@ -10,6 +10,7 @@ import pytest
 
 from pcsc_d2.tubes import Detections, LinkOptions, OnlineLinker, Tubes, link
 from pcsc_d2.tubes.linking.labelling import class_scores, viterbi
+from pcsc_d2.tubes.linking.offline import link_side_by_side
 from pcsc_d2.tubes.linking.online import filter_detections
 
 BOX = (10.0, 10.0, 49.0, 89.0)
@@ -105,7 +106,7 @@ def test_paths_choose_in_order_of_their_best_scores() -> None:
     np.testing.assert_allclose(frame.path_score, [0.875, 0.5])
 
 
-def test_lanes_do_not_mix() -> None:
+def test_groups_do_not_mix() -> None:
     linker = OnlineLinker(3)
     boxes = np.array([BOX, BOX, BOX])
     assert linker.update(boxes, [0.5, 0.6, 0.7], [2, 0, 1]).path.tolist() == [0, 1, 2]
@@ -258,6 +259,17 @@ def test_memory_does_not_grow_online() -> None:
         assert kept < 20_000, frame
     assert started > 1000
     assert started - ended < 40
+
+
+@pytest.mark.parametrize("alpha", [None, 0.1])
+def test_each_box_knows_its_detection(crowd: Detections, alpha: float | None) -> None:
+    video, options = crowd.select(crowd.videos[:1]), LinkOptions(temporal_alpha=alpha)
+    tubes, sources = link_side_by_side(video, options)
+    assert_same(tubes, link(video, options))
+    assert np.array_equal(video.boxes[sources], tubes.boxes)
+    assert np.array_equal(video.scores[sources], tubes.box_scores)
+    filled = video.frame_rows[sources] + 1 != tubes.box_frames
+    assert 0 < filled.sum() < len(sources)
 
 
 def test_two_processes_give_what_one_gives(crowd: Detections) -> None:
