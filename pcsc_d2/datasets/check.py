@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from collections.abc import Mapping
@@ -18,7 +17,7 @@ from pcsc_d2.datasets.repair import AnnotationIssues, Clip, fit_to_clips, measur
 from pcsc_d2.flow.codec import FlowFile
 from pcsc_d2.flow.errors import FlowError
 from pcsc_d2.tubes import GroundTruth
-from pcsc_d2.utils.files import atomic_write
+from pcsc_d2.utils.files import write_json
 from pcsc_d2.video.decoding import DecodingRule
 from pcsc_d2.video.errors import VideoError
 from pcsc_d2.video.files import locate_videos
@@ -135,8 +134,7 @@ def check_dataset(
 
 def write_reports(path: str | os.PathLike[str], reports: list[CheckReport]) -> None:
     """Write reports as JSON, atomically."""
-    with atomic_write(path, "w") as file:
-        json.dump({report.dataset: asdict(report) for report in reports}, file, indent=1)
+    write_json(path, {report.dataset: asdict(report) for report in reports})
 
 
 def _measure(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import logging
 import math
 from collections import OrderedDict
@@ -36,7 +35,7 @@ from pcsc_d2.tubes.scoring.chance import chance
 from pcsc_d2.tubes.scoring.metrics import average_precision
 from pcsc_d2.tubes.scoring.protocol import get_protocol
 from pcsc_d2.tubes.scoring.results import FRAME_IOU, Results
-from pcsc_d2.utils.files import atomic_write
+from pcsc_d2.utils.files import write_json
 
 logger = logging.getLogger(__name__)
 
@@ -182,8 +181,7 @@ class TubeEvaluator(DatasetEvaluator):
             content["refinement"] = {k: _number(v) for k, v in figures.items()}
             before = scores["video_unrefined"].items()
             content["refinement"]["video_unrefined"] = {k: _number(v) for k, v in before}
-        with atomic_write(folder / "results.json", "w") as file:
-            json.dump(content, file, indent=1)
+        write_json(folder / "results.json", content)
         page = folder / "page.html"
         write_page(page, self._name, results, tubes, truth, self._files, refinement)
         logger.info("Wrote detections, tubes, results.json and page.html to %s", folder)

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
-from tabulate import tabulate
-
-from pcsc_d2.utils.files import atomic_write
+from pcsc_d2.experiments.tables import markdown, spread, write_report
 
 TITLES = {
     "baseline": "baseline (Faster R-CNN + FPN)",
@@ -46,24 +41,18 @@ def write_tables(rows: Rows, out: Path, dataset: str) -> str:
     names = [name for name in TITLES if name in rows]
     columns = list(rows["pcsc"][0].video)
     scores = [
-        [TITLES[name], *(_spread(s.video[column] for s in rows[name]) for column in columns)]
+        [TITLES[name], *(spread(s.video[column] for s in rows[name]) for column in columns)]
         for name in names
     ]
     refined = [name for name in names if rows[name][0].figures is not None]
     parts = [
         f"# {dataset}: video mAP in %, mean ± standard deviation of {seeds} seeds",
-        _markdown(scores, ["", *columns]),
+        markdown(scores, ["", *columns]),
         "## Temporal IoU of ground-truth tubes matched before and after, and numbers of tubes",
-        _markdown([_figures(name, rows[name]) for name in refined], HEADINGS),
+        markdown([_figures(name, rows[name]) for name in refined], HEADINGS),
     ]
-    text = "\n\n".join(parts) + "\n"
-    with atomic_write(out / "refinement.md", "w") as file:
-        file.write(text)
-    with atomic_write(out / "refinement.json", "w") as file:
-        json.dump(
-            {name: [asdict(s) for s in found] for name, found in rows.items()}, file, indent=1
-        )
-    return text
+    content = {name: [asdict(s) for s in found] for name, found in rows.items()}
+    return write_report(out / "refinement", parts, content)
 
 
 # Of what chose them each seed is shown, of the others mean and spread.
@@ -77,20 +66,7 @@ def _figures(name: str, found: Sequence[Scored]) -> list[str]:
     figures = [s.figures for s in found]
     return [
         TITLES[name],
-        *(_spread(f[key] for f in figures) for key in OVERLAP),
+        *(spread(f[key] for f in figures) for key in OVERLAP),
         *(", ".join(f"{f[key]:g}" for f in figures) for key in CHOSEN),
-        *(_spread((f[key] for f in figures), 0) for key in COUNTS),
+        *(spread((f[key] for f in figures), 0) for key in COUNTS),
     ]
-
-
-def _spread(values: Iterable[float], digits: int = 2) -> str:
-    """``mean ± standard deviation`` (of a sample)."""
-    values = [v for v in values if not math.isnan(v)]
-    if not values:
-        return "-"
-    mean = f"{np.mean(values):.{digits}f}"
-    return mean if len(values) == 1 else f"{mean} ± {np.std(values, ddof=1):.{digits}f}"
-
-
-def _markdown(rows: list[list[str]], headers: list[str]) -> str:
-    return tabulate(rows, headers=headers, tablefmt="pipe", disable_numparse=True)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import json
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,7 +36,7 @@ from pcsc_d2.modeling.stage_outputs import MODES
 from pcsc_d2.tubes import Detections, GroundTruth
 from pcsc_d2.tubes.scoring.candidates import FrameCandidates
 from pcsc_d2.tubes.scoring.metrics import average_precision
-from pcsc_d2.utils.files import atomic_write
+from pcsc_d2.utils.files import write_json
 
 KeyFrame = tuple[str, int]
 
@@ -112,8 +111,7 @@ def main() -> None:
     parser.add_argument("dataset")
     args = parser.parse_args()
     scores = score_run(args.folder, args.dataset)
-    with atomic_write(args.folder / f"stages_{args.dataset}.json", "w") as file:
-        json.dump(scores, file, indent=1)
+    write_json(args.folder / f"stages_{args.dataset}.json", scores)
 
 
 if __name__ == "__main__":

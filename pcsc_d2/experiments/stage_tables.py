@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from tabulate import tabulate
 
 from pcsc_d2.experiments.runs import TITLES
+from pcsc_d2.experiments.tables import markdown, spread, write_report
 from pcsc_d2.modeling.stage_outputs import MODES
-from pcsc_d2.utils.files import atomic_write
 
 Scores = dict[str, list[dict]]
-
-
-def spread(values: Iterable[float]) -> str:
-    """``mean +- standard deviation`` (of a sample), in two decimals; ``-`` for no values."""
-    values = [v for v in values if v is not None and not np.isnan(v)]
-    if not values:
-        return "-"
-    mean = f"{np.mean(values):.2f}"
-    return mean if len(values) == 1 else f"{mean} ± {np.std(values, ddof=1):.2f}"
 
 
 def stage_table(scores: Scores, mode: str, column: str) -> list[list[str]]:
@@ -74,20 +62,15 @@ def write_tables(scores: Scores, out: Path, dataset: str) -> str:
     for mode in MODES:
         for column, iou in (("AP50", "0.5"), ("AP75", "0.75")):
             parts.append(f"## Stages put together by {mode}: frame mAP@{iou}")
-            parts.append(_markdown(stage_table(scores, mode, column), ["stage", *titles]))
+            parts.append(markdown(stage_table(scores, mode, column), ["stage", *titles]))
         if _kinds(scores):
             parts.append(f"### By kind of actor, last stage, {mode}: frame mAP@0.5")
-            parts.append(_markdown(kind_table(scores, mode), ["", *_kinds(scores)]))
+            parts.append(markdown(kind_table(scores, mode), ["", *_kinds(scores)]))
     for name, runs in scores.items():
         kinds = next(iter(runs[0]["recall"].values()), {})
         parts.append(f"## Recall of proposals at IoU 0.5: {TITLES[name]}")
-        parts.append(_markdown(recall_table(runs), ["stage", "stream", "origin", *kinds]))
-    text = "\n\n".join(parts) + "\n"
-    with atomic_write(out / "tables.md", "w") as file:
-        file.write(text)
-    with atomic_write(out / "tables.json", "w") as file:
-        json.dump(scores, file, indent=1)
-    return text
+        parts.append(markdown(recall_table(runs), ["stage", "stream", "origin", *kinds]))
+    return write_report(out / "tables", parts, scores)
 
 
 def draw_curves(scores: Scores, path: Path) -> None:
@@ -123,7 +106,3 @@ def _last_stage(runs: list[dict]) -> int:
 def _kinds(scores: Scores) -> list[str]:
     columns = next(iter(scores.values()))[0]["frame"]["union/0"]
     return [c.removeprefix("AP50 ") for c in columns if c.startswith("AP50 ")]
-
-
-def _markdown(rows: list[list[str]], headers: list[str]) -> str:
-    return tabulate(rows, headers=headers, tablefmt="pipe", disable_numparse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import tempfile
@@ -55,6 +56,12 @@ def restricted_load(path: str | os.PathLike[str]) -> Any:
         # A damaged pickle can raise nearly any error while its opcodes run.
         except Exception as error:
             raise ValueError(f"{path}: cannot be read as a pickle: {error}") from error
+
+
+def write_json(path: str | os.PathLike[str], content: Any) -> None:
+    """Write JSON for people to read, atomically."""
+    with atomic_write(path, "w") as file:
+        json.dump(content, file, indent=1)
 
 
 def load_arrays(

@@ -11,7 +11,6 @@ from pcsc_d2.experiments.stage_tables import (
     draw_curves,
     kind_table,
     recall_table,
-    spread,
     stage_table,
     write_tables,
 )
@@ -35,13 +34,6 @@ def scores() -> dict[str, list[dict]]:
         "baseline": [run_scores(0, 20.0), run_scores(0, 22.0)],
         "pcsc": [run_scores(2, 20.0), run_scores(2, 24.0)],
     }
-
-
-def test_mean_and_sample_deviation() -> None:
-    assert spread([1.0, 3.0]) == "2.00 ± 1.41"
-    assert spread([1.0]) == "1.00"
-    assert spread([float("nan"), None, 4.0]) == "4.00"
-    assert spread([]) == "-"
 
 
 def test_a_row_for_each_stage_and_a_column_for_each_variant(scores: dict) -> None:

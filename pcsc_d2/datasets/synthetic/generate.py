@@ -47,7 +47,7 @@ from pcsc_d2.datasets.synthetic.actors import ActorTube
 from pcsc_d2.datasets.synthetic.clips import SETS, ClipSpec, labels_of, plan_split, render_clip
 from pcsc_d2.datasets.synthetic.truth import actor_types, describe, ground_truth, split_videos
 from pcsc_d2.tubes import GroundTruth
-from pcsc_d2.utils.files import atomic_write
+from pcsc_d2.utils.files import atomic_write, write_json
 
 __all__ = [
     "SETS",
@@ -192,8 +192,7 @@ def _read_spec(path: Path) -> dict:
 
 
 def _write_json(path: Path, content: dict) -> None:
-    with atomic_write(path, "w") as file:
-        json.dump(content, file, indent=1)
+    write_json(path, content)
 
 
 def _remove_videos(folder: Path, keep: set[str]) -> None:

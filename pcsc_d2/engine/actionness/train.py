@@ -14,7 +14,6 @@ interrupted run stopped, be it within a video set or within a fit.
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import shutil
 import sys
@@ -36,7 +35,7 @@ from pcsc_d2.engine.setup import setup
 from pcsc_d2.engine.trainer import Trainer
 from pcsc_d2.tubes import GroundTruth, RefinementSearch
 from pcsc_d2.tubes.assembly import concatenate
-from pcsc_d2.utils.files import atomic_write
+from pcsc_d2.utils.files import atomic_write, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -134,8 +133,7 @@ def _save(cfg: CfgNode, model: nn.Module, choice: RefinementSearch) -> None:
         "threshold": choice.options.threshold,
         "held_back": {"without": choice.unrefined, "with": choice.best, "all": scores},
     }
-    with atomic_write(Path(cfg.OUTPUT_DIR, "refinement.json"), "w") as file:
-        json.dump(content, file, indent=1)
+    write_json(Path(cfg.OUTPUT_DIR, "refinement.json"), content)
     logger.info("Wrote model_final.pth, config.yaml and refinement.json to %s", cfg.OUTPUT_DIR)
 
 

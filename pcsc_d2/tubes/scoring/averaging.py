@@ -51,8 +51,7 @@ class Average:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the mean as JSON in the layout of ``results.json``, with the names averaged."""
-        with io.atomic_write(path, "w") as file:
-            json.dump(self.mean | {"mean_of": self.names}, file, indent=1)
+        io.write_json(path, self.mean | {"mean_of": self.names})
 
 
 def average_results(paths: Sequence[str | os.PathLike[str]]) -> Average:

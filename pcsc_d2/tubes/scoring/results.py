@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import warnings
@@ -93,8 +92,7 @@ class Results:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write ``to_dict`` as JSON, atomically."""
-        with io.atomic_write(path, "w") as file:
-            json.dump(self.to_dict(), file, indent=1)
+        io.write_json(path, self.to_dict())
 
     def table(self) -> str:
         """The columns of the paper as text, and which classes are left out of them."""

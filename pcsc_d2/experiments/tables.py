@@ -1,0 +1,35 @@
+"""Tables of mean and spread over seeds, as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tabulate import tabulate
+
+from pcsc_d2.utils.files import atomic_write, write_json
+
+
+def spread(values: Iterable[float | None], digits: int = 2) -> str:
+    """``mean ± standard deviation`` (of a sample) of those that are there; ``-`` for none."""
+    values = [v for v in values if v is not None and not np.isnan(v)]
+    if not values:
+        return "-"
+    mean = f"{np.mean(values):.{digits}f}"
+    return mean if len(values) == 1 else f"{mean} ± {np.std(values, ddof=1):.{digits}f}"
+
+
+def markdown(rows: Sequence[Sequence[Any]], headers: Sequence[str]) -> str:
+    """A table in Markdown, its cells as they are."""
+    return tabulate(rows, headers=headers, tablefmt="pipe", disable_numparse=True)
+
+
+def write_report(stem: Path, parts: Sequence[str], content: Any) -> str:
+    """Write headings and tables to ``<stem>.md``, the numbers to ``<stem>.json``; the text."""
+    text = "\n\n".join(parts) + "\n"
+    with atomic_write(stem.with_suffix(".md"), "w") as file:
+        file.write(text)
+    write_json(stem.with_suffix(".json"), content)
+    return text
