@@ -15,8 +15,6 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
-
 from pcsc_d2.datasets.synthetic.generate import generate
 from pcsc_d2.datasets.synthetic.truth import split_videos
 from pcsc_d2.flow.color import flow_to_color
@@ -24,7 +22,9 @@ from pcsc_d2.flow.methods import compute_flow
 from pcsc_d2.tubes import Detections, GroundTruth, Tubes, frame_map
 from pcsc_d2.tubes.scoring.chance import chance
 from pcsc_d2.video import VideoSource
-from pcsc_d2.video.drawing import draw_tubes, image_grid, write_image, write_video
+from pcsc_d2.video.drawing import draw_tubes, image_grid, write_image
+from pcsc_d2.video.enlarging import enlarge, enlarge_boxes
+from pcsc_d2.video.writing import write_video
 
 REPOSITORY = Path(__file__).parents[1]
 CONFIG = REPOSITORY / "configs" / "synthetic" / "quick.yaml"
@@ -93,23 +93,18 @@ def _draw(folder: Path, out: Path, truth: GroundTruth, tubes: Tubes) -> None:
     for name in truth.videos.tolist()[:VIDEOS_DRAWN]:
         frames = list(VideoSource(folder / "videos" / f"{name}.mp4"))
         shown = tubes.take(tubes.scores >= SCORE_DRAWN)
-        drawn = [_enlarged_image(frame) for frame in frames]
+        drawn = [enlarge(frame, ENLARGED) for frame in frames]
         drawn = list(draw_tubes(drawn, _enlarged(shown), name, _enlarged(truth.tubes)))
         write_video(out / "videos" / f"{Path(name).name}.mp4", drawn)
         middle = len(frames) // 2
         flow = flow_to_color(compute_flow(frames[middle : middle + 2])[0], max_flow=4.0)
-        cells += [drawn[middle], _enlarged_image(flow)]
+        cells += [drawn[middle], enlarge(flow, ENLARGED)]
     write_image(out / "picture.png", image_grid(cells, columns=4))
 
 
-def _enlarged_image(image: np.ndarray) -> np.ndarray:
-    return image.repeat(ENLARGED, axis=0).repeat(ENLARGED, axis=1)
-
-
 def _enlarged(tubes: Tubes) -> Tubes:
-    """Tubes for enlarged frames; corners stay inclusive."""
-    last = np.array([0, 0, 1, 1], np.float32)
-    return replace(tubes, boxes=(tubes.boxes + last) * ENLARGED - last)
+    """Tubes for enlarged frames."""
+    return replace(tubes, boxes=enlarge_boxes(tubes.boxes, ENLARGED))
 
 
 if __name__ == "__main__":

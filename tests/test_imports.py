@@ -37,7 +37,7 @@ LIBRARIES = {
     "layers": {"numpy", "torch"},
     "pages": {"jinja2"},
     "tubes": {"numpy", "tqdm", "matplotlib"},
-    "video": {"numpy", "tqdm", "cv2", "av"},
+    "video": {"numpy", "tqdm", "cv2", "av", "PIL"},
     # torch and torchvision for RAFT alone, which imports them when it runs.
     "flow": {"numpy", "tqdm", "cv2", "torch", "torchvision"},
     "datasets": {"numpy", "tqdm", "cv2", "av", "scipy", "defusedxml"},

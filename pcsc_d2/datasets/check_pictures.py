@@ -19,9 +19,11 @@ from pcsc_d2.flow.color import flow_to_color
 from pcsc_d2.flow.errors import FlowError
 from pcsc_d2.flow.methods import flow_method
 from pcsc_d2.tubes import Tubes
-from pcsc_d2.video.drawing import color_of, draw_boxes, image_grid, write_image, write_video
+from pcsc_d2.video.drawing import color_of, draw_boxes, image_grid, write_image
+from pcsc_d2.video.enlarging import enlarge, enlarge_boxes, legible_factor
 from pcsc_d2.video.errors import VideoError
 from pcsc_d2.video.reading import VideoSource
+from pcsc_d2.video.writing import write_video
 
 FRAMES = 4  # of a clip, on the sheet
 # Pixels: a picture's colours reach at least this far, so that noise stays pale.
@@ -67,7 +69,7 @@ def draw_clips(
             continue
         written.append(path)
         images += [kept[frame][0] for frame in frames] + [kept[frame][1] for frame in frames]
-        captions += [f"frame {frame}: {name}" for frame in frames]
+        captions += [f"{name}, frame {frame}" for frame in frames]
         captions += [f"flow of frame {frame}" for frame in frames]
     if images:
         write_image(out / f"{stem}_sheet.png", image_grid(images, FRAMES, captions))
@@ -83,10 +85,15 @@ def boxes_at(tubes: Tubes, video: str, frame: int) -> tuple[np.ndarray, np.ndarr
 
 
 def with_truth(image: np.ndarray, tubes: Tubes, video: str, frame: int) -> np.ndarray:
-    """A copy of an image with the boxes and classes that a video has at a frame (from 1)."""
+    """A copy of an image with the boxes and classes that a video has at a frame (from 1).
+
+    A small image is enlarged.
+    """
+    factor = legible_factor(*image.shape[:2])
     found, boxes = boxes_at(tubes, video, frame)
     captions = [str(tubes.labels[tubes.classes[i]]) for i in found]
-    return draw_boxes(image, boxes, captions, [color_of(int(i)) for i in found])
+    colors = [color_of(int(i)) for i in found]
+    return draw_boxes(enlarge(image, factor), enlarge_boxes(boxes, factor), captions, colors)
 
 
 def _shown_frames(tubes: Tubes, video: str) -> list[int]:

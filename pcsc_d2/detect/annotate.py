@@ -1,4 +1,4 @@
-"""A video with its tubes drawn, and a timeline of them under the picture.
+"""A video with its tubes drawn; the page beside it has their timeline.
 
 Drawn in a second pass over the video, when all tubes are known: a tube's score, whether it is
 long enough and where refinement cuts it are known only after its end. So nothing has to be held
@@ -16,11 +16,10 @@ from pcsc_d2.detect.profile import Profile
 from pcsc_d2.detect.sources import Frame
 from pcsc_d2.detect.video_result import VideoResult
 from pcsc_d2.utils.background import background
-from pcsc_d2.video.drawing import color_of, draw_boxes, write_video
-from pcsc_d2.video.timeline import Timeline
+from pcsc_d2.video.drawing import color_of, draw_boxes
+from pcsc_d2.video.enlarging import enlarge, enlarge_boxes, legible_factor
+from pcsc_d2.video.writing import write_video
 
-# Pixels of the shorter side under which a picture is enlarged, for the text to be legible.
-_SMALL = 200
 _FRAMES_AHEAD = 4
 
 
@@ -73,33 +72,21 @@ class Picture:
 
     def __init__(self, result: VideoResult) -> None:
         tubes, self._result = result.tubes, result
-        height, width = result.size
-        self._zoom = -(-240 // min(height, width)) if min(height, width) < _SMALL else 1
-        height, width = height * self._zoom, width * self._zoom
+        self._factor = legible_factor(*result.size)
         self._start, self._last = tubes.start, tubes.last
         self._labels = [str(tubes.labels[c]) for c in tubes.classes]
         self._colors = [color_of(number) for number in result.number.tolist()]
-        order = [position for _, position in result.in_order()]
-        self._timeline = Timeline(
-            result.spans[order],
-            [f"{self._labels[i]} {tubes.scores[i]:.2f}" for i in order],
-            [self._colors[i] for i in order],
-            result.extent,
-            width,
-            scale=max(min(height, width) / 240, 0.5),
-        )
 
     def of(self, pixels: np.ndarray, frame: int) -> np.ndarray:
-        """The picture of a frame, 1-based, with the timeline under it."""
+        """The picture of a frame, 1-based; a small one is enlarged."""
         tubes = self._result.tubes
         there = np.flatnonzero((self._start <= frame) & (frame <= self._last))
         there = there[np.argsort(tubes.scores[there], kind="stable")]  # the best on top
         rows = tubes.ptr[there] + frame - self._start[there]
-        last = np.array([0, 0, 1, 1])  # corners stay inclusive
-        boxes = (tubes.boxes[rows] + last) * self._zoom - last
         captions = [f"{self._labels[t]} {s:.2f}" for t, s in zip(there, tubes.box_scores[rows])]
-        if self._zoom > 1:
-            pixels = pixels.repeat(self._zoom, axis=0).repeat(self._zoom, axis=1)
-        image = draw_boxes(pixels, boxes, captions, [self._colors[t] for t in there])
-        time = float(self._result.shown(np.array(frame)))
-        return np.concatenate([image, self._timeline.at(time)])
+        return draw_boxes(
+            enlarge(pixels, self._factor),
+            enlarge_boxes(tubes.boxes[rows], self._factor),
+            captions,
+            [self._colors[t] for t in there],
+        )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import queue
 import signal
 import threading
 from collections.abc import Iterator
@@ -11,11 +10,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import numpy as np
-
 from pcsc_d2.detect.sources import FileSource, Frame, Source
 from pcsc_d2.detect.video_result import Recorder
-from pcsc_d2.video.drawing import write_video
+from pcsc_d2.utils.background import background
+from pcsc_d2.video.writing import video_writer
 
 _FRAMES_AHEAD = 8
 
@@ -45,15 +43,17 @@ class RecordedSource:
 
     def __iter__(self) -> Iterator[Frame]:
         frames = iter(self._source)
-        kept = _kept(frames, self._keep, self.rate) if self.live else frames
+        if self.live:
+            # In a thread, so that a camera does not wait for the encoder.
+            frames = background(_kept(frames, self._keep, self.rate), _FRAMES_AHEAD)
         try:
-            for frame in kept:
+            for frame in frames:
                 self._recorder.see(frame.number, frame.time, frame.pixels.shape[:2])
                 yield frame
                 if self._stopped.is_set():
                     break
         finally:
-            kept.close()
+            frames.close()
 
     def again(self) -> Source:
         """The same frames once more."""
@@ -61,36 +61,17 @@ class RecordedSource:
 
 
 def _kept(frames: Iterator[Frame], path: Path, rate: float) -> Iterator[Frame]:
-    """Pass frames on while a thread writes them to a video; its error is raised here."""
-    passing: queue.Queue[np.ndarray | None] = queue.Queue(_FRAMES_AHEAD)
-    errors: list[BaseException] = []
-
-    def passed() -> Iterator[np.ndarray]:
-        while (pixels := passing.get()) is not None:
-            yield pixels
-
-    def write() -> None:
-        try:
-            write_video(path, passed(), rate, quality=16, preset="ultrafast")
-        except BaseException as error:  # raised where the frames are wanted
-            errors.append(error)
-            while passing.get() is not None:
-                pass
-
-    thread = threading.Thread(target=write, daemon=True)
-    thread.start()
+    """Pass frames on, each written to a video before; the video is whole when nobody wants more."""
     try:
-        for frame in frames:
-            passing.put(frame.pixels)
-            if errors:
-                break
-            yield frame
+        with video_writer(path, rate, quality=16, preset="ultrafast") as write:
+            for frame in frames:
+                write(frame.pixels)
+                try:
+                    yield frame
+                except GeneratorExit:
+                    break
     finally:
-        passing.put(None)
-        thread.join()
         frames.close()
-    if errors:
-        raise errors[0]
 
 
 @contextmanager

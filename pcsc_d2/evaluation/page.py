@@ -16,11 +16,12 @@ from pcsc_d2.tubes.scoring.results import Results
 from pcsc_d2.utils.files import atomic_write
 from pcsc_d2.video import VideoError, read_frames
 from pcsc_d2.video.drawing import color_of, draw_boxes
+from pcsc_d2.video.enlarging import enlarge_boxes
 
 logger = logging.getLogger(__name__)
 
 PICTURES_PER_TUBE = 4
-PICTURE_HEIGHT = 120
+PICTURE_HEIGHT = 180
 Files = dict[str, tuple[str, str]]
 
 
@@ -62,13 +63,16 @@ def write_page(
 def _filmstrip(tube: Tubes, truth: GroundTruth, name: str, path: str, rule: str) -> bytes:
     """Frames along a tube, side by side, as PNG: the tube in colour, ground truth in white."""
     frames = np.linspace(tube.start[0], tube.last[0], PICTURES_PER_TUBE).round().astype(int)
-    images = []
+    cls, images = int(tube.classes[0]), []
     for frame, image in zip(frames, read_frames(path, frames - 1, rule)):
-        image = draw_boxes(image, _boxes_at(truth.tubes, name, frame, int(tube.classes[0])))
-        box = tube.boxes[frame - tube.start[0]][None]
-        image = draw_boxes(image, box, [f"frame {frame}"], [color_of(int(tube.classes[0]))])
+        # Text is written at the size that is shown.
         scale = PICTURE_HEIGHT / len(image)
-        images.append(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
+        way = cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST
+        image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=way)
+        truths = enlarge_boxes(_boxes_at(truth.tubes, name, frame, cls), scale)
+        box = enlarge_boxes(tube.boxes[frame - tube.start[0]][None], scale)
+        image = draw_boxes(draw_boxes(image, truths), box, [f"frame {frame}"], [color_of(cls)])
+        images.append(image)
     strip = cv2.cvtColor(np.concatenate(images, axis=1), cv2.COLOR_RGB2BGR)
     return cv2.imencode(".png", strip)[1].tobytes()
 

@@ -14,10 +14,10 @@ from pcsc_d2.experiments.proposal_recall import IOU, FrameTruth, covered
 from pcsc_d2.modeling.proposal_cooperation import StageOutput
 from pcsc_d2.modeling.visualization import key_frames
 from pcsc_d2.video.drawing import color_of, draw_boxes, image_grid, write_image
+from pcsc_d2.video.enlarging import enlarge, enlarge_boxes, legible_factor
 
 SHOWN = 8
 SURE = 0.5
-HEIGHT = 240  # pixels of a picture's frame
 WHITE, OWN, CROSS = (255, 255, 255), (255, 160, 0), (0, 220, 255)
 
 
@@ -106,26 +106,18 @@ def _pixels(boxes: Boxes) -> np.ndarray:
 
 
 def _picture(case: RecoveredActor, labels: Sequence[str]) -> np.ndarray:
-    factor = max(1, round(HEIGHT / len(case.images["rgb"])))
-    last = np.array([0, 0, 1, 1])
-
-    def scaled(boxes: np.ndarray) -> np.ndarray:
-        return (boxes + last) * factor - last
-
+    factor = legible_factor(*case.images["rgb"].shape[:2])
     cells = []
     for image in case.images.values():
-        image = image.repeat(factor, axis=0).repeat(factor, axis=1)
+        image = enlarge(image, factor)
         for origin, color in (("own", OWN), ("cross", CROSS)):
-            boxes = scaled(case.proposals[origin])
+            boxes = enlarge_boxes(case.proposals[origin], factor)
             image = draw_boxes(image, boxes, colors=[color] * len(boxes))
-        cells.append(draw_boxes(image, scaled(case.truth), [case.title[:40]], [WHITE]))
+        cells.append(draw_boxes(image, enlarge_boxes(case.truth, factor), [case.title], [WHITE]))
     best = case.detections[case.detections.scores >= 0.3]
     classes = best.pred_classes.tolist()
     captions = [f"{labels[c]} {s:.2f}" for c, s in zip(classes, best.scores.tolist())]
-    image = case.images["rgb"].repeat(factor, axis=0).repeat(factor, axis=1)
-    cells.append(
-        draw_boxes(
-            image, scaled(_pixels(best.pred_boxes)), captions, [color_of(c) for c in classes]
-        )
-    )
+    image = enlarge(case.images["rgb"], factor)
+    boxes = enlarge_boxes(_pixels(best.pred_boxes), factor)
+    cells.append(draw_boxes(image, boxes, captions, [color_of(c) for c in classes]))
     return image_grid(cells, columns=3)

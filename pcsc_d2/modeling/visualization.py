@@ -7,10 +7,10 @@ from detectron2.structures import Boxes, Instances
 
 from pcsc_d2.flow.color import flow_to_color
 from pcsc_d2.video.drawing import color_of, draw_boxes
+from pcsc_d2.video.enlarging import enlarge, enlarge_boxes, legible_factor
 
 MAX_PROPOSALS = 20
 MAX_DETECTIONS = 5
-MIN_HEIGHT = 240  # pixels; smaller frames are enlarged
 TRUTH, PROPOSAL = (0, 255, 0), (255, 160, 0)
 
 
@@ -43,8 +43,8 @@ def draw_training_example(
     truth = example["instances"]
     rows = []
     for stream, image in key_frames(example).items():
-        factor = max(1, round(MIN_HEIGHT / len(image)))
-        image = image.repeat(factor, axis=0).repeat(factor, axis=1)
+        factor = legible_factor(*image.shape[:2])
+        image = enlarge(image, factor)
         found = proposals[stream].proposal_boxes[:MAX_PROPOSALS]
         row = [
             draw_boxes(image, _scaled(truth.gt_boxes, factor), colors=[TRUTH] * len(truth)),
@@ -57,4 +57,4 @@ def draw_training_example(
 
 def _scaled(boxes: Boxes, factor: int) -> np.ndarray:
     # Detectron2's boxes end where the last pixel ends; drawing wants the last pixel itself.
-    return boxes.tensor.detach().cpu().numpy() * factor - np.array([0, 0, 1, 1])
+    return enlarge_boxes(boxes.tensor.detach().cpu().numpy() - np.array([0, 0, 1, 1]), factor)

@@ -1,4 +1,4 @@
-"""Video in and out: decoding, clips of frames, drawing. NumPy, OpenCV and PyAV."""
+"""Video in and out: decoding, clips, drawing, encoding. NumPy, OpenCV, Pillow and PyAV."""
 
 from pcsc_d2.video.clips import clip_indices, flow_indices
 from pcsc_d2.video.decoding import DecodingRule
@@ -8,10 +8,10 @@ from pcsc_d2.video.drawing import (
     draw_tubes,
     image_grid,
     write_image,
-    write_video,
 )
 from pcsc_d2.video.errors import VideoError
 from pcsc_d2.video.reading import FrameCache, VideoSource, read_frames
+from pcsc_d2.video.writing import write_video
 
 __all__ = [
     "DecodingRule",

@@ -1,4 +1,4 @@
-"""Boxes and tubes drawn on frames, sheets of images, and videos that a browser plays.
+"""Boxes and tubes drawn on frames, and sheets of images.
 
 Images are (H, W, 3) uint8 RGB; boxes x1 y1 x2 y2 in pixels, 0-based, corners inclusive.
 """
@@ -9,30 +9,37 @@ import colorsys
 import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from fractions import Fraction
-from typing import IO
 
-import av
 import cv2
 import numpy as np
 
 from pcsc_d2.tubes import Tubes
 from pcsc_d2.utils.files import atomic_write
+from pcsc_d2.video.labels import (
+    Color,
+    fit,
+    ink_on,
+    line_height,
+    place_labels,
+    text_size,
+    text_width,
+    wrap,
+    write,
+)
 
-Color = tuple[int, int, int]
 _WHITE: Color = (255, 255, 255)
 _BLACK: Color = (0, 0, 0)
-_FONT = cv2.FONT_HERSHEY_SIMPLEX
+# Pixels between a label's text and the ends of its plate.
+_PADDING = 3
 # Hues a golden angle apart stay apart however many there are.
 _GOLDEN_ANGLE = (3 - math.sqrt(5)) / 2
-# Seconds; what video files commonly count in.
-_TICK = Fraction(1, 90000)
+# Of the captions on a sheet.
+_CAPTION, _CAPTION_LINE = 12, 16
 
 
 def color_of(number: int) -> Color:
     """The colour of a class or tube: always the same, and unlike that of its neighbours."""
-    red, green, blue = colorsys.hsv_to_rgb(number * _GOLDEN_ANGLE % 1, 0.9, 1.0)
+    red, green, blue = colorsys.hsv_to_rgb(number * _GOLDEN_ANGLE % 1, 0.65, 0.96)
     return round(255 * red), round(255 * green), round(255 * blue)
 
 
@@ -47,31 +54,36 @@ def draw_boxes(
     Args:
         image: (H, W, 3) uint8.
         boxes: (n, 4).
-        captions: n texts to stand above the boxes, or none.
+        captions: n texts to stand at the boxes, or none; they neither overlap nor leave the image,
+            the last ones having the first choice.
         colors: n colours, or none for white.
     """
     image = np.ascontiguousarray(image).copy()
-    scale = max(min(image.shape[:2]) / 240, 0.5)
-    corners = np.rint(np.asarray(boxes).reshape(-1, 4)).astype(int).tolist()
-    for i, (x1, y1, x2, y2) in enumerate(corners):
-        color = colors[i] if colors else _WHITE
-        cv2.rectangle(image, (x1, y1), (x2, y2), color, max(round(scale * 1.5), 1))
-        if captions and captions[i]:
-            _write(image, captions[i], (x1, y1), color, 0.4 * scale)
+    thickness = max(round(min(image.shape[:2]) / 160), 1)
+    corners = np.rint(np.asarray(boxes).reshape(-1, 4)).astype(int)
+    colors = colors or [_WHITE] * len(corners)
+    for (x1, y1, x2, y2), color in zip(corners.tolist(), colors):
+        cv2.rectangle(image, (x1, y1), (x2, y2), color, thickness)
+    if captions:
+        # The last box is on top, so that its label chooses first.
+        _write_labels(image, corners[::-1], captions[::-1], colors[::-1])
     return image
 
 
-def _write(
-    image: np.ndarray, text: str, corner: tuple[int, int], color: Color, scale: float
+def _write_labels(
+    image: np.ndarray, boxes: np.ndarray, texts: Sequence[str], colors: Sequence[Color]
 ) -> None:
-    """Text on a plate of its own above a corner, or below it where there is no room."""
-    (width, height), drop = cv2.getTextSize(text, _FONT, scale, 1)
-    x = min(max(corner[0], 0), max(image.shape[1] - width, 0))
-    top = min(max(corner[1], 0), image.shape[0] - 1)
-    y = top - drop if top >= height + drop else top + height + drop
-    cv2.rectangle(image, (x, y - height - 1), (x + width, y + drop - 1), color, cv2.FILLED)
-    dark = sum(color) < 330
-    cv2.putText(image, text, (x, y), _FONT, scale, _WHITE if dark else _BLACK, 1, cv2.LINE_AA)
+    """Each text on a plate at its box; those for which there is no room are left out."""
+    size = text_size(*image.shape[:2])
+    height = line_height(size)
+    texts = [fit(text, size, image.shape[1] - 2 * _PADDING) for text in texts]
+    widths = [text_width(text, size) + 2 * _PADDING if text else 0 for text in texts]
+    places = place_labels(boxes, [(width, height) for width in widths], image.shape[:2])
+    for text, width, place, color in zip(texts, widths, places, colors):
+        if text and place is not None:
+            x, y = place
+            image[y : y + height, x : x + width] = color
+            write(image, text, x + _PADDING, y, size, ink_on(color))
 
 
 def draw_tubes(
@@ -111,23 +123,28 @@ def image_grid(
     Args:
         images: one or more, of any sizes.
         columns: images in a row.
-        captions: a text for each, above it, or none.
+        captions: a text for each, above it in as many lines as it needs, or none.
         gap: pixels between cells.
 
     Returns:
         One (H, W, 3) uint8 image.
     """
-    head = 16 if captions else 0
-    height = max(image.shape[0] for image in images) + head + gap
-    width = max(image.shape[1] for image in images) + gap
+    width = max(image.shape[1] for image in images)
+    height = max(image.shape[0] for image in images)
     columns = min(columns, len(images))
-    sheet = np.full((height * -(-len(images) // columns), width * columns, 3), 255, np.uint8)
-    for i, image in enumerate(images):
-        y, x = i // columns * height, i % columns * width
-        sheet[y + head : y + head + image.shape[0], x : x + image.shape[1]] = image
-        if captions:
-            title = sheet[y : y + head, x : x + width - gap]
-            cv2.putText(title, captions[i], (1, 12), _FONT, 0.4, _BLACK, 1, cv2.LINE_AA)
+    lines = [wrap(caption, _CAPTION, width) for caption in captions] or [[]] * len(images)
+    heads = [
+        _CAPTION_LINE * len(max(lines[i : i + columns], key=len))
+        for i in range(0, len(lines), columns)
+    ]
+    bottoms = np.cumsum([head + height + gap for head in heads])
+    sheet = np.full((bottoms[-1], (width + gap) * columns, 3), 255, np.uint8)
+    for i, (image, text) in enumerate(zip(images, lines)):
+        y, x = bottoms[i // columns] - height - gap, i % columns * (width + gap)
+        sheet[y : y + image.shape[0], x : x + image.shape[1]] = image
+        for row, line in enumerate(text):
+            top = y + (row - len(text)) * _CAPTION_LINE
+            write(sheet, line, x, top, _CAPTION, _BLACK)
     return sheet
 
 
@@ -139,100 +156,3 @@ def write_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
     _, data = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     with atomic_write(path) as file:
         file.write(data.tobytes())
-
-
-def write_video(
-    path: str | os.PathLike[str],
-    frames: Iterable[np.ndarray],
-    rate: float = 25,
-    quality: int = 20,
-    times: Iterable[float] | None = None,
-    preset: str = "medium",
-) -> int:
-    """Write an MP4 that browsers play (H.264, yuv420p, index first), atomically.
-
-    An odd height or width gets one more row or column, a copy of the last, as the format needs.
-
-    Args:
-        path: of the file.
-        frames: (H, W, 3) uint8 RGB of one size.
-        rate: frames per second.
-        quality: x264's constant rate factor; lower is better and larger, 10 is near lossless.
-        times: seconds at which the frames are shown, ascending, for a rate that varies.
-        preset: x264's; a faster one makes larger files.
-
-    Returns:
-        The number of frames.
-
-    Raises:
-        ValueError: there are no frames.
-    """
-    with atomic_write(path, "w+b") as file, _container(file) as container:
-        options = {"crf": str(quality), "preset": preset}
-        fraction = Fraction(rate).limit_denominator(1001)
-        stream = container.add_stream("libx264", rate=fraction, options=options)
-        stream.pix_fmt = "yuv420p"
-        if times is not None:
-            stream.codec_context.time_base = _TICK
-        count = _encode(frames, iter(times) if times is not None else None, stream, container)
-        if not count:
-            raise ValueError(f"{path}: there are no frames to write")
-        container.mux(stream.encode())
-    return count
-
-
-class _Sink:
-    """A file for PyAV, which reports an error of its own in place of the file's.
-
-    Attributes:
-        name: by which FFmpeg opens the file once more, to put the index first.
-        error: what a write raised, such as that the disk is full.
-    """
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file, self.name, self.error = file, file.name, None
-        self.seek, self.tell = file.seek, file.tell
-
-    def write(self, data: bytes) -> int:
-        try:
-            written = self._file.write(data)
-            self._file.flush()  # FFmpeg is going to read the file by its name
-            return written
-        except OSError as error:
-            self.error = error
-            raise
-
-
-@contextmanager
-def _container(file: IO[bytes]) -> Iterator[av.container.OutputContainer]:
-    """An MP4 whose index comes first; raises what the file raises."""
-    sink = _Sink(file)
-    try:
-        with av.open(sink, "w", format="mp4", options={"movflags": "+faststart"}) as container:
-            yield container
-    except Exception:
-        if sink.error is not None:
-            raise sink.error from None
-        raise
-
-
-def _encode(
-    frames: Iterable[np.ndarray],
-    times: Iterator[float] | None,
-    stream: av.VideoStream,
-    container: av.container.OutputContainer,
-) -> int:
-    count, tick = 0, -1
-    for frame in frames:
-        height, width = frame.shape[:2]
-        if height % 2 or width % 2:
-            frame = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-        if not count:
-            stream.height, stream.width = frame.shape[:2]
-        picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
-        if times is not None:
-            tick = max(round(next(times) / _TICK), tick + 1)
-            picture.pts, picture.time_base = tick, _TICK
-        container.mux(stream.encode(picture))
-        count += 1
-    return count

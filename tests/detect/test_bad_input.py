@@ -278,5 +278,5 @@ def fill_disk_during_second_video(monkeypatch: pytest.MonkeyPatch, written: str)
             opened(self, number, time, size)
 
         monkeypatch.setattr(video_result.Recorder, "see", see)
-    for module in ("detect.results", "video.drawing"):
+    for module in ("detect.results", "video.writing"):
         monkeypatch.setattr(f"pcsc_d2.{module}.atomic_write", small)

@@ -12,14 +12,18 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote
 
 import av
 import numpy as np
 import pytest
 
 from pcsc_d2.detect.__main__ import seconds
+from pcsc_d2.detect.page import write_page
+from pcsc_d2.detect.results import Summary
 from pcsc_d2.layers.window_trunk import Sharing
-from pcsc_d2.video import VideoSource, write_image
+from pcsc_d2.video import VideoSource, color_of, write_image
+from tests.html_page import HOSTILE, Page
 from tests.square_model import SquareModel, encode, square_at, square_frames
 
 Run = Callable[..., int]
@@ -63,14 +67,12 @@ def test_annotated_video(run: Run, square_video: Path, tmp_path: Path) -> None:
     assert data.find(b"moov") < data.find(b"mdat")  # plays before it has loaded
     frames = list(VideoSource(path))
     assert len(frames) == 30
-    height, width = frames[0].shape[:2]
-    assert (height % 2, width) == (0, 4 * 96)
-    assert height > 4 * 64  # the timeline is under the picture
+    assert frames[0].shape[:2] == (4 * 64, 4 * 96)  # legible; the page has the timeline
     x1, y1, _, y2 = (4 * c for c in square_at(15))
     # Not the column outside: how much of the side's colour it takes is the encoder's choice.
     color = frames[14][y1 + 40 : y2 - 40, x1 : x1 + 2].astype(int)
     assert color.std(axis=(0, 1)).max() < 10  # one steady colour down the side
-    assert np.abs(color.mean((0, 1)) - frames[25][4 * 64 + 5, 300].astype(int)).max() < 90
+    assert np.abs(color.mean((0, 1)) - color_of(1)).max() < 90
 
 
 def test_the_page_shows_every_video(run: Run, square_video: Path, tmp_path: Path) -> None:
@@ -81,6 +83,41 @@ def test_the_page_shows_every_video(run: Run, square_video: Path, tmp_path: Path
     assert 'src="%3Cb%3E%26it/annotated.mp4"' in page
     assert "<b>&it" not in page
     assert "finds bright squares" in page
+    assert page.count('data-begin="0.0" data-end="1.2"') == 2
+    assert Page(page).text.count("square") >= 2 * 2  # each tube's label on the timeline and beside
+
+
+def test_hostile_names_stay_text_on_the_page(tmp_path: Path) -> None:
+    tube = {"tube": 1, "label": HOSTILE, "score": 0.5, "start": 0.0, "end": 1.0}
+    videos = {HOSTILE: Summary(HOSTILE, 48, 64, 25, 0.0, 1.0, HOSTILE, HOSTILE, {}, [tube])}
+    write_page(tmp_path / "index.html", videos, [HOSTILE])
+    text = (tmp_path / "index.html").read_text()
+    page = Page(text)
+    assert page.open == []
+    assert page.count["script"] == 1
+    assert page.count["img"] == 0
+    assert not {name for name in page.attributes if name.startswith("on")}
+    # Model, problem, heading, name, the video's problem, bar, and row of the table.
+    assert page.text.count(HOSTILE) == 7
+    assert set(page.addresses) == {
+        f"{quote(HOSTILE)}/{name}" for name in ("annotated.mp4", "tubes.json", "tubes.csv")
+    }
+    assert "http" not in text.replace(quote(HOSTILE), "")
+    assert "url(" not in text
+
+
+def test_a_page_of_many_tubes_shows_the_best(tmp_path: Path) -> None:
+    tubes = [
+        {"tube": i, "label": f"number {i}.", "score": i / 1000, "start": 0.0, "end": 1.0}
+        for i in range(1, 302)
+    ]
+    videos = {"v": Summary("v", 48, 64, 25, 0.0, 1.0, "", "a model", {}, tubes)}
+    write_page(tmp_path / "index.html", videos, [])
+    shown = Page((tmp_path / "index.html").read_text()).text
+    assert "301 tubes in 1 video." in shown
+    assert "101 tubes of lower scores are in the files." in shown
+    assert "number 301." in shown
+    assert "number 101." not in shown
 
 
 def test_folders_patterns_and_folders_of_frames(run: Run, tmp_path: Path) -> None:

@@ -38,8 +38,6 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import av
-import numpy as np
 from tqdm import tqdm
 
 from pcsc_d2.datasets.custom.write import WRITERS, write_own
@@ -47,7 +45,8 @@ from pcsc_d2.datasets.synthetic.actors import ActorTube
 from pcsc_d2.datasets.synthetic.clips import SETS, ClipSpec, labels_of, plan_split, render_clip
 from pcsc_d2.datasets.synthetic.truth import actor_types, describe, ground_truth, split_videos
 from pcsc_d2.tubes import GroundTruth
-from pcsc_d2.utils.files import atomic_write, write_json
+from pcsc_d2.utils.files import write_json
+from pcsc_d2.video.writing import write_video
 
 __all__ = [
     "SETS",
@@ -62,27 +61,12 @@ __all__ = [
     "render_clip",
     "split_videos",
     "write_as_custom",
-    "write_video",
 ]
 
 VERSION = 3
 """Raised whenever the same parameters would give other clips."""
 SIZES: dict[str, int] = {"train": 40, "val": 10, "test": 20}
 FPS = 25
-
-
-def write_video(path: Path, frames: np.ndarray) -> None:
-    """Encode (N, H, W, 3) uint8 RGB as H.264, yuv420p, near lossless; atomic."""
-    options = {"crf": "10", "preset": "veryfast"}
-    with atomic_write(path) as file, av.open(file, "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=FPS, options=options)
-        stream.height, stream.width = frames.shape[1:3]
-        stream.pix_fmt = "yuv420p"
-        # The encoder's threads would change its choices with the number of cores.
-        stream.thread_count = 1
-        for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode())
 
 
 def generate(
@@ -166,7 +150,8 @@ def _make_clip(folder: Path, video: str, plan: ClipSpec, scale: int) -> list[Act
     frames, tubes = render_clip(plan, scale)
     path = folder / "videos" / f"{video}.mp4"
     if not path.exists():
-        write_video(path, frames)
+        # The encoder's threads would change its choices with the number of cores.
+        write_video(path, frames, FPS, quality=10, preset="veryfast", threads=1)
     # By class, as the annotation file groups them: an actor's position is its tube's.
     return sorted(tubes, key=lambda tube: tube.actor.label)
 

@@ -5,6 +5,7 @@ from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import av
 import cv2
@@ -372,10 +373,10 @@ def test_a_finished_set_is_kept_and_an_interrupted_one_goes_on(
     whole = {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
     write, written = synthetic.write_video, []
 
-    def recorded(path: Path, frames: np.ndarray) -> None:
+    def recorded(path: Path, frames: np.ndarray, *args: Any, **options: Any) -> None:
         if len(written) == 4:
             raise KeyboardInterrupt
-        write(path, frames)
+        write(path, frames, *args, **options)
         written.append(path)
 
     monkeypatch.setattr(synthetic, "write_video", recorded)

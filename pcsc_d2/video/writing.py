@@ -1,0 +1,143 @@
+"""Videos that a browser plays: H.264 in MP4."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from typing import IO
+
+import av
+import numpy as np
+
+from pcsc_d2.utils.files import atomic_write
+
+# Seconds; what video files commonly count in.
+_TICK = Fraction(1, 90000)
+Write = Callable[..., None]
+
+
+def write_video(
+    path: str | os.PathLike[str],
+    frames: Iterable[np.ndarray],
+    rate: float = 25,
+    quality: int = 20,
+    times: Iterable[float] | None = None,
+    preset: str = "medium",
+    threads: int = 0,
+) -> int:
+    """Write an MP4 that browsers play (H.264, yuv420p, index first), atomically.
+
+    An odd height or width gets one more row or column, a copy of the last, as the format needs.
+
+    Args:
+        path: of the file.
+        frames: (H, W, 3) uint8 RGB of one size.
+        rate: frames per second.
+        quality: x264's constant rate factor; lower is better and larger, 10 is near lossless.
+        times: seconds at which the frames are shown, ascending, for a rate that varies.
+        preset: x264's; a faster one makes larger files.
+        threads: of the encoder, whose choices depend on it; 0 for as many as suit the machine.
+
+    Returns:
+        The number of frames.
+
+    Raises:
+        ValueError: there are no frames.
+        OSError: the file cannot be written.
+    """
+    count, times = 0, None if times is None else iter(times)
+    with video_writer(path, rate, quality, preset, threads, timed=times is not None) as write:
+        for frame in frames:
+            write(frame, None if times is None else next(times))
+            count += 1
+    return count
+
+
+@contextmanager
+def video_writer(
+    path: str | os.PathLike[str],
+    rate: float = 25,
+    quality: int = 20,
+    preset: str = "medium",
+    threads: int = 0,
+    timed: bool = False,
+) -> Iterator[Write]:
+    """Write a video frame by frame: give a function that takes a frame and, if ``timed``, its time.
+
+    Arguments and errors as in ``write_video``; the file is there when the block ends without one.
+    """
+    with atomic_write(path, "w+b") as file, _container(file) as container:
+        options = {"crf": str(quality), "preset": preset}
+        fraction = Fraction(rate).limit_denominator(1001)
+        stream = container.add_stream("libx264", rate=fraction, options=options)
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.thread_count = threads
+        if timed:
+            stream.codec_context.time_base = _TICK
+        encoder = _Encoder(container, stream)
+        yield encoder.write
+        if not encoder.count:
+            raise ValueError(f"{path}: there are no frames to write")
+        container.mux(stream.encode())
+
+
+class _Encoder:
+    """Frames into a stream, each with the next number or with a time.
+
+    Attributes:
+        count: of frames so far.
+    """
+
+    def __init__(self, container: av.container.OutputContainer, stream: av.VideoStream) -> None:
+        self._container, self._stream = container, stream
+        self.count, self._tick = 0, -1
+
+    def write(self, frame: np.ndarray, time: float | None = None) -> None:
+        height, width = frame.shape[:2]
+        if height % 2 or width % 2:
+            frame = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        if not self.count:
+            self._stream.height, self._stream.width = frame.shape[:2]
+        picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
+        if time is not None:
+            self._tick = max(round(time / _TICK), self._tick + 1)
+            picture.pts, picture.time_base = self._tick, _TICK
+        self._container.mux(self._stream.encode(picture))
+        self.count += 1
+
+
+class _Sink:
+    """A file for PyAV, which reports an error of its own in place of the file's.
+
+    Attributes:
+        name: by which FFmpeg opens the file once more, to put the index first.
+        error: what a write raised, such as that the disk is full.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self.name, self.error = file, file.name, None
+        self.seek, self.tell = file.seek, file.tell
+
+    def write(self, data: bytes) -> int:
+        try:
+            written = self._file.write(data)
+            self._file.flush()  # FFmpeg is going to read the file by its name
+            return written
+        except OSError as error:
+            self.error = error
+            raise
+
+
+@contextmanager
+def _container(file: IO[bytes]) -> Iterator[av.container.OutputContainer]:
+    """An MP4 whose index comes first; raises what the file raises."""
+    sink = _Sink(file)
+    try:
+        with av.open(sink, "w", format="mp4", options={"movflags": "+faststart"}) as container:
+            yield container
+    except Exception:
+        if sink.error is not None:
+            raise sink.error from None
+        raise
