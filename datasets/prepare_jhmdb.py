@@ -1,17 +1,8 @@
-"""Lay out J-HMDB-21 under the dataset root, from the files as they are distributed.
-
-    python datasets/prepare_jhmdb.py JHMDB_video/ puppet_mask.zip splits.zip --root datasets
-
-Sources, in any number and order: JHMDB_video, Rename_Images, or the archive of frames that
-ACT-detector and MOC-detector distribute; puppet_mask with splits, or JHMDB-GT.pkl, which comes
-first where both are there.
-"""
-
-from __future__ import annotations
+"""``datasets/prepare_jhmdb.py`` is ``pcsc prepare jhmdb``."""
 
 import sys
 
-from pcsc_d2.datasets.prepare import main
+from pcsc_d2.cli import main
 
 if __name__ == "__main__":
-    sys.exit(main("jhmdb", __doc__.splitlines()[0]))
+    sys.exit(main(["prepare", "jhmdb", *sys.argv[1:]]))

@@ -1,15 +1,12 @@
 """The main job at first sight: generate clips, train, evaluate, and draw what was found.
 
-``make demo`` runs this. Everything goes to one folder; nothing is downloaded. Where Detectron2 is
+``pcsc demo`` runs this. Everything goes to one folder; nothing is downloaded. Where Detectron2 is
 not installed nothing is trained: the exported model that comes with the package detects instead.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.util import find_spec
@@ -21,13 +18,13 @@ from pcsc_d2.flow.color import flow_to_color
 from pcsc_d2.flow.methods import compute_flow
 from pcsc_d2.tubes import Detections, GroundTruth, Tubes, frame_map
 from pcsc_d2.tubes.scoring.chance import chance
+from pcsc_d2.utils.programs import run_module
 from pcsc_d2.video import VideoSource
 from pcsc_d2.video.drawing import draw_tubes, image_grid, write_image
 from pcsc_d2.video.enlarging import enlarge, enlarge_boxes
 from pcsc_d2.video.writing import write_video
 
-REPOSITORY = Path(__file__).parents[1]
-CONFIG = REPOSITORY / "configs" / "synthetic" / "quick.yaml"
+CONFIG = "synthetic/quick.yaml"
 SET = "easy"
 CLIPS = {"train": 80, "val": 10, "test": 10}
 VIDEOS_DRAWN = 4
@@ -35,38 +32,43 @@ SCORE_DRAWN = 0.3
 ENLARGED = 3
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line; see ``--help``."""
-    parser = argparse.ArgumentParser(prog="python -m pcsc_d2.demo", description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("output/demo"))
-    parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="override the config")
-    args = parser.parse_args(arguments)
-    root = args.out / "datasets"
+def demo(out: Path, options: Sequence[str] = ()) -> int:
+    """Make the demo.
+
+    Args:
+        out: the folder of all that is made.
+        options: KEY, VALUE, ... that override the config.
+
+    Returns:
+        The exit status.
+    """
+    root = out / "datasets"
     folder = generate(root, SET, CLIPS)
     truth = GroundTruth.load(folder / "annotations.pkl")
     truth = truth.select(split_videos(truth, "test"))
     if find_spec("detectron2") is None:
         print("SKIPPED: training needs Detectron2; the model that comes with the package detects")
-        return _detect(folder / "videos" / "test", args.out)
-    tubes = _train_and_evaluate(root, args.out, args.opts)
-    _draw(folder, args.out, truth, tubes)
-    _print_scores(args.out, truth)
+        return _detect(folder / "videos" / "test", out)
+    tubes = _train_and_evaluate(root, out, options)
+    _draw(folder, out, truth, tubes)
+    _print_scores(out, truth)
     return 0
 
 
 def _detect(videos: Path, out: Path) -> int:
     """Run the detection tool, with the exported model that comes with the package."""
     from pcsc_d2.assets import START_MODEL
-    from pcsc_d2.detect.__main__ import main as detect
 
-    return detect([str(videos), "--model", str(START_MODEL), "--out", str(out / "detected")])
+    words = ["detect", str(videos), "--model", str(START_MODEL), "--out", str(out / "detected")]
+    return run_module(["pcsc_d2", *words])
 
 
-def _train_and_evaluate(root: Path, out: Path, options: list[str]) -> Tubes:
-    """Run ``train_net.py``, which ends with an evaluation; the linked tubes of the test clips."""
-    command = [sys.executable, str(REPOSITORY / "train_net.py"), "--config-file", str(CONFIG)]
-    environment = os.environ | {"DETECTRON2_DATASETS": str(root)}
-    subprocess.run([*command, "OUTPUT_DIR", str(out), *options], check=True, env=environment)
+def _train_and_evaluate(root: Path, out: Path, options: Sequence[str]) -> Tubes:
+    """Run ``pcsc train``, which ends with an evaluation; the linked tubes of the test clips."""
+    words = ["pcsc_d2", "train", "--config-file", CONFIG, "OUTPUT_DIR", str(out), *options]
+    status = run_module(words, os.environ | {"DETECTRON2_DATASETS": str(root)})
+    if status:
+        raise ChildProcessError(f"training ended with status {status}; what it said is above")
     return Tubes.load(_results(out) / "tubes.npz")
 
 
@@ -105,7 +107,3 @@ def _draw(folder: Path, out: Path, truth: GroundTruth, tubes: Tubes) -> None:
 def _enlarged(tubes: Tubes) -> Tubes:
     """Tubes for enlarged frames."""
     return replace(tubes, boxes=enlarge_boxes(tubes.boxes, ENLARGED))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from pcsc_d2.cli import main
 from pcsc_d2.detect import ClipDetections, ModelInfo
 from pcsc_d2.models.clip_model import to_inclusive_boxes
 
@@ -113,13 +114,11 @@ def square_video(tmp_path: Path) -> Path:
 @pytest.fixture
 def run(model: SquareModel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]:
     """(arguments) -> exit status of the command, with ``model`` as its model and ``out`` for it."""
-    from pcsc_d2.detect import __main__ as command
-
     monkeypatch.setattr("pcsc_d2.detect.detector.load_model", lambda *_: model)
     (tmp_path / "model.pt").write_bytes(b"stands for a model")
 
     def call(*arguments: str | Path, out: Path | None = None) -> int:
         where = ["--model", tmp_path / "model.pt", "--out", out or tmp_path / "out", "--quiet"]
-        return command.main([str(a) for a in (*arguments, *where)])
+        return main(["detect", *(str(a) for a in (*arguments, *where))])
 
     return call

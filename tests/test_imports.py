@@ -31,6 +31,7 @@ ALLOWED = {
     "export": {"models", "modeling", *LOWER},
     "engine": NATIVE | LOWER,
     "experiments": {"engine", "models", *NATIVE, *LOWER},
+    "cli": {"detect", "export", "engine", "experiments", "models", *NATIVE, *LOWER},
 }
 LIBRARIES = {
     "utils": {"numpy", "tqdm"},
@@ -116,18 +117,21 @@ def test_imports_without_detectron2(name: str, hidden: str) -> None:
 
 def test_tubes_run_without_detectron2_and_torch() -> None:
     out = run_hidden(RUN, "detectron2,torch,cv2,av", "pcsc_d2.tubes", "--help")
-    assert "usage: python -m pcsc_d2.tubes" in out
+    assert "usage: pcsc tubes" in out
 
 
 def test_detect_runs_without_detectron2() -> None:
     pytest.importorskip("torch")
     out = run_hidden(RUN, "detectron2,fvcore", "pcsc_d2.detect", "--help")
-    assert "usage: python -m pcsc_d2.detect" in out
+    assert "usage: pcsc detect" in out
 
 
 @pytest.mark.parametrize("name", ALLOWED)
 def test_imports_go_one_way(name: str) -> None:
     for path in (PACKAGE / name).rglob("*.py"):
+        if path.stem == "__main__":  # is the program, by another name
+            assert imported(path) == {"sys", "pcsc_d2.cli", "pcsc_d2.cli.main"}
+            continue
         inner = {m.split(".")[1] for m in imported(path) if m.startswith("pcsc_d2.")}
         wrong = (inner & set(ALLOWED)) - ALLOWED[name] - {name}
         assert not wrong, f"{path}: {name} may not import {wrong}"

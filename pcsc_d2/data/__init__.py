@@ -3,7 +3,12 @@
 from pcsc_d2.data.builtin import register_all
 from pcsc_d2.data.clip_mapper import ClipMapper
 from pcsc_d2.data.clip_transforms import register_clip_transforms
-from pcsc_d2.data.custom import check_datasets, register_action_dataset, register_custom_datasets
+from pcsc_d2.data.custom import (
+    check_datasets,
+    check_registered,
+    register_action_dataset,
+    register_custom_datasets,
+)
 from pcsc_d2.data.datasets import count_training_dicts, dataset_root, training_dicts
 from pcsc_d2.data.flow_cache import flow_store, precompute_flow
 from pcsc_d2.data.flow_transforms import register_flow_transforms
@@ -16,6 +21,7 @@ __all__ = [
     "ResumableTrainingSampler",
     "TrainingClips",
     "check_datasets",
+    "check_registered",
     "count_training_dicts",
     "dataset_root",
     "evaluation_loader",

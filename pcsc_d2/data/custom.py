@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -124,18 +124,25 @@ def register_custom_datasets() -> list[str]:
     return made
 
 
+def check_registered(names: Iterable[str]) -> None:
+    """Look for unknown names of datasets; ValueError says which, and what to do."""
+    for name in names:
+        if name not in DatasetCatalog.list():
+            raise ValueError(
+                f"dataset '{name}' is not registered: under {dataset_root()} no folder has a "
+                "dataset.json with such a split (datasets/OWN_DATA.md)"
+            )
+
+
 def check_datasets(cfg: CfgNode) -> None:
     """Look for what would stop training: unknown names, or another number of classes.
 
     Raises:
         ValueError: one line that says which, and what to do.
     """
-    for name in (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST):
-        if name not in DatasetCatalog.list():
-            raise ValueError(
-                f"dataset '{name}' is not registered: under {dataset_root()} no folder has a "
-                "dataset.json with such a split (datasets/OWN_DATA.md)"
-            )
+    names = (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)
+    check_registered(names)
+    for name in names:
         clips = MetadataCatalog.get(name).get("clips")
         if clips is None:
             continue

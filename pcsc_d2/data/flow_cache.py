@@ -13,7 +13,7 @@ from detectron2.utils import comm
 from pcsc_d2.data.datasets import dataset_root, flow_videos
 from pcsc_d2.flow.conversion import FlowFiles
 from pcsc_d2.flow.methods import FLOW_METHODS, flow_method
-from pcsc_d2.flow.store import FlowStore
+from pcsc_d2.flow.store import FlowReport, FlowStore
 
 logger = logging.getLogger(__name__)
 
@@ -62,16 +62,20 @@ def _default_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "pcsc_d2" / "flow"
 
 
-def precompute_flow(cfg: CfgNode, dataset_names: Iterable[str]) -> None:
+def precompute_flow(cfg: CfgNode, dataset_names: Iterable[str]) -> list[FlowReport]:
     """Compute the flow of all videos of some datasets that is not on disk yet.
 
     The first rank of each machine works, with a process per core; the others wait. Does nothing
     where flow is computed on the fly.
+
+    Returns:
+        A report for each rule by which frames are counted; none on the other ranks.
     """
-    store = flow_store(cfg)
+    store, reports = flow_store(cfg), []
     if store.folder is not None and comm.get_local_rank() == 0:
         for rule, videos in flow_videos(dataset_names).items():
-            report = store.precompute(videos.items(), rule, processes=os.cpu_count() or 1)
-            if report.failed:
-                logger.warning("%s; clips of those videos are left out", report)
+            reports.append(store.precompute(videos.items(), rule, processes=os.cpu_count() or 1))
+            if reports[-1].failed:
+                logger.warning("%s; clips of those videos are left out", reports[-1])
     comm.synchronize()
+    return reports

@@ -7,9 +7,7 @@ interrupted run goes on, and a later one adds what is new.
 
 from __future__ import annotations
 
-import argparse
 import os
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,13 +15,14 @@ from pathlib import Path
 from tqdm import tqdm
 
 from pcsc_d2.datasets.annotations import read_puppet_masks
-from pcsc_d2.datasets.layout import DATASETS, DatasetFiles
+from pcsc_d2.datasets.flow import convert_flow
+from pcsc_d2.datasets.layout import DATASETS
 from pcsc_d2.datasets.repair import AnnotationIssues
 from pcsc_d2.datasets.sources import Sources, find_sources
 from pcsc_d2.flow.conversion import FlowFiles
 from pcsc_d2.flow.store import FlowStore
 from pcsc_d2.tubes import GroundTruth
-from pcsc_d2.video.files import find_video, locate_videos
+from pcsc_d2.video.files import find_video
 
 Annotate = Callable[[Sources, Path], None]
 """Puts the annotations that were found into the dataset's folder under a root."""
@@ -90,33 +89,14 @@ def prepare(
         report.notes.append("expected <class>/<video>.avi, or <class>/<video>/ with frames")
     if method is not None and found.flow is not None:
         store = FlowStore(root / "flow", replace(method, folder=found.flow))
-        _convert_flow(store, root, files, truth, processes, report)
+        done = convert_flow(store, root, files, truth, processes)
+        report.failed += done.failed
+        report.notes += [str(done), f"train with it: INPUT.FLOW.METHOD {flow}"]
     elif method is not None:
         report.notes.append("no flow among the sources")
     elif found.flow is not None:
         report.notes.append(f"{found.flow}: flow, left alone; --flow <name> converts it")
     return report
-
-
-def main(name: str, description: str, arguments: Sequence[str] | None = None) -> int:
-    """The command line of both scripts: 0 done, 1 clips or flow missing, 2 nothing to be done."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("sources", nargs="+", type=Path, help="folders, archives, files")
-    default = Path(os.environ.get("DETECTRON2_DATASETS", "datasets")).expanduser()
-    parser.add_argument("--root", type=Path, default=default, help="of all datasets (%(default)s)")
-    parser.add_argument("--flow", metavar="NAME", help="convert flow images, as this method")
-    parser.add_argument("--flow-bound", type=float, default=20.0, metavar="PIXELS",
-                        help="that 8-bit pairs of u and v span (%(default)g)")  # fmt: skip
-    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, metavar="N")
-    args = parser.parse_args(arguments)
-    try:
-        report = prepare(args.sources, args.root, name, args.flow, args.processes, args.flow_bound)
-    except (OSError, ValueError) as error:
-        print(error, file=sys.stderr)
-        return 2
-    print(report)
-    print(f"next: python datasets/check.py --root {args.root} --dataset {name} --show 8")
-    return 1 if report.missing or report.failed else 0
 
 
 def link(target: Path, source: Path, root: Path) -> bool:
@@ -202,20 +182,3 @@ def _covers(path: Path, masks: Path) -> bool:
         return False
     names = {"/".join(mask.parts[-3:-1]) for mask in masks.glob("*/*/puppet_mask.mat")}
     return names <= set(GroundTruth.load(path).videos.tolist())
-
-
-def _convert_flow(
-    store: FlowStore,
-    root: Path,
-    files: DatasetFiles,
-    truth: GroundTruth,
-    processes: int,
-    report: PreparationReport,
-) -> None:
-    """Convert the flow of the clips that are there."""
-    clips = locate_videos(root / files.name / "videos", truth.videos.tolist())
-    todo = [(f"{files.name}/{name}", path) for name, path in clips.items() if path is not None]
-    done = store.precompute(todo, files.decoding, processes)
-    report.failed += done.failed
-    report.notes.append(str(done))
-    report.notes.append(f"train with it: INPUT.FLOW.METHOD {store.method.name}")

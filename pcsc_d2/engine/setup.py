@@ -11,6 +11,7 @@ from detectron2.utils.logger import setup_logger
 
 from pcsc_d2 import data, evaluation, modeling  # noqa: F401  (registers what configs name)
 from pcsc_d2.config import add_pcsc_config
+from pcsc_d2.model_zoo import find_config
 
 
 def setup(args: argparse.Namespace) -> CfgNode:
@@ -21,7 +22,7 @@ def setup(args: argparse.Namespace) -> CfgNode:
     """
     cfg = get_cfg()
     add_pcsc_config(cfg)
-    cfg.merge_from_file(args.config_file)
+    cfg.merge_from_file(str(find_config(args.config_file)))
     cfg.merge_from_list(args.opts)
     cfg.freeze()
     default_setup(cfg, args)

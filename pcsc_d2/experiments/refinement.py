@@ -1,20 +1,15 @@
 """The paper's Table 6: video mAP with and without temporal refinement, over several seeds.
 
-    python -m pcsc_d2.experiments.refinement --runs output/experiments/pairs --seeds 1 2 3 \\
-        --train synthetic_pairs_train --test synthetic_pairs_test
-
-Takes detectors that are trained (``<runs>/seed<k>/baseline`` and ``<runs>/seed<k>/pcsc``, as
-``python -m pcsc_d2.experiments.stages`` leaves them), trains actionness heads on their tubes over
-the training videos, refines the tubes of the test videos and prints the table. What each step
-leaves in ``<runs>/seed<k>/refinement`` is kept, and an interrupted run goes on from there; the
-tables go to ``<runs>/refinement.md`` and ``.json``, curves of actionness to
+``pcsc experiments refinement`` takes detectors that are trained (``<runs>/seed<k>/baseline`` and
+``<runs>/seed<k>/pcsc``, as ``pcsc experiments stages`` leaves them), trains actionness heads on
+their tubes over the training videos, refines the tubes of the test videos and prints the table.
+What each step leaves in ``<runs>/seed<k>/refinement`` is kept, and an interrupted run goes on from
+there; the tables go to ``<runs>/refinement.md`` and ``.json``, curves of actionness to
 ``<runs>/seed<k>/refinement/page.html``.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -170,34 +165,24 @@ def _write_page(path: Path, title: str, refinement: Refinement, truth: GroundTru
         file.write(report_page(results, title, (), (refinement.summary(), curves)))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m pcsc_d2.experiments.refinement", description=__doc__.splitlines()[0]
-    )
-    parser.add_argument("--runs", type=Path, required=True, help="folder of seed<k>/<variant>")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--train", required=True, help="registered name of the training videos")
-    parser.add_argument("--test", required=True, help="registered name to score on")
-    parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="config, after --")
-    return parser
+def compare(
+    runs: Path, seeds: Sequence[int], train: str, test: str, options: Sequence[str] = ()
+) -> str:
+    """Train what is missing, refine, score, and write the tables into the folder of the runs.
 
+    Args:
+        runs: folder of ``seed<k>/<variant>``.
+        seeds: of the runs.
+        train: registered name of the training videos.
+        test: registered name to score on.
+        options: KEY, VALUE, ... on top of the configs.
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line; see ``--help``."""
-    args = _parser().parse_args(arguments)
+    Returns:
+        The tables.
+    """
     setup_logger(name="pcsc_d2")
     rows: dict[str, list[Scored]] = {}
-    try:
-        for seed in args.seeds:
-            folder = args.runs / f"seed{seed}"
-            for name, scored in run_seed(folder, args.train, args.test, args.opts).items():
-                rows.setdefault(name, []).append(scored)
-    except (ValueError, OSError) as error:
-        print(f"stopped: {error}", file=sys.stderr)
-        return 1
-    print(write_tables(rows, args.runs, args.test))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    for seed in seeds:
+        for name, scored in run_seed(runs / f"seed{seed}", train, test, options).items():
+            rows.setdefault(name, []).append(scored)
+    return write_tables(rows, runs, test)

@@ -1,4 +1,4 @@
-"""Training runs of a comparison: every variant from the same stage 0, by ``train_net.py``.
+"""Training runs of a comparison: every variant from the same stage 0, by ``pcsc train``.
 
 ::
 
@@ -12,8 +12,6 @@ an interrupted one is resumed.
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -26,8 +24,8 @@ from tqdm import tqdm
 from pcsc_d2.config import add_pcsc_config
 from pcsc_d2.engine import epochs_to_iterations
 from pcsc_d2.models.trained import load_trained, read_config
+from pcsc_d2.utils.programs import end_programs, run_module
 
-REPOSITORY = Path(__file__).parents[2]
 WARMUP = "warmup"
 
 _STAGES = ("MODEL.COOPERATION.NUM_STAGES", "4")
@@ -75,12 +73,12 @@ class Run:
         return self.folder / "model_final.pth"
 
     def train(self, threads: int) -> None:
-        """Run ``train_net.py`` unless it has finished; RuntimeError names the log if it fails."""
+        """Run ``pcsc train`` unless it has finished; ChildProcessError names the log."""
         if self.weights.exists():
             return
-        command = [sys.executable, str(REPOSITORY / "train_net.py"), "--resume"]
-        command += ["--config-file", str(self.config_file), *self.options]
-        call([*command, "OUTPUT_DIR", str(self.folder)], self.folder / "train.log", threads)
+        words = ["pcsc_d2", "train", "--resume", "--config-file", str(self.config_file)]
+        words += [*self.options, "OUTPUT_DIR", str(self.folder)]
+        call(words, self.folder / "train.log", threads)
 
 
 @dataclass(frozen=True)
@@ -149,23 +147,19 @@ def load_detector(folder: Path, options: Sequence[str] = ()) -> tuple[CfgNode, n
     """Config and trained model of a run's folder; FileNotFoundError says how to make it."""
     weights = folder / "model_final.pth"
     if not weights.exists():
-        raise FileNotFoundError(
-            f"{weights}: no such file; train it with python -m pcsc_d2.experiments.stages"
-        )
+        raise FileNotFoundError(f"{weights}: no such file; train it with pcsc experiments stages")
     cfg = read_config(folder / "config.yaml", ["MODEL.WEIGHTS", str(weights), *options])
     return cfg, load_trained(cfg)
 
 
-def call(command: Sequence[str], log: Path, threads: int) -> None:
-    """Run a command with its output in a file; RuntimeError names the file if it fails."""
+def call(words: Sequence[str], log: Path, threads: int) -> None:
+    """Run a module with its output in a file; ChildProcessError names the file if it fails."""
     log.parent.mkdir(parents=True, exist_ok=True)
     environment = os.environ | {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
     with log.open("a") as output:
-        status = subprocess.run(
-            command, stdout=output, stderr=subprocess.STDOUT, env=environment
-        ).returncode
+        status = run_module(words, environment, output)
     if status != 0:
-        raise RuntimeError(f"{' '.join(command[1:3])} failed with status {status}: see {log}")
+        raise ChildProcessError(f"{' '.join(words[:2])} failed with status {status}: see {log}")
 
 
 def side_by_side(description: str, works: Iterable[Callable[[int], None]], jobs: int) -> None:
@@ -174,5 +168,10 @@ def side_by_side(description: str, works: Iterable[Callable[[int], None]], jobs:
     threads = max(1, (os.cpu_count() or 1) // jobs)
     with ThreadPoolExecutor(jobs) as pool:
         running = [pool.submit(work, threads) for work in works]
-        for future in tqdm(running, description, unit="run"):
-            future.result()
+        try:
+            for future in tqdm(running, description, unit="run"):
+                future.result()
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            end_programs()
+            raise

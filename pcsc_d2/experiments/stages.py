@@ -1,42 +1,44 @@
 """The paper's Table 5: frame mAP by stage, with and without cooperation, over several seeds.
 
-    python -m pcsc_d2.experiments.stages --config-file configs/synthetic/pairs.yaml \\
-        --dataset synthetic_pairs_test --seeds 1 2 3 --out output/experiments/pairs
-
-Trains what is missing (every variant from the same stage 0 and for the same iterations), scores
-every stage of every run from one pass, prints the tables and writes ``tables.md``,
-``tables.json`` and ``stages.png`` into the output folder.
+``pcsc experiments stages`` trains what is missing (every variant from the same stage 0 and for the
+same iterations), scores every stage of every run from one pass, prints the tables and writes
+``tables.md``, ``tables.json`` and ``stages.png`` into the output folder.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
-import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from pcsc_d2.experiments.runs import TITLES, VARIANTS, Comparison, Run, call, side_by_side
+from pcsc_d2.experiments.runs import Comparison, Run, call, side_by_side
 from pcsc_d2.experiments.stage_tables import draw_curves, write_tables
 
-DEFAULT = ["baseline", "control", "proposals", "pcsc"]
 Scores = dict[str, list[dict]]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line; see ``--help``."""
-    args = _parser().parse_args(arguments)
-    comparison = Comparison(args.out, args.config_file, tuple(args.opts))
-    try:
-        scores = run(comparison, args.variants, args.seeds, args.dataset, args.jobs)
-    except RuntimeError as error:
-        print(f"stopped: {error}", file=sys.stderr)
-        return 1
-    print(write_tables(scores, args.out, args.dataset))
-    draw_curves(scores, args.out / "stages.png")
-    return 0
+def compare(
+    comparison: Comparison, variants: Sequence[str], seeds: Sequence[int], dataset: str, jobs: int
+) -> str:
+    """Train and score what is missing; write tables and curves into the output folder.
+
+    Args:
+        comparison: what is trained.
+        variants: keys of ``runs.VARIANTS``.
+        seeds: of the runs.
+        dataset: a registered name to score on.
+        jobs: runs at a time.
+
+    Returns:
+        The tables.
+
+    Raises:
+        ChildProcessError: a run failed; its message names the log.
+    """
+    scores = run(comparison, variants, seeds, dataset, jobs)
+    draw_curves(scores, comparison.out / "stages.png")
+    return write_tables(scores, comparison.out, dataset)
 
 
 def run(
@@ -45,7 +47,7 @@ def run(
     """Train and score; variant -> the scores of each seed (see ``stage_scores``).
 
     Raises:
-        RuntimeError: a run failed; its message names the log.
+        ChildProcessError: a run failed; its message names the log.
     """
     starts = [comparison.warmup(seed) for seed in seeds]
     if "two_rgb" in variants:
@@ -67,25 +69,5 @@ def _scores_file(of: Run, dataset: str) -> Path:
 def _train_and_score(of: Run, dataset: str, threads: int) -> None:
     of.train(threads)
     if not _scores_file(of, dataset).exists():
-        command = [sys.executable, "-m", "pcsc_d2.experiments.stage_scores"]
-        call([*command, str(of.folder), dataset], of.folder / "score.log", threads)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m pcsc_d2.experiments.stages", description=__doc__.splitlines()[0]
-    )
-    known = "; ".join(f"{name}: {title}" for name, title in TITLES.items())
-    parser.add_argument("--config-file", type=Path, required=True, help="the baseline's")
-    parser.add_argument("--dataset", required=True, help="a registered name to score on")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--variants", nargs="+", default=DEFAULT, choices=VARIANTS, help=known)
-    cores = os.cpu_count() or 1
-    parser.add_argument("--jobs", type=int, default=cores, help="runs at a time (%(default)s)")
-    parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="config, after --")
-    return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        words = ["pcsc_d2.experiments.stage_scores", str(of.folder), dataset]
+        call(words, of.folder / "score.log", threads)

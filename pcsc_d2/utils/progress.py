@@ -1,8 +1,9 @@
-"""Progress bars; what does not draw one does not need tqdm."""
+"""Progress bars, where tqdm is installed."""
 
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from importlib.util import find_spec
 from typing import Any, Protocol
 
 
@@ -19,8 +20,8 @@ class _Silent:
 
 
 def progress_bar(total: int, what: str, unit: str, show: bool) -> AbstractContextManager[Bar]:
-    """A tqdm bar on standard error, or a silent one."""
-    if not show:
+    """A tqdm bar on standard error; a silent one where none is wanted, or tqdm is not installed."""
+    if not show or find_spec("tqdm") is None:
         return nullcontext(_Silent())
     from tqdm import tqdm
 

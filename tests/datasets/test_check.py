@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import pickle
-import runpy
 import shutil
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from pcsc_d2.cli import main
 from pcsc_d2.datasets.check import check_dataset
 from pcsc_d2.datasets.check_pictures import draw_clips
 from pcsc_d2.datasets.layout import dataset_files, datasets_under
@@ -18,7 +18,6 @@ from pcsc_d2.flow.store import FlowStore
 from pcsc_d2.tubes import GroundTruth, Tubes
 from pcsc_d2.video.files import find_video
 
-SCRIPT = Path(__file__).parents[2] / "datasets" / "check.py"
 JHMDB = dataset_files("jhmdb")
 UCF = dataset_files("ucf24")
 NAMES = ["run/a", "run/b", "wave/c"]
@@ -236,7 +235,7 @@ def test_flow_missing_and_wrong(jhmdb):
 
 
 def run(*arguments: object) -> int:
-    return runpy.run_path(str(SCRIPT))["main"]([str(a) for a in arguments])
+    return main(["check", *(str(a) for a in arguments)])
 
 
 def test_command_gives_status_json_and_pictures(jhmdb, capsys):

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 import scipy.io
 
+from pcsc_d2.cli import main
 from pcsc_d2.datasets.annotations import read_annotations
 from pcsc_d2.datasets.check import check_dataset
 from pcsc_d2.datasets.layout import dataset_files
-from pcsc_d2.datasets.prepare import main, prepare
+from pcsc_d2.datasets.prepare import prepare
 from pcsc_d2.datasets.sources import find_sources
 from pcsc_d2.tubes import GroundTruth
 
@@ -132,7 +133,8 @@ def test_frames_and_flow_of_act_and_moc(frames, tmp_path):
 def test_flow_that_does_not_fit_its_clip_is_said(frames, tmp_path, capsys):
     (frames / "FlowBrox04/run/a/00001.jpg").unlink()
     (frames / "FlowBrox04/run/a/00002.jpg").unlink()
-    assert main("jhmdb", "", [str(frames), "--root", str(tmp_path / "root"), "--flow", "brox"]) == 1
+    words = [str(frames), "--root", str(tmp_path / "root"), "--flow", "brox"]
+    assert main(["prepare", "jhmdb", *words]) == 1
     told = capsys.readouterr()
     assert "flow of 2 videos computed, 0 were there already, 1 failed" in told.out
     assert "run/a: 2 fields for a video of 4 frames" in told.err
@@ -237,7 +239,7 @@ def test_ucf_needs_its_test_list(tmp_path, encode, gray, capsys):
     lists.mkdir()
     (lists / "testlist01.txt").write_text("Dive/v_a.avi\nPlayingCello/v_b.avi\n")
     arguments = [str(p) for p in (source, annotations, lists, "--root", root)]
-    assert main("ucf24", "UCF101-24", arguments) == 0
+    assert main(["prepare", "ucf101_24", *arguments]) == 0
     assert "1 clips linked" in capsys.readouterr().out
     assert [p.name for p in (root / "ucf24/videos").iterdir()] == ["Dive"]
     assert check_dataset(root, dataset_files("ucf24")).report.problems == {}
@@ -245,12 +247,12 @@ def test_ucf_needs_its_test_list(tmp_path, encode, gray, capsys):
 
 def test_command_says_what_is_missing(original, tmp_path, capsys):
     root = str(tmp_path / "root")
-    assert main("jhmdb", "", [str(tmp_path / "none"), "--root", root]) == 2
+    assert main(["prepare", "jhmdb", str(tmp_path / "none"), "--root", root]) == 2
     assert "none: no such file or folder" in capsys.readouterr().err
-    assert main("jhmdb", "", [str(original / "JHMDB_video"), "--root", root]) == 2
+    assert main(["prepare", "jhmdb", str(original / "JHMDB_video"), "--root", root]) == 2
     assert "add JHMDB-GT.pkl, or puppet_mask together with splits" in capsys.readouterr().err
     (original / "JHMDB_video/wave/d.avi").unlink()
-    assert main("jhmdb", "", [str(original), "--root", root]) == 1
+    assert main(["prepare", "jhmdb", str(original), "--root", root]) == 1
     assert "1 annotated clips were not found (the first is wave/d)" in capsys.readouterr().out
 
 

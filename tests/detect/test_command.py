@@ -18,7 +18,8 @@ import av
 import numpy as np
 import pytest
 
-from pcsc_d2.detect.__main__ import seconds
+from pcsc_d2.cli import main
+from pcsc_d2.cli.commands.detect import seconds
 from pcsc_d2.detect.page import write_page
 from pcsc_d2.detect.results import Summary
 from pcsc_d2.layers.window_trunk import Sharing
@@ -234,17 +235,16 @@ def test_options_that_make_no_sense(
 
 
 def test_no_model(square_video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from pcsc_d2.detect.__main__ import main
-
     arguments = [str(square_video), "--out", str(tmp_path / "out"), "--model"]
-    assert main([*arguments, str(tmp_path / "no.pt")]) == 2
+    assert main(["detect", *arguments, str(tmp_path / "no.pt")]) == 2
     assert "no.pt: no such model; give an exported file" in capsys.readouterr().err
 
 
 SLOW = """
 import sys, time
 from tests.square_model import SquareModel
-from pcsc_d2.detect import detector, __main__
+from pcsc_d2.cli import main
+from pcsc_d2.detect import detector
 
 class Slow(SquareModel):
     def __call__(self, clips, size):
@@ -252,7 +252,7 @@ class Slow(SquareModel):
         return super().__call__(clips, size)
 
 detector.load_model = lambda *_: Slow()
-sys.exit(__main__.main(sys.argv[1:]))
+sys.exit(main(["detect", *sys.argv[1:]]))
 """
 
 
@@ -276,7 +276,7 @@ def test_interrupted(square_video: Path, tmp_path: Path, number: int) -> None:
     _, errors = job.communicate(timeout=60)
     assert job.returncode == 130
     assert errors.splitlines() == [
-        "interrupted; what was finished stays, --resume goes on from there"
+        "interrupted: what was finished stays, --resume goes on from there"
     ]
     assert names(out) == {"square", "index.html"}
     assert names(out / "square") == RESULTS

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from detectron2.engine import default_argument_parser
 
-import train_net
+from pcsc_d2.engine.train import train
 from pcsc_d2.tubes import Detections, Tubes
 from tests.tiny import CONFIGS
 
@@ -32,7 +32,7 @@ def run(folder: Path, *arguments: str) -> dict | None:
     config = str(CONFIGS / "synthetic" / "quick.yaml")
     options = [str(x) for pair in SMALL.items() for x in pair]
     line = ["--config-file", config, *arguments, "OUTPUT_DIR", str(folder), *options]
-    return train_net.main(default_argument_parser().parse_args(line))
+    return train(default_argument_parser().parse_args(line))
 
 
 def test_train_then_evaluate_from_the_checkpoint(tmp_path: Path, root: Path) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from pcsc_d2.cli import main
 from pcsc_d2.experiments import jhmdb_splits
 
 STAND_IN = """
@@ -32,12 +35,17 @@ if options.get("FAIL") == str(split):
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     script = tmp_path / "stand_in.py"
     script.write_text(STAND_IN)
-    monkeypatch.setattr(jhmdb_splits, "SCRIPT", script)
+
+    def train(words: list[str]) -> int:
+        assert words[:2] == ["pcsc_d2", "train"]
+        return subprocess.run([sys.executable, str(script), *words[2:]]).returncode
+
+    monkeypatch.setattr(jhmdb_splits, "run_module", train)
     (tmp_path / "out").mkdir()
 
     def run(*arguments: str) -> int:
-        fixed = ["--config-file", "c.yaml", "--out", str(tmp_path / "out")]
-        return jhmdb_splits.main([*fixed, *arguments])
+        fixed = ["--config-file", "jhmdb/quick.yaml", "--out", str(tmp_path / "out")]
+        return main(["experiments", "jhmdb-splits", *fixed, *arguments])
 
     return run
 
@@ -49,7 +57,8 @@ def calls(tmp_path: Path) -> list[str]:
 def test_splits_are_trained_and_averaged(run, tmp_path: Path, capsys) -> None:
     assert run("--num-gpus", "2", "SOLVER.MAX_ITER", "5") == 0
     assert [call.split()[0] for call in calls(tmp_path)] == ["1", "2", "3"]
-    assert all("--num-gpus 2 SOLVER.MAX_ITER 5 DATASETS.TRAIN" in call for call in calls(tmp_path))
+    assert all("--num-gpus 2 " in call for call in calls(tmp_path))
+    assert all(" SOLVER.MAX_ITER 5 DATASETS.TRAIN" in call for call in calls(tmp_path))
     content = json.loads((tmp_path / "out/results.json").read_text())
     assert content["frame"] == {"0.5": 20.0}
     assert content["mean_of"] == [f"jhmdb_split{k}_test" for k in (1, 2, 3)]
@@ -58,7 +67,7 @@ def test_splits_are_trained_and_averaged(run, tmp_path: Path, capsys) -> None:
 
 def test_interrupted_run_goes_on(run, tmp_path: Path, capsys) -> None:
     assert run("FAIL", "2") == 3
-    assert "split 2: train_net.py ended with status 3" in capsys.readouterr().err
+    assert "split 2: pcsc train ended with status 3" in capsys.readouterr().err
     assert not (tmp_path / "out/results.json").exists()
     assert run("--resume") == 0
     assert [call.split()[0] for call in calls(tmp_path)] == ["1", "2", "2", "3"]

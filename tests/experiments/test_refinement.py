@@ -9,8 +9,8 @@ import pytest
 import torch
 from detectron2.modeling import build_model
 
+from pcsc_d2.cli import main
 from pcsc_d2.datasets.synthetic.generate import generate
-from pcsc_d2.experiments import refinement
 from pcsc_d2.experiments.refinement_tables import TITLES
 from tests.tiny import tiny_config
 
@@ -44,9 +44,9 @@ def test_table_by_one_command_that_goes_on(
     for seed in (1, 2):
         detector(runs / f"seed{seed}" / "baseline")
         detector(runs / f"seed{seed}" / "pcsc", "MODEL.COOPERATION.NUM_STAGES", 1)
-    line = ["--runs", str(runs), "--seeds", "1", "2"]
+    line = ["experiments", "refinement", "--runs", str(runs), "--seeds", "1", "2"]
     line += ["--train", "synthetic_easy_train", "--test", "synthetic_easy_test"]
-    assert refinement.main(line) == 0
+    assert main(line) == 0
     printed = capsys.readouterr().out
     assert all(title in printed for title in TITLES.values())
     assert "of 2 seeds" in printed
@@ -59,17 +59,17 @@ def test_table_by_one_command_that_goes_on(
     made = {path: path.stat().st_mtime_ns for path in runs.rglob("0*.npz")}
     made |= {path: path.stat().st_mtime_ns for path in runs.rglob("head.pth")}
     assert len(made) == 2 * (1 + 2 + 1 + 3)
-    assert refinement.main(line) == 0
+    assert main(line) == 0
     assert json.loads((runs / "refinement.json").read_text()) == found
     assert all(path.stat().st_mtime_ns == time for path, time in made.items())
 
 
 def test_missing_detector_is_named(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    line = ["--runs", str(tmp_path), "--train", "synthetic_easy_train"]
+    line = ["experiments", "refinement", "--runs", str(tmp_path), "--train", "synthetic_easy_train"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DETECTRON2_DATASETS", str(tmp_path))
         generate(tmp_path, "easy", {"train": 1, "test": 1}, (48, 64), (16, 16), progress=False)
-        assert refinement.main([*line, "--test", "synthetic_easy_test"]) == 1
+        assert main([*line, "--test", "synthetic_easy_test"]) == 2
     said = capsys.readouterr().err
     assert "seed1/pcsc/model_final.pth: no such file" in said
-    assert "pcsc_d2.experiments.stages" in said
+    assert "pcsc experiments stages" in said

@@ -5,11 +5,13 @@ from __future__ import annotations
 import runpy
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import torch
 
+from pcsc_d2.cli import main
 from pcsc_d2.datasets.synthetic.generate import generate
 from pcsc_d2.experiments import runs, stages
 from pcsc_d2.experiments.runs import Comparison
@@ -38,14 +40,11 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """Commands run in this process, which spares importing Detectron2 for each."""
     commands = []
 
-    def call(command: Sequence[str], log: Path, threads: int) -> None:
-        commands.append(list(command))
-        words = list(command[1:])
-        monkeypatch.setattr(sys, "argv", words[1:] if words[0] == "-m" else words)
-        if words[0] == "-m":
-            runpy.run_module(words[1], run_name="__main__")
-        else:
-            runpy.run_path(words[0], run_name="__main__")
+    def call(words: Sequence[str], log: Path, threads: int) -> None:
+        commands.append(list(words))
+        monkeypatch.setattr(sys, "argv", list(words))
+        with suppress(SystemExit):
+            runpy.run_module(words[0], run_name="__main__")
 
     monkeypatch.setattr(runs, "call", call)
     monkeypatch.setattr(stages, "call", call)
@@ -59,10 +58,19 @@ def test_one_command_trains_scores_and_prints(
     monkeypatch.delenv("PCSC_CACHE", raising=False)
     sizes = {"train": 3, "test": 1}
     generate(tmp_path, "pairs", sizes, size=(48, 64), length=(16, 16), progress=False)
-    line = ["--config-file", str(PAIRS), "--dataset", "synthetic_pairs_test", "--jobs", "1"]
+    line = [
+        "experiments",
+        "stages",
+        "--config-file",
+        str(PAIRS),
+        "--dataset",
+        "synthetic_pairs_test",
+        "--jobs",
+        "1",
+    ]
     line += ["--out", str(tmp_path / "out"), "--seeds", "5", "--variants", "baseline", "pcsc"]
     line += ["--", *(str(x) for pair in SMALL.items() for x in pair)]
-    assert stages.main(line) == 0
+    assert main(line) == 0
 
     seed = tmp_path / "out" / "seed5"
     assert {p.name for p in seed.iterdir()} == {"warmup", "baseline", "pcsc"}
@@ -80,7 +88,7 @@ def test_one_command_trains_scores_and_prints(
     assert not any("stage_heads" in k for k in baseline)
     # A second call has nothing left to do.
     assert len(in_process) == 5
-    assert stages.main(line) == 0
+    assert main(line) == 0
     assert len(in_process) == 5
 
 
@@ -110,6 +118,6 @@ def test_variants_share_the_warmup_and_the_schedule(tmp_path: Path) -> None:
 
 def test_failed_run_names_its_log(tmp_path: Path) -> None:
     run = runs.Run(tmp_path / "run", tmp_path / "no.yaml", ())
-    with pytest.raises(RuntimeError, match=r"train\.log"):
+    with pytest.raises(ChildProcessError, match=r"train\.log"):
         run.train(threads=1)
     assert "no.yaml" in (tmp_path / "run" / "train.log").read_text()

@@ -13,8 +13,8 @@ import pytest
 import torch
 from detectron2.modeling import build_model
 
+from pcsc_d2 import cli
 from pcsc_d2.export import ExportError, ExportInfo, load_archive
-from pcsc_d2.export.__main__ import main
 from tests.tiny import tiny_config
 
 INFO = ExportInfo(tuple("abcd"), clip_length=8, min_size=64, max_size=400, flow_method="dis")
@@ -29,6 +29,10 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "config.yaml").write_text(cfg.dump(), encoding="utf-8")
     torch.save({"model": model.state_dict()}, folder / "model_final.pth")
     return folder
+
+
+def main(arguments: list[str]) -> int:
+    return cli.main(["export", *arguments])
 
 
 def run(folder: Path, out: Path, *more: str) -> int:
@@ -74,7 +78,7 @@ def test_bad_input_is_one_line(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert run(checkpoint, tmp_path / "model.pt", *more) == 1
+    assert run(checkpoint, tmp_path / "model.pt", *more) == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.startswith("error: ")
@@ -84,11 +88,11 @@ def test_bad_input_is_one_line(
 
 def test_weights_have_to_be_named(checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = ["--config-file", str(checkpoint / "config.yaml")]
-    assert main([*config, "MODEL.WEIGHTS", ""]) == 1
+    assert main([*config, "MODEL.WEIGHTS", ""]) == 2
     assert "which weights?" in capsys.readouterr().err
-    assert main([*config, "MODEL.WEIGHTS", "absent.pth"]) == 1
+    assert main([*config, "MODEL.WEIGHTS", "absent.pth"]) == 2
     assert "absent.pth: no such file" in capsys.readouterr().err
-    assert main(["--config-file", "absent.yaml"]) == 1
+    assert main(["--config-file", "absent.yaml"]) == 2
     assert "absent.yaml: no such file" in capsys.readouterr().err
 
 

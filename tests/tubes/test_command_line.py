@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import pcsc_d2
+from pcsc_d2 import cli
 from pcsc_d2.tubes import Detections, GroundTruth, Tubes, frame_map, link, video_map
-from pcsc_d2.tubes.__main__ import main
 
 BARE = """
 import runpy, sys
@@ -23,6 +23,10 @@ sys.argv[0] = "tubes"
 runpy.run_module("pcsc_d2.tubes", run_name="__main__")
 """
 BOX = (40, 40, 80, 90)
+
+
+def main(arguments: list[str]) -> int:
+    return cli.main(["tubes", *arguments])
 
 
 @pytest.fixture
@@ -128,7 +132,7 @@ def test_bad_input_is_one_line(
     message: str,
 ) -> None:
     monkeypatch.chdir(folder)
-    assert main(arguments) == 1
+    assert main(arguments) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert re.match(f"error: .*{message}", error)

@@ -24,7 +24,7 @@ Files under `root/synthetic/<name>/`:
 - `actors.json`: what every actor is, for scores by kind (`truth.actor_types`).
 - `spec.json`: how the set was made; a set whose spec agrees is kept as it is.
 
-    python -m pcsc_d2.datasets.synthetic.generate --root datasets --set pairs
+    pcsc generate --root datasets --set pairs
 
 With `--custom csv` (or `coco`, `cvat`) the set is written once more, to `root/<name>_csv/`, in the
 layout of one's own data, which `datasets/OWN_DATA.md` describes.
@@ -32,15 +32,14 @@ layout of one's own data, which `datasets/OWN_DATA.md` describes.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from tqdm import tqdm
 
-from pcsc_d2.datasets.custom.write import WRITERS, write_own
+from pcsc_d2.datasets.custom.write import write_own
 from pcsc_d2.datasets.synthetic.actors import ActorTube
 from pcsc_d2.datasets.synthetic.clips import SETS, ClipSpec, labels_of, plan_split, render_clip
 from pcsc_d2.datasets.synthetic.truth import actor_types, describe, ground_truth, split_videos
@@ -56,7 +55,6 @@ __all__ = [
     "actor_types",
     "generate",
     "labels_of",
-    "main",
     "plan_split",
     "render_clip",
     "split_videos",
@@ -184,51 +182,3 @@ def _remove_videos(folder: Path, keep: set[str]) -> None:
     for path in folder.glob("*/*.mp4"):
         if path.relative_to(folder).with_suffix("").as_posix() not in keep:
             path.unlink()
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m pcsc_d2.datasets.synthetic.generate",
-        description="Generate clips with known tubes.",
-    )
-    parser.add_argument("--root", required=True, help="root of the data sets")
-    parser.add_argument("--set", default="pairs", choices=sorted(SETS), dest="name")
-    for split, count in SIZES.items():
-        parser.add_argument(f"--{split}", type=int, default=count, metavar="CLIPS")
-    parser.add_argument("--size", type=int, nargs=2, default=(96, 128), metavar=("H", "W"))
-    parser.add_argument("--length", type=int, nargs=2, default=(40, 60), metavar=("MIN", "MAX"))
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--scale", type=int, default=1, metavar="N", help="render N times as large, to look at"
-    )
-    parser.add_argument(
-        "--custom", choices=sorted(WRITERS), help="also write it as one's own data, in this format"
-    )
-    return parser
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line: generate one set and print its folder."""
-    parser = _parser()
-    args = parser.parse_args(arguments)
-    sizes = {split: getattr(args, split) for split in SIZES}
-    try:
-        folder = generate(
-            args.root,
-            args.name,
-            sizes,
-            tuple(args.size),
-            tuple(args.length),
-            args.seed,
-            scale=args.scale,
-        )
-        if args.custom:
-            folder = write_as_custom(folder, args.custom)
-    except ValueError as error:
-        parser.error(str(error))
-    print(folder)
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

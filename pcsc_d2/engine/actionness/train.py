@@ -1,14 +1,11 @@
 """Train the actionness head of a trained detector, choose how tubes are refined, and evaluate.
 
-    python -m pcsc_d2.engine.actionness.train --config-file output/x/config.yaml \\
-        MODEL.WEIGHTS output/x/model_final.pth OUTPUT_DIR output/x_actionness
-
-Takes the arguments of ``train_net.py``, ``--num-gpus`` and ``--resume`` among them. The detector
-stays as it is. It runs over the training videos (all GPUs share them; features go to
-``OUTPUT_DIR/actionness``, at most ``SOLVER.ACTIONNESS.DISK_MB``), the head is fitted, the median
-window and the threshold are chosen on training videos that were held back, and
-``OUTPUT_DIR/model_final.pth`` holds detector, head and choice. ``--resume`` goes on where an
-interrupted run stopped, be it within a video set or within a fit.
+``pcsc train-actionness`` is the command. The detector stays as it is. It runs over the training
+videos (all GPUs share them; features go to ``OUTPUT_DIR/actionness``, at most
+``SOLVER.ACTIONNESS.DISK_MB``), the head is fitted, the median window and the threshold are chosen
+on training videos that were held back, and ``OUTPUT_DIR/model_final.pth`` holds detector, head and
+choice. ``--resume`` goes on where an interrupted run stopped, be it within a video set or within a
+fit.
 """
 
 from __future__ import annotations
@@ -16,14 +13,12 @@ from __future__ import annotations
 import argparse
 import logging
 import shutil
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import CfgNode
-from detectron2.engine import default_argument_parser, launch
 from detectron2.utils import comm
 from torch import nn
 
@@ -135,23 +130,3 @@ def _save(cfg: CfgNode, model: nn.Module, choice: RefinementSearch) -> None:
     }
     write_json(Path(cfg.OUTPUT_DIR, "refinement.json"), content)
     logger.info("Wrote model_final.pth, config.yaml and refinement.json to %s", cfg.OUTPUT_DIR)
-
-
-def _run(args: argparse.Namespace) -> None:
-    try:
-        main(args)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
-
-
-if __name__ == "__main__":
-    arguments = default_argument_parser().parse_args()
-    launch(
-        _run,
-        arguments.num_gpus,
-        num_machines=arguments.num_machines,
-        machine_rank=arguments.machine_rank,
-        dist_url=arguments.dist_url,
-        args=(arguments,),
-    )

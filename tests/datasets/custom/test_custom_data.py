@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pcsc_d2.cli import main
 from pcsc_d2.datasets.check import check_dataset
 from pcsc_d2.datasets.custom.description import Description
 from pcsc_d2.datasets.custom.read import all_datasets, any_files, custom_files
 from pcsc_d2.datasets.repair import AnnotationIssues
-from pcsc_d2.datasets.synthetic.generate import generate, main
+from pcsc_d2.datasets.synthetic.generate import generate
 from pcsc_d2.tubes import GroundTruth
 
 HEADER = "video,frame,track,label,x1,y1,x2,y2\n"
@@ -315,7 +316,20 @@ def test_no_annotations_are_said(root):
 @pytest.mark.parametrize("form", ["csv", "coco", "cvat"])
 def test_generated_clips_written_as_own_data_are_the_same(tmp_path, form, capsys):
     options = ["--size", "32", "48", "--length", "16", "17", "--val", "1", "--train", "2"]
-    main(["--root", str(tmp_path), "--set", "easy", "--test", "1", *options, "--custom", form])
+    main(
+        [
+            "generate",
+            "--root",
+            str(tmp_path),
+            "--set",
+            "easy",
+            "--test",
+            "1",
+            *options,
+            "--custom",
+            form,
+        ]
+    )
     assert capsys.readouterr().out.strip() == str(tmp_path / f"easy_{form}")
     sizes = {"train": 2, "val": 1, "test": 1}
     folder = generate(tmp_path, "easy", sizes, (32, 48), (16, 17), progress=False)

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
+from pcsc_d2.cli import main
 from pcsc_d2.datasets.synthetic import generate as synthetic
 from pcsc_d2.datasets.synthetic.actors import (
     APPEARANCES,
@@ -417,13 +418,12 @@ def test_a_deleted_video_or_a_damaged_spec_is_made_again(tmp_path: Path):
 
 def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     counts = ["--train", "1", "--val", "0", "--test", "1", "--length", "16", "18"]
-    chosen = ["--root", str(tmp_path), "--set", "easy", "--scale", "2"]
-    assert synthetic.main([*chosen, *counts]) == 0
+    chosen = ["generate", "--root", str(tmp_path), "--set", "easy", "--scale", "2"]
+    assert main([*chosen, *counts]) == 0
     folder = Path(capsys.readouterr().out.strip())
     assert GroundTruth.load(folder / "annotations.pkl").resolution.tolist() == [[192, 256]] * 2
     assert sorted(p.name for p in folder.rglob("*.mp4")) == ["0000.mp4", "0000.mp4"]
-    with pytest.raises(SystemExit):
-        synthetic.main(["--root", str(tmp_path), *counts, "--size", "33", "64"])
+    assert main(["generate", "--root", str(tmp_path), *counts, "--size", "33", "64"]) == 2
     assert "(33, 64): sides must be even" in capsys.readouterr().err
 
 

@@ -19,7 +19,6 @@ from detectron2.modeling import build_model
 from detectron2.utils import comm
 from torch import nn
 
-import train_net
 from pcsc_d2 import add_pcsc_config
 from pcsc_d2.data import ClipMapper
 from pcsc_d2.engine import Trainer
@@ -37,6 +36,7 @@ from pcsc_d2.engine.actionness.fit import (
     standardise,
 )
 from pcsc_d2.engine.actionness.samples import SampleStore, VideoSamples, all_tubes
+from pcsc_d2.engine.train import train
 from pcsc_d2.evaluation import TubeEvaluator, link_options
 from pcsc_d2.modeling import ActionnessHead
 from pcsc_d2.tubes import Tubes, label_boxes
@@ -346,7 +346,7 @@ def test_command_leaves_one_checkpoint_that_evaluation_uses(tmp_path: Path, root
     # The config that was written evaluates it, and gives the same.
     written = str(tmp_path / "out" / "config.yaml")
     line = ["--config-file", written, "--eval-only", "OUTPUT_DIR", str(tmp_path / "again")]
-    assert str(train_net.main(default_argument_parser().parse_args(line))) == str(scores)
+    assert str(train(default_argument_parser().parse_args(line))) == str(scores)
 
     # Going on with all done does nothing again, but evaluate.
     samples = sorted((tmp_path / "out" / "actionness").rglob("0*.npz"))

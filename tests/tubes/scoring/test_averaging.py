@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pcsc_d2.tubes.__main__ import main
+from pcsc_d2.cli import main
 from pcsc_d2.tubes.scoring.averaging import average_results
 
 
@@ -48,7 +48,7 @@ def test_command_prints_each_and_the_mean(
 ) -> None:
     out = tmp_path / "mean.json"
     folders = [str(path.parents[2]) for path in splits]
-    assert main(["average", *folders, "--json", str(out)]) == 0
+    assert main(["tubes", "average", *folders, "--json", str(out)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].split() == ["frame", "0.5", "frame", "0.75", "video", "0.5"]
     assert [line.split()[0] for line in lines[2:]] == [
@@ -87,5 +87,5 @@ def test_what_does_not_compare_is_refused(
         ([splits[0], tmp_path / "none.json"], "none.json: no such results"),
         ([splits[0], tmp_path], "holds 3 results.json, expected one"),
     ):
-        assert main(["average", *map(str, paths)]) == 1
+        assert main(["tubes", "average", *map(str, paths)]) == 2
         assert message in capsys.readouterr().err

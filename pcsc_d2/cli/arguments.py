@@ -1,0 +1,68 @@
+"""Arguments that several subcommands share."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+from inspect import cleandoc
+from pathlib import Path
+from textwrap import indent
+
+
+def describe(parser: argparse.ArgumentParser, text: str) -> None:
+    """Show a docstring as it stands; examples, which begin with "pcsc", are set in."""
+    paragraphs = cleandoc(text).split("\n\n")
+    shown = [indent(p, " " * 4) if p.startswith("pcsc ") else p for p in paragraphs]
+    parser.description = "\n\n".join(shown)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+
+
+def add_subcommand(
+    commands: argparse._SubParsersAction,
+    name: str,
+    run: Callable[[argparse.Namespace], int | None],
+) -> argparse.ArgumentParser:
+    """A parser below a subcommand's; ``run`` does the work, and its docstring is the help."""
+    summary = cleandoc(run.__doc__).splitlines()[0].rstrip(".")
+    parser = commands.add_parser(name, help=summary[0].lower() + summary[1:])
+    describe(parser, run.__doc__)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def add_root(parser: argparse.ArgumentParser) -> None:
+    """The folder of all datasets."""
+    root = Path(os.environ.get("DETECTRON2_DATASETS", "datasets")).expanduser()
+    parser.add_argument(
+        "--root", type=Path, default=root, metavar="DIR", help="of all datasets (%(default)s)"
+    )
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """A config, and what overrides it."""
+    parser.add_argument(
+        "--config-file",
+        required=True,
+        metavar="FILE",
+        help="a file, or the name of a config that comes with the package (jhmdb/pcsc.yaml)",
+    )
+    add_options(parser)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """KEY VALUE ... at the end of the line."""
+    parser.add_argument(
+        "opts", nargs="*", metavar="KEY VALUE", help="override the config, at the end of the line"
+    )
+
+
+def add_launch(parser: argparse.ArgumentParser) -> None:
+    """How many processes train, on which machines; as Detectron2's ``launch`` takes it."""
+    group = parser.add_argument_group("on several GPUs or machines")
+    group.add_argument("--num-gpus", type=int, default=1, metavar="N", help="of each machine")
+    group.add_argument("--num-machines", type=int, default=1, metavar="N")
+    group.add_argument("--machine-rank", type=int, default=0, metavar="N", help="of this machine")
+    group.add_argument(
+        "--dist-url", default="auto", metavar="URL", help="of the first machine (tcp://host:port)"
+    )

@@ -1,0 +1,48 @@
+"""The program's way in: the subcommand that was named is imported, and runs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from functools import partial
+from importlib import import_module
+
+import pcsc_d2
+from pcsc_d2.cli.arguments import describe
+from pcsc_d2.cli.outcome import exit_status
+from pcsc_d2.cli.registry import COMMANDS
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a subcommand.
+
+    Args:
+        arguments: without the program's name; None takes those of the process.
+
+    Returns:
+        The exit status: 0; 2 where the user has something to mend, which one line on standard
+        error says; 130 after Ctrl-C; others as the subcommand's help says.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    args = _parser(words[0] if words else "").parse_args(words)
+    return exit_status(partial(args.run, args), args.command)
+
+
+def _parser(chosen: str) -> argparse.ArgumentParser:
+    """The whole program's parser, with the arguments of the chosen subcommand alone."""
+    parser = argparse.ArgumentParser(
+        prog="pcsc",
+        description="Spatio-temporal action detection: who does what, where, from when to when.",
+        epilog="pcsc COMMAND --help says more, with an example.",
+    )
+    parser.add_argument("--version", action="version", version=f"pcsc_d2 {pcsc_d2.__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
+    for name, command in COMMANDS.items():
+        below = commands.add_parser(name, help=command.summary)
+        if name == chosen:
+            module = import_module(command.module(name))
+            describe(below, module.__doc__)
+            below.set_defaults(run=getattr(module, "run", None))
+            module.add_arguments(below)
+    return parser

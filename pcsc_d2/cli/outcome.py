@@ -1,0 +1,112 @@
+"""How a subcommand ends: what went wrong in one line, and the exit status."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from pcsc_d2.cli.registry import COMMANDS
+from pcsc_d2.utils.extras import missing_package
+from pcsc_d2.utils.programs import end_programs
+
+FINE, PROBLEMS, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
+
+
+def exit_status(work: Callable[[], int | None], command: str) -> int:
+    """Do the work of a subcommand; its exit status, with one line on standard error if it fails.
+
+    Errors of the user, missing packages and Ctrl-C (or SIGTERM) are such lines; every other
+    exception is a fault of the program and is raised.
+
+    Args:
+        work: returns the status, or None for 0.
+        command: its name.
+    """
+    try:
+        with _interruptible(), _plain_warnings():
+            return work() or FINE
+    except KeyboardInterrupt as stop:
+        _end_children()
+        _say(": ".join(["interrupted", *map(str, stop.args)]))
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; the interpreter must not flush into the pipe.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PROBLEMS
+    except ImportError as error:
+        line = missing_package(error, f"pcsc {command}", COMMANDS[command].extra)
+        if line is None:
+            raise
+        return fail(line)
+    except (ValueError, OSError) as error:
+        if not _is_for_the_user(error):
+            raise
+        return fail(error)
+
+
+def fail(reason: object) -> int:
+    """Say what the user has to mend, in one line; the exit status for it."""
+    _say(f"error: {reason}")
+    return UNUSABLE
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _is_for_the_user(error: Exception) -> bool:
+    """Whether an error is about what the user gave: a file or device, or a check of this package.
+
+    A ValueError that other libraries raise is a fault of the program.
+    """
+    if isinstance(error, OSError):
+        return True
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    return place is not None and place.tb_frame.f_globals["__name__"].startswith("pcsc_d2.")
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """SIGTERM acts as Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """This package's warnings in a line each; those of libraries mean nothing to the user."""
+
+    def show(message: Warning | str, category: type, filename: str, *_: object) -> None:
+        if os.path.dirname(filename).startswith(_PACKAGE):
+            _say(f"warning: {message}")
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
+
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+def _end_children() -> None:
+    """End the processes that this one has started, which may not have seen the signal."""
+    end_programs()
+    for child in multiprocessing.active_children():
+        child.terminate()
+        child.join(timeout=5)
+        if child.is_alive():
+            child.kill()

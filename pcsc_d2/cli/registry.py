@@ -1,0 +1,37 @@
+"""The subcommands: their names, a line each for ``pcsc --help``, and what they need installed."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Command(NamedTuple):
+    """What is known of a subcommand without importing it.
+
+    Attributes:
+        summary: its line in ``pcsc --help``.
+        extra: of ``pip install 'pcsc_d2[extra]'``, which brings what it needs.
+    """
+
+    summary: str
+    extra: str
+
+    @staticmethod
+    def module(name: str) -> str:
+        """The module of the subcommand of a name."""
+        return f"pcsc_d2.cli.commands.{name.replace('-', '_')}"
+
+
+COMMANDS: dict[str, Command] = {
+    "detect": Command("find actions in your own videos", "detect"),
+    "train": Command("train or evaluate a detector", "train"),
+    "train-actionness": Command("teach a trained detector where actions begin and end", "train"),
+    "export": Command("make one file of a trained detector, for use without Detectron2", "train"),
+    "tubes": Command("link, score, convert, show and average what any detector found", "report"),
+    "check": Command("look for what is wrong with datasets before training", "train"),
+    "prepare": Command("lay out UCF101-24 or J-HMDB as they are distributed", "train"),
+    "generate": Command("generate clips with known tubes", "train"),
+    "flow": Command("compute optical flow ahead of training, or convert what you have", "train"),
+    "experiments": Command("make the paper's comparisons", "train"),
+    "demo": Command("generate clips, train on them and see what is found", "train"),
+}

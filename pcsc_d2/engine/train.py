@@ -1,0 +1,33 @@
+"""Train or evaluate a two-stream action detector."""
+
+from __future__ import annotations
+
+import argparse
+
+from detectron2.checkpoint import DetectionCheckpointer
+
+from pcsc_d2.data import check_datasets, precompute_flow, register_custom_datasets
+from pcsc_d2.engine.setup import setup
+from pcsc_d2.engine.trainer import Trainer
+
+
+def train(args: argparse.Namespace) -> dict | None:
+    """Train, or with ``--eval-only`` evaluate; the scores, where there are any to return.
+
+    Args:
+        args: of Detectron2's ``default_argument_parser``, or of ``pcsc train``.
+    """
+    cfg = setup(args)
+    names = cfg.DATASETS.TEST if args.eval_only else (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)
+    register_custom_datasets()
+    check_datasets(cfg)
+    precompute_flow(cfg, names)
+    if args.eval_only:
+        model = Trainer.build_model(cfg)
+        DetectionCheckpointer(model, cfg.OUTPUT_DIR).resume_or_load(
+            cfg.MODEL.WEIGHTS, resume=args.resume
+        )
+        return Trainer.test(cfg, model)
+    trainer = Trainer(cfg)
+    trainer.resume_or_load(resume=args.resume)
+    return trainer.train()

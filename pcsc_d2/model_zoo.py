@@ -1,0 +1,59 @@
+"""The configs that come with the package, by name, in Detectron2's manner.
+
+cfg = model_zoo.get_config("jhmdb/pcsc.yaml")
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from detectron2.config import CfgNode
+
+# In an installed package, and in a checkout (or an editable install of it).
+_PLACES = (Path(__file__).parent / "configs", Path(__file__).parents[1] / "configs")
+
+
+def config_names() -> list[str]:
+    """Names of all configs, such as ``jhmdb/pcsc.yaml``."""
+    folder = _folder()
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.yaml"))
+
+
+def get_config_file(name: str) -> str:
+    """The path of a config's file; ValueError lists the known names."""
+    path = _folder() / name
+    if name not in config_names():
+        raise ValueError(f"{name}: no such config; there are {', '.join(config_names())}")
+    return str(path)
+
+
+def find_config(config: str | os.PathLike[str]) -> Path:
+    """A config's file, or the one of that name in the package; ValueError lists the known names."""
+    path = Path(config)
+    return path if path.is_file() else Path(get_config_file(path.as_posix()))
+
+
+def get_config(name: str, options: Sequence[object] = ()) -> CfgNode:
+    """A config, to be changed and built from.
+
+    Args:
+        name: as ``get_config_file`` takes it.
+        options: KEY, VALUE, ... on top of it.
+    """
+    from detectron2.config import get_cfg
+
+    from pcsc_d2 import add_pcsc_config
+
+    cfg = get_cfg()
+    add_pcsc_config(cfg)
+    cfg.merge_from_file(get_config_file(name))
+    cfg.merge_from_list(list(options))
+    return cfg
+
+
+def _folder() -> Path:
+    return next((place for place in _PLACES if place.is_dir()), _PLACES[0])

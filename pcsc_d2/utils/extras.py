@@ -1,0 +1,30 @@
+"""Packages that only some of the work needs, and what to install where one is missing."""
+
+from __future__ import annotations
+
+DETECTRON2 = "git+https://github.com/facebookresearch/detectron2.git"
+# Where they differ: the name to install -> the name to import.
+_NAMES = {"cv2": "opencv-python", "PIL": "pillow", "yaml": "pyyaml"}
+
+
+def missing_package(error: ImportError, needed_by: str, extra: str) -> str | None:
+    """One line that says what to install; None where the error is not about a missing package.
+
+    Args:
+        error: of the import.
+        needed_by: what cannot run without the package.
+        extra: of ``pip install 'pcsc_d2[extra]'``, which brings it.
+    """
+    if "libGL" in str(error) or "libgthread" in str(error):
+        return (
+            f"OpenCV finds no {str(error).partition(':')[0]} on this machine: pip uninstall "
+            "opencv-python, then pip install opencv-python-headless, which does without"
+        )
+    package = (error.name or "").partition(".")[0]
+    if not isinstance(error, ModuleNotFoundError) or package in ("", "pcsc_d2"):
+        return None
+    if package == "detectron2":
+        install = f"pip install --no-build-isolation {DETECTRON2}"
+    else:
+        install = f"pip install 'pcsc_d2[{extra}]'"
+    return f"{needed_by} needs {_NAMES.get(package, package)}, which is not installed: {install}"
