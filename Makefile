@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 .PHONY: demo test lint install clean
 
 demo: install
-	$(BIN)/python -m pcsc_d2.demo
+	$(BIN)/pcsc demo
 
 test: install
 	$(BIN)/python -m pytest
@@ -34,7 +34,7 @@ $(BIN)/python:
 # builds against this torch (hence no isolation) and needs pkg_resources (hence the setuptools).
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
 	$(PIP) install --quiet "setuptools<81" wheel ninja "torch>=2.4" "torchvision>=0.19"
-	$(PIP) install --quiet --no-build-isolation --editable ".[dev]"
+	$(PIP) install --quiet --editable ".[dev]"
 	@touch $@
 
 install: $(VENV)/.installed

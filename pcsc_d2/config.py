@@ -102,7 +102,7 @@ def _add_cooperation(cfg: CfgNode) -> None:
 def _add_actionness(cfg: CfgNode) -> None:
     cfg.MODEL.ACTIONNESS = node = CfgNode()
     # Whether detections get the actionness of their class. It is trained after the detector, by
-    # python -m pcsc_d2.engine.actionness.train, which turns it on in what it writes.
+    # pcsc train-actionness, which turns it on in what it writes.
     node.ON = False
     node.NAME = "ActionnessHead"
     # False: one classifier for all classes (an ablation).

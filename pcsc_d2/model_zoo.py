@@ -25,16 +25,22 @@ def config_names() -> list[str]:
 
 def get_config_file(name: str) -> str:
     """The path of a config's file; ValueError lists the known names."""
-    path = _folder() / name
     if name not in config_names():
-        raise ValueError(f"{name}: no such config; there are {', '.join(config_names())}")
-    return str(path)
+        raise ValueError(
+            f"no config of the package is named {name}; there are {', '.join(config_names())}"
+        )
+    return str(_folder() / name)
 
 
 def find_config(config: str | os.PathLike[str]) -> Path:
     """A config's file, or the one of that name in the package; ValueError lists the known names."""
     path = Path(config)
-    return path if path.is_file() else Path(get_config_file(path.as_posix()))
+    if path.is_file():
+        return path
+    try:
+        return Path(get_config_file(path.as_posix()))
+    except ValueError as error:
+        raise ValueError(f"{path}: no such file, and {error}") from None
 
 
 def get_config(name: str, options: Sequence[object] = ()) -> CfgNode:

@@ -1,6 +1,6 @@
 """A trained detector as one file that runs with torch and torchvision alone.
 
-``python -m pcsc_d2.export`` writes it, which needs Detectron2; :func:`load_archive` reads it, which
+``pcsc export`` writes it, which needs Detectron2; :func:`load_archive` reads it, which
 does not, and neither does anybody who reads it without this package::
 
     extra = {"pcsc_d2.json": ""}

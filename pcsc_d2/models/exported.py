@@ -93,7 +93,7 @@ def _refinement(about: ExportInfo) -> RefineOptions | None:
 def load_exported(
     path: Path, device: str | torch.device | None, dense: Sharing | None
 ) -> ExportedModel:
-    """Load a file that ``python -m pcsc_d2.export`` wrote.
+    """Load a file that ``pcsc export`` wrote.
 
     Args:
         device: None takes the GPU where there is one and the file was made for it.

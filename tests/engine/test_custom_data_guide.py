@@ -23,12 +23,11 @@ def test_the_guides_commands_work_in_an_empty_folder(tmp_path: Path) -> None:
     folder, programs = tmp_path / "empty", tmp_path / "bin"
     folder.mkdir()
     programs.mkdir()
-    (programs / "python").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
-    (programs / "python").chmod(0o755)
+    (programs / "pcsc").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m pcsc_d2 "$@"\n')
+    (programs / "pcsc").chmod(0o755)
     environment = os.environ | {
         "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(REPOSITORY),
-        "PCSC": str(REPOSITORY),
         "OMP_NUM_THREADS": "1",
     }
     environment.pop("PCSC_CACHE", None)
