@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pcsc_d2.utils.text import one_line
+
 if TYPE_CHECKING:
     from detectron2.config import CfgNode
 
@@ -43,21 +45,30 @@ def find_config(config: str | os.PathLike[str]) -> Path:
         raise ValueError(f"{path}: no such file, and {error}") from None
 
 
-def get_config(name: str, options: Sequence[object] = ()) -> CfgNode:
+def get_config(config: str | os.PathLike[str], options: Sequence[object] = ()) -> CfgNode:
     """A config, to be changed and built from.
 
     Args:
-        name: as ``get_config_file`` takes it.
+        config: a name, or a file of one's own.
         options: KEY, VALUE, ... on top of it.
+
+    Raises:
+        ValueError: no such config, or a key or value that it cannot have.
     """
     from detectron2.config import get_cfg
 
     from pcsc_d2 import add_pcsc_config
 
+    path = find_config(config)
     cfg = get_cfg()
     add_pcsc_config(cfg)
-    cfg.merge_from_file(get_config_file(name))
-    cfg.merge_from_list(list(options))
+    doing = "is no config of this version"
+    try:
+        cfg.merge_from_file(str(path))
+        doing = "cannot be changed as the end of the line says"
+        cfg.merge_from_list(list(options))
+    except Exception as error:  # YAML, unknown keys and wrong types each raise their own
+        raise ValueError(f"{path}: {doing} ({one_line(error)})") from error
     return cfg
 
 

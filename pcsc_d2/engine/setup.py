@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from detectron2.config import CfgNode, get_cfg
+from detectron2.config import CfgNode
 from detectron2.engine import default_setup
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
 from pcsc_d2 import data, evaluation, modeling  # noqa: F401  (registers what configs name)
-from pcsc_d2.config import add_pcsc_config
-from pcsc_d2.model_zoo import find_config
+from pcsc_d2.model_zoo import find_config, get_config
 
 
 def setup(args: argparse.Namespace) -> CfgNode:
@@ -20,11 +19,10 @@ def setup(args: argparse.Namespace) -> CfgNode:
     Args:
         args: of Detectron2's ``default_argument_parser``.
     """
-    cfg = get_cfg()
-    add_pcsc_config(cfg)
-    cfg.merge_from_file(str(find_config(args.config_file)))
-    cfg.merge_from_list(args.opts)
+    cfg = get_config(args.config_file, args.opts)
     cfg.freeze()
-    default_setup(cfg, args)
+    # It copies the file.
+    found = {"config_file": str(find_config(args.config_file))}
+    default_setup(cfg, argparse.Namespace(**vars(args) | found))
     setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="pcsc_d2")
     return cfg

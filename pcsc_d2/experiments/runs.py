@@ -17,12 +17,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from detectron2.config import CfgNode, get_cfg
+from detectron2.config import CfgNode
 from torch import nn
 from tqdm import tqdm
 
-from pcsc_d2.config import add_pcsc_config
 from pcsc_d2.engine import epochs_to_iterations
+from pcsc_d2.model_zoo import get_config
 from pcsc_d2.models.trained import load_trained, read_config
 from pcsc_d2.utils.programs import end_programs, run_module
 
@@ -98,11 +98,7 @@ class Comparison:
 
     def config(self) -> CfgNode:
         """The baseline's config."""
-        cfg = get_cfg()
-        add_pcsc_config(cfg)
-        cfg.merge_from_file(str(self.config_file))
-        cfg.merge_from_list(list(self.options))
-        return epochs_to_iterations(cfg)
+        return epochs_to_iterations(get_config(self.config_file, self.options))
 
     def warmup(self, seed: int, two_rgb: bool = False) -> Run:
         """Stage 0 alone; two RGB streams need one of their own."""

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from detectron2.config import CfgNode, get_cfg
+from detectron2.config import CfgNode
 from detectron2.modeling import build_model
 from torch import nn
 
 from pcsc_d2 import data, modeling  # noqa: F401  (registers what configs name)
-from pcsc_d2.config import add_pcsc_config
+from pcsc_d2.model_zoo import get_config
+from pcsc_d2.utils.text import one_line
 
 
 class TrainedModelError(ValueError):
@@ -24,23 +25,17 @@ def read_config(
     """The config for using a model once, whose last stage is what counts.
 
     Args:
-        config: a config file.
+        config: a file, or the name of one that comes with the package.
         options: KEY, VALUE, ... on top of it.
         device: None takes the config's, and the CPU where there is none like it.
 
     Raises:
         TrainedModelError: no such file, or a key or value that the config does not have.
     """
-    if not config.is_file():
-        raise TrainedModelError(f"{config}: no such file; give a config and its weights")
-    cfg = get_cfg()
-    add_pcsc_config(cfg)
     try:
-        cfg.merge_from_file(str(config))
-        cfg.merge_from_list(list(options))
-    except Exception as error:  # YAML, unknown keys and wrong types each raise their own
-        reason = f"is no config of this version ({_one_line(error)})"
-        raise TrainedModelError(f"{config}: {reason}") from error
+        cfg = get_config(config, options)
+    except ValueError as error:
+        raise TrainedModelError(str(error)) from error
     if device is not None:
         cfg.MODEL.DEVICE = str(device)
     elif not torch.cuda.is_available():
@@ -65,11 +60,6 @@ def load_trained(cfg: CfgNode) -> nn.Module:
         saved = torch.load(weights, map_location="cpu", weights_only=True)
         model.load_state_dict(saved.get("model", saved))
     except Exception as error:  # a damaged file raises nearly anything
-        reason = f"cannot be loaded into the network of its config ({_one_line(error)})"
+        reason = f"cannot be loaded into the network of its config ({one_line(error)})"
         raise TrainedModelError(f"{weights}: {reason}") from error
     return model
-
-
-def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return text if len(text) < 200 else f"{text[:200]}..."
