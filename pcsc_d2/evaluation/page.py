@@ -72,8 +72,9 @@ def _filmstrip(tube: Tubes, truth: GroundTruth, name: str, path: str, rule: str)
         truths = enlarge_boxes(_boxes_at(truth.tubes, name, frame, cls), scale)
         box = enlarge_boxes(tube.boxes[frame - tube.start[0]][None], scale)
         image = draw_boxes(draw_boxes(image, truths), box, [f"frame {frame}"], [color_of(cls)])
-        images.append(image)
-    strip = cv2.cvtColor(np.concatenate(images, axis=1), cv2.COLOR_RGB2BGR)
+        # With a transparent gap, whatever colour the page has.
+        images.append(np.pad(cv2.cvtColor(image, cv2.COLOR_RGB2BGRA), ((0, 0), (0, 4), (0, 0))))
+    strip = np.concatenate(images, axis=1)[:, :-4]
     return cv2.imencode(".png", strip)[1].tobytes()
 
 
