@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from detectron2.config import CfgNode
@@ -13,52 +12,10 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from pcsc_d2.data.datasets import ActionDataset, dataset_root, register_dataset
 from pcsc_d2.datasets.custom.description import Description
-from pcsc_d2.datasets.custom.read import custom_datasets, custom_files
-from pcsc_d2.datasets.custom.tubes import read_own
-from pcsc_d2.datasets.repair import AnnotationIssues
-from pcsc_d2.tubes import GroundTruth
-from pcsc_d2.video import DecodingRule
+from pcsc_d2.datasets.custom.read import CustomFiles, custom_datasets, custom_files
 
 logger = logging.getLogger(__name__)
 _ALL = "all"
-
-
-@dataclass(frozen=True, eq=False)
-class CustomDataset(ActionDataset):
-    """Annotated videos in a folder.
-
-    Attributes:
-        name: as registered.
-        videos: the folder of videos.
-        annotations: the files.
-        description: of the dataset.
-        split: of the description's; None takes every annotated video.
-        flow_folder: of the flow store.
-    """
-
-    name: str
-    videos: Path
-    annotations: tuple[Path, ...]
-    description: Description
-    split: str | None
-    flow_folder: str
-
-    @property
-    def title(self) -> str:
-        return self.name
-
-    @property
-    def decoding(self) -> DecodingRule:
-        return self.description.decoding
-
-    def wanted(self) -> GroundTruth:
-        issues = AnnotationIssues()
-        truth = read_own(self.videos, self.annotations, self.description, issues)
-        issues.log(self.annotations[0])
-        if self.split is not None:
-            truth = truth.select(self.description.videos_of(self.split, truth.videos.tolist()))
-        MetadataCatalog.get(self.name).thing_classes = list(truth.labels)
-        return truth
 
 
 def register_action_dataset(
@@ -88,13 +45,11 @@ def register_action_dataset(
             said when they are first read.
     """
     single = isinstance(annotations, str | os.PathLike)
-    files = tuple(Path(path) for path in ([annotations] if single else annotations))
+    paths = [str(Path(path).absolute()) for path in ([annotations] if single else annotations)]
     splits = {} if only is None else {_ALL: list(only)}
     described = Description(**description, splits=splits)
-    split = None if only is None else _ALL
-    folder = flow_folder or name
-    dataset = CustomDataset(name, Path(videos), files, described, split, folder)
-    register_dataset(name, dataset, described.labels)
+    files = CustomFiles.of(flow_folder or name, paths, described, str(Path(videos).absolute()))
+    register_dataset(ActionDataset(name, files, None if only is None else _ALL))
 
 
 def register_custom_datasets() -> list[str]:
@@ -113,13 +68,10 @@ def register_custom_datasets() -> list[str]:
         except ValueError as error:
             logger.warning("%s; this dataset is not registered", error)
             continue
-        paths = tuple(root / folder / name for name in files.annotations)
         for split in files.description.splits:
             name = f"{folder}_{split}"
-            if paths and name not in DatasetCatalog.list():
-                videos = root / folder / "videos"
-                dataset = CustomDataset(name, videos, paths, files.description, split, folder)
-                register_dataset(name, dataset, files.description.labels)
+            if files.annotations and name not in DatasetCatalog.list():
+                register_dataset(ActionDataset(name, files, split, root=root))
                 made.append(name)
     return made
 

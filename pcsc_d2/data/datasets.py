@@ -21,8 +21,8 @@ from __future__ import annotations
 import functools
 import logging
 import os
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,42 +31,53 @@ from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog, get_detection_dataset_dicts
 from detectron2.structures import BoxMode
 
-from pcsc_d2.datasets.repair import AnnotationIssues, fit_to_clips, measure_clips
+from pcsc_d2.datasets.layout import DatasetFiles
+from pcsc_d2.datasets.repair import AnnotationIssues, fit_to_clips, locate_clips
 from pcsc_d2.tubes import GroundTruth
 from pcsc_d2.video import DecodingRule
-from pcsc_d2.video.files import locate_videos
 
 logger = logging.getLogger(__name__)
 
 
-class ActionDataset(ABC):
-    """Videos with annotated tubes; a subclass says where they are. Hashable.
+@dataclass(frozen=True, eq=False)
+class ActionDataset:
+    """A part of a dataset as it is registered.
 
     Attributes:
-        title: in messages.
-        decoding: how frames are counted.
-        flow_folder: of the flow store, before the video's name.
-        videos: the folder that holds the videos by name.
-        every: frames 1, 1 + every, 1 + 2 every, ... of each video are key frames.
+        name: as registered.
+        files: of the dataset.
+        part: see ``DatasetFiles.select``; None for all of it.
+        split: 1-based.
+        every: frames 1, 1 + every, 1 + 2 every, ... of each video are key frames; their clips
+            are at stride 1 all the same.
+        root: of all datasets; None for Detectron2's at the time of use.
     """
 
-    title: str
-    decoding: DecodingRule
-    flow_folder: str
-    videos: Path
+    name: str
+    files: DatasetFiles
+    part: str | None
+    split: int = 1
     every: int = 1
+    root: Path | None = None
 
-    @abstractmethod
-    def wanted(self) -> GroundTruth:
+    def annotated(self) -> GroundTruth:
         """The annotated videos, there or not."""
+        root, issues = self.root or dataset_root(), AnnotationIssues()
+        truth = self.files.ground_truth(root, issues)
+        self.files.log(issues, root)
+        if self.part is not None:
+            truth = self.files.select(truth, self.part, self.split)
+        if not self.files.labels:
+            MetadataCatalog.get(self.name).thing_classes = list(truth.labels)
+        return truth
 
     def ground_truth(self) -> GroundTruth:
         """The annotated tubes of the videos that are there."""
-        return self.present().truth
+        return self.available().truth
 
-    def present(self) -> AvailableVideos:
+    def available(self) -> AvailableVideos:
         """The videos that are there, measured once."""
-        return _present(self, self.videos)
+        return _available(self, self.files.videos(self.root or dataset_root()))
 
     def dicts(self) -> list[dict]:
         """Dataset dicts: the key frames of every video that is there.
@@ -74,12 +85,12 @@ class ActionDataset(ABC):
         Frames without ground truth have no ``annotations``; training leaves them out by
         DATALOADER.FILTER_EMPTY_ANNOTATIONS.
         """
-        present = self.present()
-        return [d for i in range(len(present.paths)) for d in _video_dicts(self, present, i)]
+        available = self.available()
+        return [d for i in range(len(available.paths)) for d in _video_dicts(self, available, i)]
 
     def count(self, filter_empty: bool) -> int:
         """The number of dataset dicts, or of those with annotations, without making them."""
-        truth, there = self.present().truth, self.present().num_frames
+        truth, there = self.available().truth, self.available().num_frames
         last = np.minimum(there, truth.nframes)
         if not filter_empty:
             return int((-(-last // self.every)).sum())
@@ -90,9 +101,9 @@ class ActionDataset(ABC):
 
     def flow_videos(self) -> list[tuple[str, str]]:
         """Flow key and path of every video that can be read."""
-        present = self.present()
-        keys = [f"{self.flow_folder}/{name}" for name in present.truth.videos.tolist()]
-        found = zip(keys, present.paths, present.num_frames)
+        available = self.available()
+        keys = [f"{self.files.name}/{name}" for name in available.truth.videos.tolist()]
+        found = zip(keys, available.paths, available.num_frames)
         return [(key, str(path)) for key, path, frames in found if frames]
 
 
@@ -117,47 +128,44 @@ def dataset_root() -> Path:
 
 
 @functools.lru_cache(maxsize=8)
-def _present(dataset: ActionDataset, folder: Path) -> AvailableVideos:
-    wanted = dataset.wanted()
-    found = locate_videos(folder, wanted.videos.tolist())
-    absent = [name for name, path in found.items() if path is None]
-    if len(absent) == len(found):
+def _available(dataset: ActionDataset, folder: Path) -> AvailableVideos:
+    annotated, issues = dataset.annotated(), AnnotationIssues()
+    names = annotated.videos.tolist()
+    found = locate_clips(folder, names, dataset.files.decoding, issues)
+    if not found.paths:
         raise FileNotFoundError(
-            f"{folder}: none of the {len(found)} videos of {dataset.title} is there; see "
+            f"{folder}: none of the {len(names)} videos of {dataset.name} is there; see "
             "datasets/README.md for the layout"
         )
-    if absent:
-        counts = f"{len(absent)} of {len(found)} {dataset.title} videos are absent and left out"
-        logger.warning("%s: %s (the first is %s)", folder, counts, absent[0])
-    issues = AnnotationIssues()
-    paths = {name: path for name, path in found.items() if path is not None}
-    clips = measure_clips(paths, dataset.decoding, issues)
-    truth = wanted.select(list(paths))
-    annotated = dict(zip(truth.videos.tolist(), truth.nframes.tolist()))
-    differing = {n: (annotated[n], c.frames) for n, c in clips.items() if c.frames != annotated[n]}
+    if found.absent:
+        count = f"{len(found.absent)} of {len(names)} videos of {dataset.name}"
+        first = found.absent[0]
+        logger.warning("%s: %s are absent and left out (the first is %s)", folder, count, first)
+    truth, clips = annotated.select(list(found.paths)), found.clips
+    nframes = dict(zip(truth.videos.tolist(), truth.nframes.tolist()))
+    differing = {n: (nframes[n], c.frames) for n, c in clips.items() if c.frames != nframes[n]}
     issues.frame_counts.update(differing)
     issues.log(folder)
     # Frame counts as annotated: only the size of the image is taken from the clips.
-    sizes = {name: clip._replace(frames=annotated[name]) for name, clip in clips.items()}
-    num_frames = [clips[name].frames if name in clips else 0 for name in paths]
-    return AvailableVideos(
-        fit_to_clips(truth, sizes, AnnotationIssues()), list(paths.values()), num_frames
-    )
+    sizes = {name: clip._replace(frames=nframes[name]) for name, clip in clips.items()}
+    num_frames = [clips[name].frames if name in clips else 0 for name in found.paths]
+    fitted = fit_to_clips(truth, sizes, AnnotationIssues())
+    return AvailableVideos(fitted, list(found.paths.values()), num_frames)
 
 
-def _video_dicts(dataset: ActionDataset, present: AvailableVideos, video: int) -> list[dict]:
-    truth = present.truth
+def _video_dicts(dataset: ActionDataset, available: AvailableVideos, video: int) -> list[dict]:
+    truth = available.truth
     height, width = truth.resolution[video].tolist()
     boxes = _boxes_by_frame(truth, video)
-    last = min(present.num_frames[video], int(truth.nframes[video]))
+    last = min(available.num_frames[video], int(truth.nframes[video]))
     return [
         {
-            "file_name": str(present.paths[video]),
+            "file_name": str(available.paths[video]),
             "video_id": str(truth.videos[video]),
             "frame_index": frame,
-            "num_frames": present.num_frames[video],
-            "decoding": dataset.decoding,
-            "flow_key": f"{dataset.flow_folder}/{truth.videos[video]}",
+            "num_frames": available.num_frames[video],
+            "decoding": dataset.files.decoding,
+            "flow_key": f"{dataset.files.name}/{truth.videos[video]}",
             "height": height,
             "width": width,
             "annotations": boxes.get(frame, []),
@@ -203,17 +211,17 @@ def flow_videos(names: Iterable[str]) -> dict[DecodingRule, dict[str, str]]:
     for name in dict.fromkeys(names):
         clips: ActionDataset | None = MetadataCatalog.get(name).get("clips")
         if clips is not None:
-            found.setdefault(clips.decoding, {}).update(clips.flow_videos())
+            found.setdefault(clips.files.decoding, {}).update(clips.flow_videos())
             continue
         for clip in DatasetCatalog.get(name):
             found.setdefault(clip["decoding"], {})[clip["flow_key"]] = clip["file_name"]
     return found
 
 
-def register_dataset(name: str, dataset: ActionDataset, labels: Sequence[str]) -> None:
-    """Register with Detectron2's catalogs; without labels the dataset has to set them itself."""
-    DatasetCatalog.register(name, dataset.dicts)
-    metadata = MetadataCatalog.get(name)
+def register_dataset(dataset: ActionDataset) -> None:
+    """Register with Detectron2's catalogs; class names that are not known come when it is read."""
+    DatasetCatalog.register(dataset.name, dataset.dicts)
+    metadata = MetadataCatalog.get(dataset.name)
     metadata.set(evaluator_type="tubes", load_ground_truth=dataset.ground_truth, clips=dataset)
-    if labels:
-        metadata.thing_classes = list(labels)
+    if dataset.files.labels:
+        metadata.thing_classes = list(dataset.files.labels)

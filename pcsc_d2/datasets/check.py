@@ -13,14 +13,19 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from pcsc_d2.datasets.layout import DatasetFiles
-from pcsc_d2.datasets.repair import AnnotationIssues, Clip, fit_to_clips, measure_clips
+from pcsc_d2.datasets.repair import (
+    AnnotationIssues,
+    Clip,
+    LocatedClips,
+    fit_to_clips,
+    locate_clips,
+)
 from pcsc_d2.flow.codec import FlowFile
 from pcsc_d2.flow.errors import FlowError
 from pcsc_d2.tubes import GroundTruth
 from pcsc_d2.utils.files import write_json
 from pcsc_d2.video.decoding import DecodingRule
 from pcsc_d2.video.errors import VideoError
-from pcsc_d2.video.files import locate_videos
 from pcsc_d2.video.reading import VideoSource
 
 KINDS: dict[str, str] = {
@@ -116,12 +121,11 @@ def check_dataset(
     root, issues = Path(root), AnnotationIssues()
     report = CheckReport(files.name)
     truth = files.ground_truth(root, issues)
-    videos = root / files.name / "videos"
-    found = locate_videos(videos, truth.videos.tolist())
-    absent = [name for name, path in found.items() if path is None]
+    videos = files.videos(root)
+    found = locate_clips(videos, truth.videos.tolist(), files.decoding, issues)
+    paths, absent = found.paths, found.absent
     report.add("missing", dict.fromkeys(absent, f"neither a file nor a folder in {videos}"))
-    paths = {name: path for name, path in found.items() if path is not None}
-    measured = _measure(paths, files.decoding, decode, threads, issues)
+    measured = _measure(found, decode, threads, issues)
     clips = {name: m.clip for name, m in measured.items()}
     fitted = fit_to_clips(truth.select(list(clips)), clips, issues)
     _count(report, truth, fitted)
@@ -138,13 +142,9 @@ def write_reports(path: str | os.PathLike[str], reports: list[CheckReport]) -> N
 
 
 def _measure(
-    paths: Mapping[str, Path],
-    rule: DecodingRule,
-    decode: bool,
-    threads: int,
-    issues: AnnotationIssues,
+    found: LocatedClips, decode: bool, threads: int, issues: AnnotationIssues
 ) -> dict[str, Measured]:
-    clips = measure_clips(paths, rule, issues)
+    clips, paths = found.clips, found.paths
     # Decoding leaves the interpreter free, so threads share the work.
     with ThreadPoolExecutor(max(threads, 1)) as pool:
         tasks = [pool.submit(_frames_by_rule, paths[name], decode) for name in clips]

@@ -1,4 +1,7 @@
-"""Where the files of each dataset are under the dataset root; ``datasets/README.md`` shows it."""
+"""What the datasets are: where their files are under the dataset root, classes and parts.
+
+``datasets/README.md`` shows the layout.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,24 @@ from pathlib import Path
 
 from pcsc_d2.datasets.annotations import read_annotations, read_video_list
 from pcsc_d2.datasets.repair import AnnotationIssues
+from pcsc_d2.datasets.synthetic.clips import SETS, labels_of
+from pcsc_d2.datasets.synthetic.truth import split_videos
 from pcsc_d2.tubes import GroundTruth
 from pcsc_d2.video.decoding import DecodingRule
 from pcsc_d2.video.files import is_hidden, is_video_file, video_name
+
+UCF101_24_LABELS = (
+    "Basketball", "BasketballDunk", "Biking", "CliffDiving", "CricketBowling", "Diving",
+    "Fencing", "FloorGymnastics", "GolfSwing", "HorseRiding", "IceDancing", "LongJump",
+    "PoleVault", "RopeClimbing", "SalsaSpin", "SkateBoarding", "Skiing", "Skijet",
+    "SoccerJuggling", "Surfing", "TennisSwing", "TrampolineJumping", "VolleyballSpiking",
+    "WalkingWithDog",
+)  # fmt: skip
+JHMDB_LABELS = (
+    "brush_hair", "catch", "clap", "climb_stairs", "golf", "jump", "kick_ball", "pick", "pour",
+    "pullup", "push", "run", "shoot_ball", "shoot_bow", "shoot_gun", "sit", "stand",
+    "swing_baseball", "throw", "walk", "wave",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -18,16 +36,24 @@ class DatasetFiles:
     """The files of one dataset.
 
     Attributes:
-        name: the folder under the root, with ``videos/<video>.<suffix>``.
+        name: the folder under the root; of the flow store, too.
         decoding: how frames are counted.
         annotations: in that folder, the first that is there is read.
         test_list: of UCF101, where the annotations hold no splits.
+        labels: class names; empty where the annotations alone tell them.
+        video_folder: in that folder, with ``<video>.<suffix>``.
     """
 
     name: str
     decoding: DecodingRule
     annotations: tuple[str, ...]
     test_list: str | None = None
+    labels: tuple[str, ...] = ()
+    video_folder: str = "videos"
+
+    def videos(self, root: Path) -> Path:
+        """The folder of videos under the root of all datasets."""
+        return root / self.name / self.video_folder
 
     def ground_truth(self, root: Path, issues: AnnotationIssues) -> GroundTruth:
         """All annotated videos with their splits.
@@ -51,9 +77,26 @@ class DatasetFiles:
             issues.unannotated += _unannotated(folder / "splits", truth)
         return truth
 
+    def select(self, truth: GroundTruth, part: str, split: int = 1) -> GroundTruth:
+        """One part of the dataset.
+
+        Args:
+            truth: what ``ground_truth`` gave.
+            part: ``"train"`` or ``"test"``; of generated clips and of one's own data any split by
+                name.
+            split: 1-based; generated clips and one's own data have one.
+
+        Raises:
+            ValueError: there is no such part or split.
+        """
+        return truth.split(split, part)
+
+    def log(self, issues: AnnotationIssues, root: Path) -> None:
+        """Warn of issues that can be repaired where they are: of published annotations none."""
+
     def videos_there(self, root: Path, truth: GroundTruth) -> list[str]:
         """Names of the videos in the folders of the annotated classes."""
-        videos = root / self.name / "videos"
+        videos = self.videos(root)
         classes = sorted({name.split("/")[0] for name in truth.videos.tolist()})
         folders = [videos / name for name in classes if (videos / name).is_dir()]
         files = [path for folder in folders for path in sorted(folder.iterdir())]
@@ -65,14 +108,23 @@ class DatasetFiles:
         ]
 
 
+@dataclass(frozen=True)
+class SyntheticFiles(DatasetFiles):
+    """The files of a generated set."""
+
+    def select(self, truth: GroundTruth, part: str, split: int = 1) -> GroundTruth:
+        return truth.select(split_videos(truth, part))
+
+
 DATASETS: dict[str, DatasetFiles] = {
     "ucf24": DatasetFiles(
         "ucf24",
         "constant_rate",
         ("annotations/pyannot.pkl", "annotations/finalAnnots.mat", "annotations/UCF101v2-GT.pkl"),
         "annotations/testlist01.txt",
+        UCF101_24_LABELS,
     ),
-    "jhmdb": DatasetFiles("jhmdb", "coded", ("annotations/JHMDB-GT.pkl",)),
+    "jhmdb": DatasetFiles("jhmdb", "coded", ("annotations/JHMDB-GT.pkl",), labels=JHMDB_LABELS),
 }
 
 
@@ -81,7 +133,9 @@ def dataset_files(name: str) -> DatasetFiles:
     if name in DATASETS:
         return DATASETS[name]
     if name.startswith("synthetic/"):
-        return DatasetFiles(name, "coded", ("annotations.pkl",))
+        kind = name.split("/")[1]
+        labels = labels_of(kind) if kind in SETS else ()
+        return SyntheticFiles(name, "coded", ("annotations.pkl",), labels=labels)
     known = ", ".join([*DATASETS, "synthetic/<set>"])
     raise ValueError(f"unknown dataset '{name}'; there are {known}")
 

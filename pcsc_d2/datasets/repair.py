@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from tqdm import tqdm
 from pcsc_d2.tubes import GroundTruth, Tubes
 from pcsc_d2.video.decoding import DecodingRule
 from pcsc_d2.video.errors import VideoError
+from pcsc_d2.video.files import locate_videos
 from pcsc_d2.video.reading import VideoSource
 
 _logger = logging.getLogger(__name__)
@@ -87,6 +89,20 @@ class Clip(NamedTuple):
     width: int
 
 
+class LocatedClips(NamedTuple):
+    """Clips in a folder.
+
+    Attributes:
+        paths: of those that are there.
+        absent: names of those that are not.
+        clips: those that are there and can be read.
+    """
+
+    paths: dict[str, Path]
+    absent: list[str]
+    clips: dict[str, Clip]
+
+
 def checked_tubes(
     raw: RawTubes,
     videos: np.ndarray,
@@ -95,7 +111,7 @@ def checked_tubes(
     resolution: np.ndarray,
     issues: AnnotationIssues,
 ) -> Tubes:
-    """Cut boxes at the image border, leaves out those that cannot be; a tube is cut there.
+    """Cut boxes at the image border, leave out those that cannot be; a tube is cut there.
 
     Args:
         raw: tubes with boxes in pixels, corners inclusive.
@@ -149,6 +165,16 @@ def measure_clips(
         except VideoError as error:
             issues.unreadable[name] = str(error)
     return clips
+
+
+def locate_clips(
+    folder: Path, names: Iterable[str], rule: DecodingRule, issues: AnnotationIssues
+) -> LocatedClips:
+    """Look for the clips of some videos in a folder and measure those that are there."""
+    found = locate_videos(folder, names)
+    paths = {name: path for name, path in found.items() if path is not None}
+    absent = [name for name, path in found.items() if path is None]
+    return LocatedClips(paths, absent, measure_clips(paths, rule, issues))
 
 
 def fit_to_clips(

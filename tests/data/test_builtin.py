@@ -12,7 +12,8 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.structures import BoxMode
 
 from pcsc_d2.data import dataset_root, training_dicts
-from pcsc_d2.data.builtin import ClipDataset
+from pcsc_d2.data.datasets import ActionDataset
+from pcsc_d2.datasets.layout import dataset_files
 from pcsc_d2.tubes import GroundTruth
 from pcsc_d2.video.files import find_video
 from tests.tiny import tiny_config
@@ -84,11 +85,12 @@ def test_every_tenth_frame_is_a_key_frame(make_set: MakeSet) -> None:
     make_set(
         {"train/a": GREY, "train/b": GREY}, 16, SIZE, [("train/a", 2, 5, [[3, 4, 12, 15]] * 9)]
     )
-    dataset = ClipDataset("synthetic/easy", "train", every=10)
+    files = dataset_files("synthetic/easy")
+    dataset = ActionDataset("every_tenth", files, "train", every=10)
     found = [(d["video_id"], d["frame_index"], len(d["annotations"])) for d in dataset.dicts()]
     assert found == [("train/a", 1, 0), ("train/a", 11, 1), ("train/b", 1, 0), ("train/b", 11, 0)]
     # The clip around a key frame is as in the whole set.
-    whole = ClipDataset("synthetic/easy", "train").dicts()
+    whole = ActionDataset("all", files, "train").dicts()
     assert dataset.dicts()[1] == next(d for d in whole if d["frame_index"] == 11)
 
 
@@ -105,7 +107,7 @@ def test_absent_clips_are_counted(make_set: MakeSet, caplog: pytest.LogCaptureFi
     make_set({"train/a": None, "train/b": GREY, "train/c": None}, 16, SIZE, [])
     assert {d["video_id"] for d in dicts()} == {"train/b"}
     (line,) = warnings_of(caplog)
-    assert "2 of 3 train videos are absent" in line
+    assert "2 of 3 videos of synthetic_easy_train are absent" in line
     assert "train/a" in line
     truth = MetadataCatalog.get("synthetic_easy_train").load_ground_truth()
     assert truth.videos.tolist() == ["train/b"]

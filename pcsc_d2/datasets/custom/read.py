@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -25,9 +26,24 @@ _SUFFIXES = (".csv", ".json", ".xml", ".zip")
 
 @dataclass(frozen=True)
 class CustomFiles(DatasetFiles):
-    """The files of one's own dataset: ``annotations`` are all read, not the first alone."""
+    """The files of one's own dataset: ``annotations`` are all read, not the first alone.
+
+    Paths may be absolute, of files that are not under the root.
+    """
 
     description: Description = field(default_factory=Description)
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        annotations: Sequence[str],
+        description: Description,
+        video_folder: str = "videos",
+    ) -> CustomFiles:
+        """The files that a description is of."""
+        options = (None, description.labels, video_folder, description)
+        return cls(name, description.decoding, tuple(annotations), *options)
 
     def ground_truth(self, root: Path, issues: AnnotationIssues) -> GroundTruth:
         folder = Path(root) / self.name
@@ -35,14 +51,20 @@ class CustomFiles(DatasetFiles):
         if not paths:
             expected = ", ".join(f"annotations{suffix}" for suffix in _SUFFIXES)
             raise FileNotFoundError(f"{folder}: no annotations there, expected {expected}")
-        truth = read_own(folder / "videos", paths, self.description, issues)
+        truth = read_own(self.videos(root), paths, self.description, issues)
         names, splits = truth.videos.tolist(), self.description.splits
         sides = {split: self.description.videos_of(split, names) for split in splits}
         train, test = sides.get("train", []), sides.get("test", [])
         return replace(truth, train=[train], test=[test]) if splits else truth
 
+    def select(self, truth: GroundTruth, part: str, split: int = 1) -> GroundTruth:
+        return truth.select(self.description.videos_of(part, truth.videos.tolist()))
+
+    def log(self, issues: AnnotationIssues, root: Path) -> None:
+        issues.log(root / self.name / self.annotations[0])
+
     def videos_there(self, root: Path, truth: GroundTruth) -> list[str]:
-        return list(find_videos(Path(root) / self.name / "videos"))
+        return list(find_videos(self.videos(root)))
 
 
 def custom_files(root: str | os.PathLike[str], name: str) -> CustomFiles:
@@ -51,8 +73,8 @@ def custom_files(root: str | os.PathLike[str], name: str) -> CustomFiles:
     description = Description.load(folder / DESCRIPTION)
     here = [*folder.glob("annotations.*"), *folder.glob("annotations/*")]
     files = sorted(p for p in here if p.suffix.lower() in _SUFFIXES and not is_hidden(p.name))
-    names = tuple(str(p.relative_to(folder)) for p in files)
-    return CustomFiles(name, description.decoding, names, None, description)
+    names = [str(p.relative_to(folder)) for p in files]
+    return CustomFiles.of(name, names, description)
 
 
 def custom_datasets(root: str | os.PathLike[str]) -> list[str]:
