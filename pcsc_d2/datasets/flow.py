@@ -22,6 +22,6 @@ def convert_flow(
         truth: its annotations.
         processes: that share the work.
     """
-    clips = locate_videos(root / files.name / "videos", truth.videos.tolist())
+    clips = locate_videos(files.videos(root), truth.videos.tolist())
     todo = [(f"{files.name}/{name}", path) for name, path in clips.items() if path is not None]
     return store.precompute(todo, files.decoding, processes)
