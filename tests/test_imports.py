@@ -31,7 +31,8 @@ ALLOWED = {
     "export": {"models", "modeling", *LOWER},
     "engine": NATIVE | LOWER,
     "experiments": {"engine", "models", *NATIVE, *LOWER},
-    "cli": {"detect", "export", "engine", "experiments", "models", *NATIVE, *LOWER},
+    "demo": {"detect", *LOWER},
+    "cli": {"demo", "detect", "export", "engine", "experiments", "models", *NATIVE, *LOWER},
 }
 LIBRARIES = {
     "utils": {"numpy", "tqdm"},

@@ -21,6 +21,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the demo."""
-    from pcsc_d2.demo import demo
+    from pcsc_d2.demo.run import demo
 
     return demo(args.out, args.opts)
