@@ -18,7 +18,7 @@ NATIVE = {"data", "modeling", "evaluation"}  # at home in Detectron2
 ALLOWED = {
     "utils": set(),
     "layers": UTILS,
-    "pages": set(),
+    "pages": UTILS,
     "tubes": {"pages", *UTILS},
     "video": {"tubes", *UTILS},
     "flow": {"video", "tubes", *UTILS},

@@ -174,7 +174,7 @@ class Job:
 
     def _judge(self, task: Task, error: BaseException) -> None:
         """Report what is wrong with a video; raises what is wrong with more than that."""
-        if isinstance(error, OutputError):
+        if isinstance(error, (OutputError, ImportError)):
             raise error
         if isinstance(error, OSError) and error.errno in _FULL:
             what = f"{self._out}: {error.strerror}; what was finished stays"

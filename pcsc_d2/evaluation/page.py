@@ -16,7 +16,7 @@ from pcsc_d2.tubes.scoring.results import Results
 from pcsc_d2.utils.files import atomic_write
 from pcsc_d2.video import VideoError, read_frames
 from pcsc_d2.video.drawing import color_of, draw_boxes
-from pcsc_d2.video.enlarging import enlarge_boxes
+from pcsc_d2.video.enlarging import enlarge, enlarge_boxes, legible_factor
 
 logger = logging.getLogger(__name__)
 
@@ -66,14 +66,15 @@ def _filmstrip(tube: Tubes, truth: GroundTruth, name: str, path: str, rule: str)
     cls, images = int(tube.classes[0]), []
     for frame, image in zip(frames, read_frames(path, frames - 1, rule)):
         # Text is written at the size that is shown.
-        scale = PICTURE_HEIGHT / len(image)
-        way = cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST
-        image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=way)
+        large = enlarge(image, legible_factor(*image.shape[:2]))
+        scale = PICTURE_HEIGHT / len(large)
+        large = cv2.resize(large, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        scale = len(large) / len(image)
         truths = enlarge_boxes(_boxes_at(truth.tubes, name, frame, cls), scale)
         box = enlarge_boxes(tube.boxes[frame - tube.start[0]][None], scale)
-        image = draw_boxes(draw_boxes(image, truths), box, [f"frame {frame}"], [color_of(cls)])
+        drawn = draw_boxes(draw_boxes(large, truths), box, [f"frame {frame}"], [color_of(cls)])
         # With a transparent gap, whatever colour the page has.
-        images.append(np.pad(cv2.cvtColor(image, cv2.COLOR_RGB2BGRA), ((0, 0), (0, 4), (0, 0))))
+        images.append(np.pad(cv2.cvtColor(drawn, cv2.COLOR_RGB2BGRA), ((0, 0), (0, 4), (0, 0))))
     strip = np.concatenate(images, axis=1)[:, :-4]
     return cv2.imencode(".png", strip)[1].tobytes()
 

@@ -6,6 +6,8 @@ import base64
 from pathlib import Path
 from typing import Any
 
+from pcsc_d2.utils.extras import missing_package
+
 _BASE = Path(__file__).parent
 
 
@@ -24,10 +26,9 @@ def render_page(template: Path, **values: Any) -> str:
     """
     try:
         import jinja2
-    except ModuleNotFoundError:
-        raise ModuleNotFoundError(
-            "a page needs Jinja2, which is not installed: pip install 'pcsc_d2[detect]'"
-        ) from None
+    except ModuleNotFoundError as error:
+        line = missing_package(error, "a page", "report")
+        raise ModuleNotFoundError(line or str(error), name=error.name) from None
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader([template.parent, _BASE]),
         autoescape=True,

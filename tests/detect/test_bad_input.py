@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import json
+import re
 import struct
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -226,6 +228,19 @@ class FullDisk:
         if self._room < 0:
             raise OSError(errno.ENOSPC, "No space left on device")
         return self._file.write(data)
+
+
+def test_a_page_without_jinja_is_one_line(
+    run: Run,
+    square_video: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    assert run(square_video) == 2
+    assert re.search(r"^error: .*needs jinja2, which is not installed", capsys.readouterr().err)
+    assert (tmp_path / "out" / "square" / "tubes.json").is_file()
 
 
 @pytest.mark.parametrize("written", ["video", "json", "times"])

@@ -47,5 +47,5 @@ def test_a_value_that_is_missing_is_an_error(template: Path) -> None:
 
 def test_without_jinja_one_line_says_so(template: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "jinja2", None)
-    with pytest.raises(ModuleNotFoundError, match=r"needs Jinja2.*pip install 'pcsc_d2\[detect\]'"):
+    with pytest.raises(ModuleNotFoundError, match=r"a page needs jinja2.*pcsc_d2\[report\]'$"):
         render_page(template, title="a page")

@@ -136,3 +136,15 @@ def test_bad_input_is_one_line(
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert re.match(f"error: .*{message}", error)
+
+
+def test_a_page_without_jinja_is_one_line(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    line = ["score", "--detections", str(folder / "d.npz"), "--split", "0"]
+    line += ["--ground-truth", str(folder / "gt.pkl"), "--page", str(folder / "r.html")]
+    assert main(line) != 0
+    [error] = [e for e in capsys.readouterr().err.splitlines() if e.startswith("error: ")]
+    assert error.endswith("needs jinja2, which is not installed: pip install 'pcsc_d2[report]'")
+    assert not (folder / "r.html").exists()
