@@ -38,6 +38,8 @@ from pcsc_d2.video import DecodingRule
 
 logger = logging.getLogger(__name__)
 
+_ROOT = "DETECTRON2_DATASETS"
+
 
 @dataclass(frozen=True, eq=False)
 class ActionDataset:
@@ -61,8 +63,14 @@ class ActionDataset:
     root: Path | None = None
 
     def annotated(self) -> GroundTruth:
-        """The annotated videos, there or not."""
+        """The annotated videos, there or not.
+
+        Raises:
+            FileNotFoundError: the dataset's folder or its annotations are not there.
+        """
         root, issues = self.root or dataset_root(), AnnotationIssues()
+        if self.root is None and not (root / self.files.name).is_dir():
+            raise FileNotFoundError(_no_folder(self.name, root / self.files.name))
         truth = self.files.ground_truth(root, issues)
         self.files.log(issues, root)
         if self.part is not None:
@@ -124,7 +132,17 @@ class AvailableVideos(NamedTuple):
 
 def dataset_root() -> Path:
     """The folder that holds all datasets."""
-    return Path(os.environ.get("DETECTRON2_DATASETS", "datasets")).expanduser()
+    return Path(os.environ.get(_ROOT, "datasets")).expanduser()
+
+
+def _no_folder(name: str, folder: Path) -> str:
+    """What to do about a dataset whose folder is not there, in one line."""
+    state = "is not set" if _ROOT not in os.environ else f"is {os.environ[_ROOT]}"
+    how = "generate" if name.startswith("synthetic") else "prepare"
+    return (
+        f"{name}: there is no folder {folder.absolute()}; {_ROOT}, which names the folder of all "
+        f"datasets, {state} (pcsc {how} --help: how to get the data)"
+    )
 
 
 @functools.lru_cache(maxsize=8)

@@ -124,8 +124,19 @@ def test_no_clip_at_all_is_an_error(make_set: MakeSet) -> None:
 def test_no_annotations_are_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path))
     for name in ("ucf101_24_test", "jhmdb_split1_test", "synthetic_easy_test"):
-        with pytest.raises(FileNotFoundError, match=str(tmp_path)):
+        with pytest.raises(FileNotFoundError, match=str(tmp_path)) as error:
             DatasetCatalog.get(name)
+        assert f"DETECTRON2_DATASETS, which names the folder of all datasets, is {tmp_path}" in str(
+            error.value
+        )
+        assert "\n" not in str(error.value)
+    (tmp_path / "jhmdb").mkdir()
+    with pytest.raises(FileNotFoundError, match="expected annotations"):
+        DatasetCatalog.get("jhmdb_split1_test")
+    monkeypatch.delenv("DETECTRON2_DATASETS")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"DETECTRON2_DATASETS.* is not set \(pcsc prepare"):
+        DatasetCatalog.get("ucf101_24_test")
 
 
 def test_unreadable_clip_is_left_out(make_set: MakeSet, caplog: pytest.LogCaptureFixture) -> None:
