@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import runpy
 from pathlib import Path
 
 import av
@@ -12,13 +11,12 @@ import cv2
 import numpy as np
 import pytest
 
-from pcsc_d2.datasets.prepare import main as prepare_main
+from pcsc_d2.cli import main
 from pcsc_d2.flow.store import FlowStore
 from pcsc_d2.tubes import GroundTruth, Tubes
 from pcsc_d2.video import VideoError, VideoSource
 from pcsc_d2.video.files import find_video
 
-SCRIPT = Path(__file__).parents[2] / "datasets" / "check.py"
 SIZE = (48, 64)
 
 
@@ -82,7 +80,7 @@ def root(tmp_path: Path, encode, gray) -> Path:
 
 
 def check(*arguments: object) -> int:
-    return runpy.run_path(str(SCRIPT))["main"]([str(a) for a in arguments])
+    return main(["check", *(str(a) for a in arguments)])
 
 
 @pytest.mark.parametrize(
@@ -137,7 +135,7 @@ def test_annotated_name_that_leaves_the_root_is_refused(root, tmp_path, capsys, 
     assert check("--root", root) == 2
     assert f"the annotated video '{name}' leaves" in capsys.readouterr().err
     arguments = [str(root / "jhmdb"), "--root", str(tmp_path / "laid"), "--processes", "1"]
-    assert prepare_main("jhmdb", "", arguments) == 2
+    assert main(["prepare", "jhmdb", *arguments]) == 2
     assert f"the annotated video '{name}' leaves" in capsys.readouterr().err
     with pytest.raises(ValueError, match="leaves"):
         find_video(root, name)
@@ -157,5 +155,5 @@ def test_pickle_that_runs_code_is_refused(root, tmp_path, monkeypatch, capsys):
     assert "JHMDB-GT.pkl" in told
     assert "mkdir" in told
     assert "\n" not in told
-    assert prepare_main("jhmdb", "", [str(path), "--root", str(tmp_path / "laid")]) == 2
+    assert main(["prepare", "jhmdb", str(path), "--root", str(tmp_path / "laid")]) == 2
     assert not list(tmp_path.rglob("made_by_a_pickle"))
