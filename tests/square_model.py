@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pcsc_d2.cli import main
 from pcsc_d2.detect import ClipDetections, ModelInfo
-from pcsc_d2.models.clip_model import to_inclusive_boxes
+from pcsc_d2.models.clip_model import boxes_in_frame
 
 SIDE = 24  # pixels of the square
 SPEED = 2  # pixels a frame to the right
@@ -48,7 +48,7 @@ class SquareModel:
         if len(rows):
             ends = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
             boxes = torch.tensor([ends], dtype=torch.float32)
-        found = to_inclusive_boxes(boxes, rgb.shape[-2:], size)
+        found = boxes_in_frame(boxes, rgb.shape[-2:], size)
         left = (found[:, 0] < size[1] / 3).astype(np.float32)
         classes = np.zeros(len(found), np.int64)
         scores = np.full(len(found), 0.9, np.float32)

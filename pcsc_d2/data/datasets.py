@@ -34,6 +34,7 @@ from detectron2.structures import BoxMode
 from pcsc_d2.datasets.layout import DatasetFiles
 from pcsc_d2.datasets.repair import AnnotationIssues, fit_to_clips, locate_clips
 from pcsc_d2.tubes import GroundTruth
+from pcsc_d2.tubes.boxes import to_exclusive
 from pcsc_d2.video import DecodingRule
 
 logger = logging.getLogger(__name__)
@@ -196,8 +197,7 @@ def _boxes_by_frame(truth: GroundTruth, video: int) -> dict[int, list[dict]]:
     found: dict[int, list[dict]] = {}
     tubes = truth.tubes
     for i in np.flatnonzero(tubes.video == video):
-        boxes = tubes.boxes[tubes.ptr[i] : tubes.ptr[i + 1]].astype(float)
-        boxes[:, 2:] += 1  # files hold the last pixel, Detectron2 where it ends
+        boxes = to_exclusive(tubes.boxes[tubes.ptr[i] : tubes.ptr[i + 1]].astype(float))
         for frame, box in enumerate(boxes.tolist(), start=int(tubes.start[i])):
             annotation = {
                 "bbox": box,

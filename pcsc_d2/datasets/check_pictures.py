@@ -19,8 +19,9 @@ from pcsc_d2.flow.color import flow_to_color
 from pcsc_d2.flow.errors import FlowError
 from pcsc_d2.flow.methods import flow_method
 from pcsc_d2.tubes import Tubes
+from pcsc_d2.tubes.boxes import scale_boxes
 from pcsc_d2.video.drawing import color_of, draw_boxes, image_grid, write_image
-from pcsc_d2.video.enlarging import enlarge, enlarge_boxes, legible_factor
+from pcsc_d2.video.enlarging import enlarge, legible_factor
 from pcsc_d2.video.errors import VideoError
 from pcsc_d2.video.reading import VideoSource
 from pcsc_d2.video.writing import write_video
@@ -93,7 +94,7 @@ def with_truth(image: np.ndarray, tubes: Tubes, video: str, frame: int) -> np.nd
     found, boxes = boxes_at(tubes, video, frame)
     captions = [str(tubes.labels[tubes.classes[i]]) for i in found]
     colors = [color_of(int(i)) for i in found]
-    return draw_boxes(enlarge(image, factor), enlarge_boxes(boxes, factor), captions, colors)
+    return draw_boxes(enlarge(image, factor), scale_boxes(boxes, factor), captions, colors)
 
 
 def _shown_frames(tubes: Tubes, video: str) -> list[int]:

@@ -14,6 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from pcsc_d2.tubes import GroundTruth, Tubes
+from pcsc_d2.tubes.boxes import scale_boxes
 from pcsc_d2.video.decoding import DecodingRule
 from pcsc_d2.video.errors import VideoError
 from pcsc_d2.video.files import locate_videos
@@ -199,8 +200,7 @@ def fit_to_clips(
         counts = int(annotated[i, 0]), int(actual[i, 0])
         issues.frame_counts[str(truth.videos[i])] = counts
     scale = (actual[:, [2, 1, 2, 1]] / annotated[:, [2, 1, 2, 1]]).astype(np.float32)
-    last = np.array([0, 0, 1, 1], np.float32)
-    boxes = (truth.tubes.boxes + last) * scale[truth.tubes.video[truth.tubes.box_tubes]] - last
+    boxes = scale_boxes(truth.tubes.boxes, scale[truth.tubes.video[truth.tubes.box_tubes]])
     nframes = np.minimum(actual[:, 0], annotated[:, 0])
     return _rebuilt(truth, boxes, nframes, actual[:, 1:], issues)
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from pcsc_d2.flow.color import flow_to_color
 from pcsc_d2.tubes import Tubes
+from pcsc_d2.tubes.boxes import scale_boxes
 from pcsc_d2.video.drawing import draw_tubes
-from pcsc_d2.video.enlarging import enlarge_boxes
 from pcsc_d2.video.labels import Color, line_height, text_width, write
 
 SCALE = 4
@@ -115,7 +115,7 @@ def picture(views: Sequence[View]) -> np.ndarray:
 
 
 def _enlarged(tubes: Tubes) -> Tubes:
-    return replace(tubes, boxes=enlarge_boxes(tubes.boxes, SCALE))
+    return replace(tubes, boxes=scale_boxes(tubes.boxes, SCALE))
 
 
 def _with_truth(frame: np.ndarray, scene: Scene, number: int) -> np.ndarray:
@@ -123,7 +123,7 @@ def _with_truth(frame: np.ndarray, scene: Scene, number: int) -> np.ndarray:
     image, truth = frame.copy(), scene.truth
     for tube in np.flatnonzero((truth.start <= number) & (number <= truth.last)):
         box = truth.boxes[truth.ptr[tube] + number - truth.start[tube]][None]
-        corners = np.rint(enlarge_boxes(box, SCALE))[0].astype(int).tolist()
+        corners = np.rint(scale_boxes(box, SCALE))[0].astype(int).tolist()
         _dashed_box(image, corners)
         if scene.kinds[tube] in KIND_NOTES:
             _tag(image, scene.kinds[tube], corners)

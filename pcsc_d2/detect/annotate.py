@@ -15,9 +15,10 @@ import numpy as np
 from pcsc_d2.detect.profile import Profile
 from pcsc_d2.detect.sources import Frame
 from pcsc_d2.detect.video_result import VideoResult
+from pcsc_d2.tubes.boxes import scale_boxes
 from pcsc_d2.utils.background import background
 from pcsc_d2.video.drawing import color_of, draw_boxes
-from pcsc_d2.video.enlarging import enlarge, enlarge_boxes, legible_factor
+from pcsc_d2.video.enlarging import enlarge, legible_factor
 from pcsc_d2.video.writing import write_video
 
 _FRAMES_AHEAD = 4
@@ -86,7 +87,7 @@ class Picture:
         captions = [f"{self._labels[t]} {s:.2f}" for t, s in zip(there, tubes.box_scores[rows])]
         return draw_boxes(
             enlarge(pixels, self._factor),
-            enlarge_boxes(tubes.boxes[rows], self._factor),
+            scale_boxes(tubes.boxes[rows], self._factor),
             captions,
             [self._colors[t] for t in there],
         )

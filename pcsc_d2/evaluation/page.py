@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from pcsc_d2.tubes import GroundTruth, Refinement, Tubes
+from pcsc_d2.tubes.boxes import scale_boxes
 from pcsc_d2.tubes.report.actionness_curves import notable_curves
 from pcsc_d2.tubes.report.examples import notable_tubes
 from pcsc_d2.tubes.report.page import report_page
@@ -16,7 +17,7 @@ from pcsc_d2.tubes.scoring.results import Results
 from pcsc_d2.utils.files import atomic_write
 from pcsc_d2.video import VideoError, read_frames
 from pcsc_d2.video.drawing import color_of, draw_boxes
-from pcsc_d2.video.enlarging import enlarge, enlarge_boxes, legible_factor
+from pcsc_d2.video.enlarging import enlarge, legible_factor
 
 logger = logging.getLogger(__name__)
 
@@ -70,8 +71,8 @@ def _filmstrip(tube: Tubes, truth: GroundTruth, name: str, path: str, rule: str)
         scale = PICTURE_HEIGHT / len(large)
         large = cv2.resize(large, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         scale = len(large) / len(image)
-        truths = enlarge_boxes(_boxes_at(truth.tubes, name, frame, cls), scale)
-        box = enlarge_boxes(tube.boxes[frame - tube.start[0]][None], scale)
+        truths = scale_boxes(_boxes_at(truth.tubes, name, frame, cls), scale)
+        box = scale_boxes(tube.boxes[frame - tube.start[0]][None], scale)
         drawn = draw_boxes(draw_boxes(large, truths), box, [f"frame {frame}"], [color_of(cls)])
         # With a transparent gap, whatever colour the page has.
         images.append(np.pad(cv2.cvtColor(drawn, cv2.COLOR_RGB2BGRA), ((0, 0), (0, 4), (0, 0))))

@@ -30,6 +30,7 @@ from pcsc_d2.tubes import (
     refinement_stats,
     video_map,
 )
+from pcsc_d2.tubes.boxes import to_inclusive
 from pcsc_d2.tubes.scoring.candidates import FrameCandidates, TubeCandidates
 from pcsc_d2.tubes.scoring.chance import chance
 from pcsc_d2.tubes.scoring.metrics import average_precision
@@ -208,10 +209,8 @@ def _video_scores(video: VideoScores) -> dict[str, float]:
 
 def detection_arrays(instances: Instances) -> tuple[np.ndarray, ...]:
     """Boxes (n, 4) as files hold them, scores, classes, and actionness where there is one."""
-    boxes = instances.pred_boxes.tensor.to("cpu", torch.float32).numpy().copy()
-    # Detectron2's boxes end where the last pixel ends; files hold the last pixel itself.
-    boxes[:, 2:] = np.maximum(boxes[:, 2:] - 1, boxes[:, :2])
-    arrays = [boxes, instances.scores, instances.pred_classes]
+    boxes = instances.pred_boxes.tensor.to("cpu", torch.float32).numpy()
+    arrays = [to_inclusive(boxes), instances.scores, instances.pred_classes]
     if instances.has("actionness"):
         arrays.append(instances.actionness)
     return tuple(a if isinstance(a, np.ndarray) else a.cpu().numpy() for a in arrays)

@@ -11,6 +11,7 @@ from detectron2.structures import Boxes, Instances, pairwise_iou
 
 from pcsc_d2.modeling.proposal_cooperation import StageOutput
 from pcsc_d2.tubes import GroundTruth
+from pcsc_d2.tubes.boxes import to_exclusive
 
 IOU = 0.5
 
@@ -43,11 +44,9 @@ def truth_by_frame(truth: GroundTruth) -> dict[tuple[str, int], FrameTruth]:
     rows = defaultdict(list)
     for row, (tube, frame) in enumerate(zip(owner.tolist(), frames.tolist())):
         rows[str(tubes.videos[tubes.video[tube]]), frame].append(row)
-    ends = torch.tensor([0.0, 0.0, 1.0, 1.0])
+    boxes = torch.from_numpy(to_exclusive(tubes.boxes))
     return {
-        key: FrameTruth(
-            owner[found], tubes.classes[owner[found]], torch.as_tensor(tubes.boxes[found]) + ends
-        )
+        key: FrameTruth(owner[found], tubes.classes[owner[found]], boxes[found])
         for key, found in rows.items()
     }
 

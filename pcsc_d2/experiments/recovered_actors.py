@@ -13,8 +13,9 @@ from detectron2.structures import Boxes, Instances, pairwise_iou
 from pcsc_d2.experiments.proposal_recall import IOU, FrameTruth, covered
 from pcsc_d2.modeling.proposal_cooperation import StageOutput
 from pcsc_d2.modeling.visualization import key_frames
+from pcsc_d2.tubes.boxes import scale_boxes, to_inclusive
 from pcsc_d2.video.drawing import color_of, draw_boxes, image_grid, write_image
-from pcsc_d2.video.enlarging import enlarge, enlarge_boxes, legible_factor
+from pcsc_d2.video.enlarging import enlarge, legible_factor
 
 SHOWN = 8
 SURE = 0.5
@@ -102,7 +103,7 @@ def _recovered(truth: Boxes, source: StageOutput, image: int) -> tuple[float, in
 
 def _pixels(boxes: Boxes) -> np.ndarray:
     """Corners inclusive, as drawing wants them."""
-    return boxes.tensor.cpu().numpy() - np.array([0, 0, 1, 1])
+    return to_inclusive(boxes.tensor.cpu().numpy())
 
 
 def _picture(case: RecoveredActor, labels: Sequence[str]) -> np.ndarray:
@@ -111,13 +112,13 @@ def _picture(case: RecoveredActor, labels: Sequence[str]) -> np.ndarray:
     for image in case.images.values():
         image = enlarge(image, factor)
         for origin, color in (("own", OWN), ("cross", CROSS)):
-            boxes = enlarge_boxes(case.proposals[origin], factor)
+            boxes = scale_boxes(case.proposals[origin], factor)
             image = draw_boxes(image, boxes, colors=[color] * len(boxes))
-        cells.append(draw_boxes(image, enlarge_boxes(case.truth, factor), [case.title], [WHITE]))
+        cells.append(draw_boxes(image, scale_boxes(case.truth, factor), [case.title], [WHITE]))
     best = case.detections[case.detections.scores >= 0.3]
     classes = best.pred_classes.tolist()
     captions = [f"{labels[c]} {s:.2f}" for c, s in zip(classes, best.scores.tolist())]
     image = enlarge(case.images["rgb"], factor)
-    boxes = enlarge_boxes(_pixels(best.pred_boxes), factor)
+    boxes = scale_boxes(_pixels(best.pred_boxes), factor)
     cells.append(draw_boxes(image, boxes, captions, [color_of(c) for c in classes]))
     return image_grid(cells, columns=3)

@@ -6,8 +6,9 @@ import numpy as np
 from detectron2.structures import Boxes, Instances
 
 from pcsc_d2.flow.color import flow_to_color
+from pcsc_d2.tubes.boxes import scale_boxes, to_inclusive
 from pcsc_d2.video.drawing import color_of, draw_boxes
-from pcsc_d2.video.enlarging import enlarge, enlarge_boxes, legible_factor
+from pcsc_d2.video.enlarging import enlarge, legible_factor
 
 MAX_PROPOSALS = 20
 MAX_DETECTIONS = 5
@@ -56,5 +57,4 @@ def draw_training_example(
 
 
 def _scaled(boxes: Boxes, factor: int) -> np.ndarray:
-    # Detectron2's boxes end where the last pixel ends; drawing wants the last pixel itself.
-    return enlarge_boxes(boxes.tensor.detach().cpu().numpy() - np.array([0, 0, 1, 1]), factor)
+    return scale_boxes(to_inclusive(boxes.tensor.detach().cpu().numpy()), factor)

@@ -16,7 +16,7 @@ from pcsc_d2.models.clip_model import (
     ClipTensors,
     ModelError,
     ModelInfo,
-    to_inclusive_boxes,
+    boxes_in_frame,
 )
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def _to_arrays(instances: object, size: tuple[int, int]) -> ClipDetections:
         return values.cpu().numpy()
 
     return ClipDetections(
-        to_inclusive_boxes(instances.pred_boxes.tensor, size, size),
+        boxes_in_frame(instances.pred_boxes.tensor, size, size),
         array(instances.scores),
         array(instances.pred_classes),
         array(instances.actionness) if instances.has("actionness") else None,

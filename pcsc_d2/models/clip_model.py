@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from pcsc_d2.tubes import RefineOptions
+from pcsc_d2.tubes.boxes import to_inclusive
 
 # uint8 (3, T, h, w) RGB and float32 (2, T, h, w) flow in pixels, both at the network's size.
 ClipTensors = tuple[Tensor, Tensor]
@@ -101,12 +102,8 @@ def detect_window(
     return model([(rgb[:, span], flow[:, span]) for span in spans], size)
 
 
-def to_inclusive_boxes(
-    boxes: Tensor, clip_size: tuple[int, int], size: tuple[int, int]
-) -> np.ndarray:
-    """Boxes of a resized clip (Detectron2's convention) in the original frame's pixels.
-
-    Detectron2's boxes end where the last pixel ends; ours name the last pixel itself.
+def boxes_in_frame(boxes: Tensor, clip_size: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
+    """Turn exclusive boxes of a resized clip into inclusive ones (n, 4) of the original frame.
 
     Args:
         boxes: (n, 4) in pixels of the clip.
@@ -116,5 +113,4 @@ def to_inclusive_boxes(
     scale = (size[1] / clip_size[1], size[0] / clip_size[0]) * 2
     corners = boxes.to("cpu", torch.float32).numpy() * np.asarray(scale, np.float32)
     corners = corners.clip(0, np.array([size[1], size[0]] * 2, np.float32))
-    corners[:, 2:] = np.maximum(corners[:, 2:] - 1, corners[:, :2])
-    return corners
+    return to_inclusive(corners)

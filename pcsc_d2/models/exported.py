@@ -15,7 +15,7 @@ from pcsc_d2.models.clip_model import (
     ClipTensors,
     ModelError,
     ModelInfo,
-    to_inclusive_boxes,
+    boxes_in_frame,
 )
 from pcsc_d2.tubes import RefineOptions
 
@@ -46,7 +46,7 @@ class ExportedModel:
     ) -> list[ClipDetections]:
         return [
             ClipDetections(
-                to_inclusive_boxes(boxes, rgb.shape[-2:], size),
+                boxes_in_frame(boxes, rgb.shape[-2:], size),
                 scores.cpu().numpy(),
                 classes.cpu().numpy(),
                 actionness.cpu().numpy() if self._actionness else None,

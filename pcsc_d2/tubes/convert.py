@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from pcsc_d2.tubes.boxes import to_inclusive
 from pcsc_d2.tubes.checks import index_of, require
 from pcsc_d2.tubes.detections import Detections
 from pcsc_d2.tubes.ground_truth import GroundTruth
@@ -178,14 +179,14 @@ def from_coco_results(
         classes = np.array([categories[i] for i in ids], np.int64)
         videos, frames = _split_names(keys)
         video = index_of(ground_truth.videos, videos, "video")
-        boxes[:, 2:] = boxes[:, :2] + np.maximum(boxes[:, 2:] - 1, 0)
+        boxes[:, 2:] += boxes[:, :2]
         return Detections.from_arrays(
             ground_truth.videos,
             ground_truth.labels,
             ground_truth.nframes,
             video,
             frames,
-            boxes,
+            to_inclusive(boxes),
             scores,
             classes,
         )

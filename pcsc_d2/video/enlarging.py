@@ -7,8 +7,6 @@ import numpy as np
 # Pixels of the shorter side: text on a picture smaller than the first is hard to read, and it is
 # enlarged to the second or a little more.
 _SMALL, _LEGIBLE = 200, 240
-# Corners are inclusive: a box ends with its last pixel.
-_LAST = np.array([0, 0, 1, 1], np.float32)
 
 
 def legible_factor(height: int, width: int) -> int:
@@ -20,8 +18,3 @@ def legible_factor(height: int, width: int) -> int:
 def enlarge(image: np.ndarray, factor: int) -> np.ndarray:
     """An (H, W, ...) image whose pixels are squares of ``factor`` pixels; itself for 1."""
     return image if factor == 1 else image.repeat(factor, axis=0).repeat(factor, axis=1)
-
-
-def enlarge_boxes(boxes: np.ndarray, factor: float) -> np.ndarray:
-    """(n, 4) boxes on an enlarged (or reduced) image; corners inclusive, before and after."""
-    return (boxes + _LAST) * factor - _LAST

@@ -15,6 +15,7 @@ from pcsc_d2.datasets.custom.formats import read_rows
 from pcsc_d2.datasets.custom.rows import Annotations
 from pcsc_d2.datasets.repair import AnnotationIssues, Clip, RawTubes, checked_tubes, measure_clips
 from pcsc_d2.tubes import GroundTruth
+from pcsc_d2.tubes.boxes import to_inclusive
 from pcsc_d2.video.files import find_videos
 
 _logger = logging.getLogger(__name__)
@@ -130,10 +131,8 @@ def _tubes(
     new = (np.diff(track, prepend=-1) != 0) | (np.diff(frame, prepend=-1) != 1)
     new |= np.diff(cls, prepend=-1) != 0
     start = np.flatnonzero(new)
-    # Files of this project hold the last pixel, not where it ends.
-    boxes[:, 2:] = np.maximum(boxes[:, 2:] - 1, boxes[:, :2])
-    ptr = np.append(start, len(frame))
-    return RawTubes(video[start], cls[start], frame[start], ptr, boxes.astype(np.float32))
+    ptr, boxes = np.append(start, len(frame)), to_inclusive(boxes).astype(np.float32)
+    return RawTubes(video[start], cls[start], frame[start], ptr, boxes)
 
 
 def _proper(

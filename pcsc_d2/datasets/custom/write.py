@@ -13,6 +13,7 @@ import numpy as np
 
 from pcsc_d2.datasets.custom.description import DESCRIPTION
 from pcsc_d2.tubes import GroundTruth
+from pcsc_d2.tubes.boxes import to_exclusive
 from pcsc_d2.utils.files import atomic_write
 
 
@@ -104,8 +105,7 @@ def _rows(truth: GroundTruth) -> Iterator[tuple[str, int, str, np.ndarray, np.nd
     """Video, tube number, label, frames (n,) from 1, and boxes (n, 4) as edges of every tube."""
     tubes = truth.tubes
     for i in range(len(tubes)):
-        boxes = tubes.boxes[tubes.ptr[i] : tubes.ptr[i + 1]].astype(float)
-        boxes[:, 2:] += 1
+        boxes = to_exclusive(tubes.boxes[tubes.ptr[i] : tubes.ptr[i + 1]].astype(float))
         frames = tubes.start[i] + np.arange(len(boxes))
         video, label = tubes.videos[tubes.video[i]], truth.labels[tubes.classes[i]]
         yield str(video), i + 1, str(label), frames, boxes

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from pcsc_d2.datasets.synthetic.scene import Scene, Sprite, drift, place, smooth_noise, sprite_from
-from pcsc_d2.video.enlarging import enlarge_boxes
+from pcsc_d2.tubes.boxes import scale_boxes
 
 APPEARANCES: dict[str, tuple[tuple[int, int, int], tuple[int, int, int]]] = {
     "red": ((205, 45, 40), (245, 165, 60)),
@@ -230,12 +230,12 @@ def _dress(
 
 def _tube(scene: Scene, actor: ActorSpec, sprite: Sprite, extent: np.ndarray) -> ActorTube:
     acting = np.flatnonzero(extent >= 0.5)
-    boxes = scene.to_inclusive_boxes(sprite.world_boxes())[acting[0] : acting[-1] + 1]
+    boxes = scene.to_frame(sprite.world_boxes())[acting[0] : acting[-1] + 1]
     height, width = scene.size
     limits = np.array([width - 1, height - 1, width - 1, height - 1])
     boxes = np.clip(boxes, 0, limits).astype(np.float32)
     if scene.scale > 1:  # at 1 not even by rounding
-        boxes = enlarge_boxes(boxes, scene.scale)
+        boxes = scale_boxes(boxes, scene.scale)
     return ActorTube(actor, int(acting[0]) + 1, boxes)
 
 

@@ -156,14 +156,14 @@ class Scene:
             borderMode=cv2.BORDER_REFLECT,
         )
 
-    def to_inclusive_boxes(self, boxes: np.ndarray) -> np.ndarray:
+    def to_frame(self, boxes: np.ndarray) -> np.ndarray:
         """World boxes (N, 4), one a frame, to pixels of the frame; not clipped."""
         return boxes - np.tile(self.camera, 2)
 
     def render(self, sprites: list[Sprite]) -> np.ndarray:
         """Draw the sprites in the order given: (N, H, W, 3) uint8 RGB, H and W times the scale."""
         height, width = (side * self.scale for side in self.size)
-        rests = [self.to_inclusive_boxes(sprite.world_boxes()) for sprite in sprites]
+        rests = [self.to_frame(sprite.world_boxes()) for sprite in sprites]
         frames = np.empty((len(self.camera), height, width, 3), np.uint8)
         for index, (x, y) in enumerate(self.camera):
             shift = np.array([[1.0, 0.0, -self.margin - x], [0.0, 1.0, -self.margin - y]])
