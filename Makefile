@@ -1,6 +1,7 @@
 # make demo    installs everything into .venv and runs the main job on generated clips
 # make test    installs everything into .venv and runs the tests
 # make lint    checks style
+# make docs    builds the documentation into output/docs, strictly
 #
 # DETECTRON2=<path or address>   installs Detectron2 from elsewhere
 # PYTHON=<interpreter>           makes the environment with another Python (3.10 or newer)
@@ -12,7 +13,7 @@ DETECTRON2 ?= git+https://github.com/facebookresearch/detectron2.git@$(DETECTRON
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test lint install clean
+.PHONY: demo test lint docs install clean
 
 demo: install
 	$(BIN)/pcsc demo
@@ -23,6 +24,13 @@ test: install
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+docs: install $(VENV)/.docs
+	$(BIN)/mkdocs build --strict --config-file docs/mkdocs.yml --site-dir $(CURDIR)/output/docs
+
+$(VENV)/.docs: pyproject.toml
+	$(PIP) install --quiet --editable ".[docs]"
+	@touch $@
 
 # A Detectron2 that the interpreter has already is used, with the torch that it was built for.
 $(BIN)/python:

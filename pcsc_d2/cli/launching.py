@@ -23,12 +23,13 @@ def launched(work: Work, args: argparse.Namespace) -> int:
         work: of each process; it can be found by its name in its module.
         args: of ``arguments.add_launch``, handed to it.
     """
-    from detectron2.engine import launch
-    from torch.multiprocessing.spawn import ProcessExitedException
-
     if args.num_gpus * args.num_machines <= 1:
         work(args)
         return 0
+    _check(args)
+    from detectron2.engine import launch
+    from torch.multiprocessing.spawn import ProcessExitedException
+
     try:
         launch(
             _in_a_process_of_its_own,
@@ -41,6 +42,23 @@ def launched(work: Work, args: argparse.Namespace) -> int:
     except ProcessExitedException as ended:
         return ended.exit_code
     return 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Look for options that contradict each other, before work starts on them."""
+    import torch
+
+    from pcsc_d2.model_zoo import get_config
+
+    device = get_config(args.config_file, args.opts).MODEL.DEVICE
+    if not device.startswith("cuda"):
+        raise ValueError(
+            f"several GPUs are asked for and the config says MODEL.DEVICE {device}: leave out "
+            "--num-gpus, or add MODEL.DEVICE cuda"
+        )
+    found = torch.cuda.device_count()
+    if args.num_gpus > found:
+        raise ValueError(f"--num-gpus {args.num_gpus}: there are {found} on this machine")
 
 
 def _in_a_process_of_its_own(work: Work, args: argparse.Namespace) -> None:

@@ -6,8 +6,9 @@ import logging
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import cv2
@@ -17,6 +18,7 @@ from tqdm import tqdm
 from pcsc_d2.flow.codec import FlowFile, decode_flow, encode_flow, write_flow_file
 from pcsc_d2.flow.errors import FlowError
 from pcsc_d2.flow.methods import FlowMethod, flow_method
+from pcsc_d2.utils.pools import process_pool
 from pcsc_d2.video.decoding import DecodingRule
 from pcsc_d2.video.errors import VideoError
 from pcsc_d2.video.open_files import OpenFiles
@@ -162,9 +164,7 @@ class FlowStore:
         threads = cv2.getNumThreads()
         cv2.setNumThreads(1)
         try:
-            with ProcessPoolExecutor(
-                processes, initializer=cv2.setNumThreads, initargs=(1,)
-            ) as pool:
+            with process_pool(processes, prepare=partial(cv2.setNumThreads, 1)) as pool:
                 tasks = [pool.submit(_make, self, key, video, rule) for key, video in todo]
                 yield from (task.result() for task in as_completed(tasks))
         finally:

@@ -23,8 +23,7 @@ def missing_package(error: ImportError, needed_by: str, extra: str) -> str | Non
     package = (error.name or "").partition(".")[0]
     if not isinstance(error, ModuleNotFoundError) or package in ("", "pcsc_d2"):
         return None
+    install = f"pip install 'pcsc_d2[{extra}]'"
     if package == "detectron2":
-        install = f"pip install --no-build-isolation {DETECTRON2}"
-    else:
-        install = f"pip install 'pcsc_d2[{extra}]'"
+        install += f", then pip install --no-build-isolation {DETECTRON2}"
     return f"{needed_by} needs {_NAMES.get(package, package)}, which is not installed: {install}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +15,7 @@ from pcsc_d2.tubes.linking.labelling import label_in_time
 from pcsc_d2.tubes.linking.online import OnlineLinker
 from pcsc_d2.tubes.linking.options import LinkOptions
 from pcsc_d2.tubes.structures import Tubes
+from pcsc_d2.utils.pools import process_pool
 from pcsc_d2.utils.progress import progress_bar
 
 # Enough videos side by side that array operations are long, few enough for bounded memory.
@@ -55,7 +55,7 @@ def _run(jobs: Iterator[tuple[Detections, LinkOptions]], processes: int) -> Iter
         return
     # Forking a process that holds threads or a GPU can hang; a fresh one cannot.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context) as pool:
+    with process_pool(processes, context) as pool:
         yield from pool.map(_link_chunk, jobs)
 
 

@@ -1,0 +1,152 @@
+"""How subcommands end: one line and an exit status, or a traceback where it is a fault."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import pcsc_d2
+from pcsc_d2.cli.outcome import exit_status, fail
+from pcsc_d2.model_zoo import find_config
+from pcsc_d2.utils.extras import missing_package
+
+ROOT = Path(pcsc_d2.__file__).parents[1]
+
+
+def raising(error: BaseException):
+    def work() -> None:
+        raise error
+
+    return work
+
+
+def test_status_of_work_that_succeeds() -> None:
+    assert exit_status(lambda: None, "tubes") == 0
+    assert exit_status(lambda: 1, "tubes") == 1
+
+
+def test_errors_of_the_user_are_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_status(lambda: find_config("no.yaml"), "train") == 2
+    assert exit_status(lambda: (tmp_path / "absent").read_text(), "train") == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("error: no.yaml: no such file, and no config of the package is named")
+    assert "jhmdb/pcsc.yaml" in first
+    assert second.startswith("error: ")
+    assert "absent" in second
+
+
+def test_faults_keep_their_traceback() -> None:
+    with pytest.raises(ValueError, match="shape"):
+        exit_status(lambda: np.zeros(3).reshape(2, 2) and None, "tubes")
+    with pytest.raises(KeyError):
+        exit_status(raising(KeyError("x")), "tubes")
+    with pytest.raises(ImportError, match="cannot import name"):
+        exit_status(raising(ImportError("cannot import name 'x'")), "tubes")
+
+
+def test_a_missing_package_is_named_with_its_extra(capsys: pytest.CaptureFixture[str]) -> None:
+    error = ModuleNotFoundError("No module named 'cv2'", name="cv2")
+    assert exit_status(raising(error), "check") == 2
+    assert capsys.readouterr().err == (
+        "error: pcsc check needs opencv-python, which is not installed: "
+        "pip install 'pcsc_d2[train]'\n"
+    )
+    ours = ModuleNotFoundError("No module named 'pcsc_d2.nothing'", name="pcsc_d2.nothing")
+    with pytest.raises(ModuleNotFoundError):
+        exit_status(raising(ours), "check")
+
+
+def test_opencv_without_libgl_says_which_to_take() -> None:
+    reason = "libGL.so.1: cannot open shared object file: No such file or directory"
+    line = missing_package(ImportError(reason), "pcsc detect", "detect")
+    assert "finds no libGL.so.1" in line
+    assert "pip install opencv-python-headless" in line
+
+
+def test_warnings_of_this_package_alone_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    def work() -> None:
+        place = {"category": UserWarning, "lineno": 1}
+        warnings.warn_explicit("ours", filename=str(ROOT / "pcsc_d2" / "x.py"), **place)
+        warnings.warn_explicit("theirs", filename="/usr/lib/torch/functional.py", **place)
+
+    exit_status(work, "tubes")
+    assert capsys.readouterr().err == "warning: ours\n"
+
+
+def test_fail_gives_the_status_for_what_the_user_has_to_mend() -> None:
+    assert fail("x") == 2
+
+
+POOL = """
+import sys, time
+from pathlib import Path
+from pcsc_d2.cli.outcome import exit_status
+from pcsc_d2.utils.pools import process_pool
+
+def slow(path):
+    Path(path).touch()
+    time.sleep(60)
+
+def work():
+    with process_pool(2) as pool:
+        for task in [pool.submit(slow, f"{sys.argv[1]}/{i}") for i in range(6)]:
+            task.result()
+
+if __name__ == "__main__":
+    sys.exit(exit_status(work, "flow"))
+"""
+NESTED = """
+import sys
+from functools import partial
+from pathlib import Path
+from pcsc_d2.cli.outcome import exit_status
+from pcsc_d2.utils.programs import run_module
+
+if __name__ == "__main__":
+    if sys.argv[0] == "-c":
+        work = partial(run_module, ["nested", sys.argv[1]])
+    else:
+        def work():
+            import time
+            Path(sys.argv[1], "0").touch()
+            time.sleep(60)
+    sys.exit(exit_status(work, "demo"))
+"""
+
+
+@pytest.mark.parametrize("code", [POOL, NESTED], ids=["pool", "program"])
+@pytest.mark.parametrize("whole_group", [True, False], ids=["ctrl-c", "sigterm"])
+def test_an_interrupted_command_says_so_once(code: str, whole_group: bool, tmp_path: Path) -> None:
+    (tmp_path / "nested.py").write_text(NESTED)
+    started = tmp_path / "started"
+    started.mkdir()
+    job = subprocess.Popen(
+        [sys.executable, "-c", code, str(started)],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    while not list(started.iterdir()) and job.poll() is None:
+        time.sleep(0.05)
+    time.sleep(0.2)
+    if whole_group:  # as a terminal does
+        os.killpg(job.pid, signal.SIGINT)
+    else:
+        job.terminate()
+    _, errors = job.communicate(timeout=60)
+    assert (job.returncode, errors) == (130, "interrupted\n")
+    with pytest.raises(ProcessLookupError):
+        os.killpg(job.pid, 0)
