@@ -28,7 +28,7 @@ lint: install
 docs: install $(VENV)/.docs
 	$(BIN)/mkdocs build --strict --config-file docs/mkdocs.yml --site-dir $(CURDIR)/output/docs
 
-$(VENV)/.docs: pyproject.toml
+$(VENV)/.docs: pyproject.toml | $(VENV)/.installed
 	$(PIP) install --quiet --editable ".[docs]"
 	@touch $@
 
