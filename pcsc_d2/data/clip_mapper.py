@@ -24,7 +24,7 @@ KEPT_KEYS = ("video_id", "frame_index", "height", "width", "file_name", "decodin
 
 
 class ClipMapper:
-    """Reads and augments a clip; transforms are drawn once and kept in step over both streams.
+    """Read and augment a clip; transforms are drawn once and kept in step over both streams.
 
     Args:
         is_train: whether ``instances`` are made and augmentations may be random.

@@ -146,7 +146,7 @@ def _kept(
     wanted: list[int],
     kept: dict[int, tuple[np.ndarray, np.ndarray]],
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Pass frames and flow on, and keeps the wanted ones by number from 1."""
+    """Pass frames and flow on, and keep the wanted ones by number from 1."""
     for number, pair in enumerate(pairs, start=1):
         if number in wanted:
             kept[number] = pair

@@ -1,4 +1,4 @@
-"""What is wrong in annotations, repaired where that is safe, counted, and said."""
+"""Check annotations, repair what can be repaired safely, and count the changes by kind."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pcsc_d2.video.errors import VideoError
 from pcsc_d2.video.files import locate_videos
 from pcsc_d2.video.reading import VideoSource
 
-_logger = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -69,7 +69,7 @@ class AnnotationIssues:
     def log(self, source: str | os.PathLike[str]) -> None:
         """Warn, a line for each kind, in the name of a file or dataset."""
         for line in self.lines():
-            _logger.warning("%s: %s", source, line)
+            logger.warning("%s: %s", source, line)
 
 
 class RawTubes(NamedTuple):

@@ -13,8 +13,8 @@ logger = logging.getLogger(__name__)
 
 
 class SeedEachIteration(HookBase):
-    """Seeds what the model draws (sampled anchors and proposals), so that a resumed run goes on
-    exactly."""
+    """Seed the random numbers of each iteration (sampled anchors and proposals) by its number, so
+    that a resumed run draws the same."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
@@ -26,10 +26,10 @@ class SeedEachIteration(HookBase):
 
 
 class StageWarmup(HookBase):
-    """Trains stage 0 alone for a while, then starts each later head from its stream's stage 0.
+    """Train stage 0 alone at first, then start each later head from its stream's stage 0.
 
-    A stream that leans on the other before it has learned its own cue stops learning it: messages
-    between the images rest as well.
+    Image-level messages are off during the warm-up too: with them, a stream learns to rely on the
+    other one before it has learned its own cue.
 
     Args:
         model: :class:`~pcsc_d2.modeling.TwoStreamRCNN`.

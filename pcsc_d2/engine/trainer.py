@@ -19,7 +19,7 @@ from pcsc_d2.evaluation import TubeEvaluator, link_options, refine_options, with
 
 
 class Trainer(DefaultTrainer):
-    """Trains and evaluates a two-stream detector; ``--resume`` goes on exactly."""
+    """Trainer of a two-stream detector; ``--resume`` continues with the same random numbers."""
 
     def __init__(self, cfg: CfgNode) -> None:
         # Without a seed a resumed run could not draw what the interrupted one would have drawn.

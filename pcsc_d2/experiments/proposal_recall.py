@@ -57,7 +57,7 @@ def covered(truth: Boxes, proposals: Instances) -> torch.Tensor:
 
 
 class ProposalRecall:
-    """Counts over key frames. A row is ``(stage, stream, origin)``; ``rpn`` of both streams and
+    """Recall over key frames. A row is ``(stage, stream, origin)``; ``rpn`` of both streams and
     ``own`` with ``cross`` also have a row for their union."""
 
     def __init__(self) -> None:
@@ -65,13 +65,13 @@ class ProposalRecall:
         self._hits: dict[tuple[int, str, str], list[np.ndarray]] = defaultdict(list)
 
     def add(
-        self, wanted: FrameTruth, sources: list[StageOutput], image: int, frame: tuple[int, int]
+        self, annotated: FrameTruth, sources: list[StageOutput], image: int, frame: tuple[int, int]
     ) -> None:
         """Count image number ``image`` of a batch; ``frame`` is its original (height, width)."""
-        truth = wanted.scaled_to(sources[0].image_sizes[image], frame).to(
+        truth = annotated.scaled_to(sources[0].image_sizes[image], frame).to(
             sources[0].boxes[image].device
         )
-        self._tubes.append(wanted.tubes)
+        self._tubes.append(annotated.tubes)
         rpn = {s.stream: covered(truth, s.origins["rpn"][image]) for s in sources[:2]}
         self._count(0, rpn)
         for stage, source in enumerate(sources[2:], start=1):

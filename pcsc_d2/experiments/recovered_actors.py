@@ -47,14 +47,14 @@ class RecoveredActors:
     def add(
         self,
         example: dict,
-        wanted: FrameTruth,
+        annotated: FrameTruth,
         sources: list[StageOutput],
         detections: Instances,
         image: int,
     ) -> None:
         """Look for a case in image number ``image`` of a batch."""
         size = sources[0].image_sizes[image]
-        truth = wanted.scaled_to(size, (example["height"], example["width"]))
+        truth = annotated.scaled_to(size, (example["height"], example["width"]))
         for stage, source in enumerate(sources[2:], start=1):
             if "cross" not in source.origins:
                 return

@@ -71,10 +71,10 @@ def score_run(folder: Path, dataset: str) -> dict:
                     own = copy.deepcopy(detections[i])
                     scaled = detector_postprocess(own, x["height"], x["width"])
                     frames[mode, stage][key] = detection_arrays(scaled)
-            wanted = at_frame.get(key)
-            if wanted is not None:
-                recall.add(wanted, sources, i, (x["height"], x["width"]))
-                recovered_actors.add(x, wanted, sources, outputs["union"][-1][i], i)
+            annotated = at_frame.get(key)
+            if annotated is not None:
+                recall.add(annotated, sources, i, (x["height"], x["width"]))
+                recovered_actors.add(x, annotated, sources, outputs["union"][-1][i], i)
     recovered_actors.draw(folder / f"recovered_{dataset}", truth.labels)
     return {
         "frame": {

@@ -231,7 +231,7 @@ class FlowStore:
         return True
 
     def make(self, video: str | os.PathLike[str], key: str, rule: DecodingRule) -> None:
-        """Compute the flow of a video and writes it to disk.
+        """Compute the flow of a video and write it to disk.
 
         Raises:
             VideoError: the video cannot be read to its end.

@@ -64,10 +64,10 @@ def check_unique(name: str, values: np.ndarray) -> None:
     require((counts == 1).all(), f"'{name}' names {unique[counts > 1][:1].tolist()} twice")
 
 
-def index_of(names: np.ndarray, wanted: np.ndarray, what: str) -> np.ndarray:
-    """Positions (n,) of the wanted names among ``names``; ValueError names an unknown one."""
+def index_of(names: np.ndarray, chosen: np.ndarray, what: str) -> np.ndarray:
+    """Positions (n,) of the chosen names among ``names``; ValueError names an unknown one."""
     position = {name: i for i, name in enumerate(names.tolist())}
-    unknown = [name for name in wanted.tolist() if name not in position]
+    unknown = [name for name in chosen.tolist() if name not in position]
     if unknown:
         raise ValueError(f"unknown {what} '{unknown[0]}' (and {len(unknown) - 1} more)")
-    return np.array([position[name] for name in wanted.tolist()], dtype=np.int64)
+    return np.array([position[name] for name in chosen.tolist()], dtype=np.int64)

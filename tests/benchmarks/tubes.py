@@ -108,7 +108,7 @@ def measure(detections_path: str, truth_path: str, repeat: int) -> None:
 
 
 def timed(what: str, function: Callable[[], Any], repeat: int) -> Any:
-    """Run a function some times and prints the least CPU seconds it took."""
+    """Run a function some times and print the least CPU seconds it took."""
     seconds = []
     for _ in range(repeat):
         begin = time.process_time()

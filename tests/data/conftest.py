@@ -39,7 +39,7 @@ def root(generated_root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def make_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeSet:
-    """Write an easy set with known tubes and makes it the dataset root; returns the root.
+    """Write an easy set with known tubes, make it the dataset root, and return the root.
 
     Arguments are clips (video name -> frames (N, H, W, 3), or None for an absent file), the
     annotated number of frames, the annotated size, and tubes (video, class, first frame, boxes).

@@ -18,7 +18,7 @@ from pcsc_d2.tubes import GroundTruth
 from pcsc_d2.tubes.boxes import to_inclusive
 from pcsc_d2.video.files import find_videos
 
-_logger = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 # A gap that is interpolated whatever its length.
 _ANY_GAP = 1 << 40
 
@@ -182,7 +182,7 @@ def _warn(table: Annotations, rows: np.ndarray, text: Callable[[int], str]) -> N
     if rows.size:
         more = f", and {rows.size - 1:,} more like it" if rows.size > 1 else ""
         place = f"{table.source}, {table.where} {table.places[rows[0]]}"
-        _logger.warning("%s: %s; left out%s", place, text(rows[0]), more)
+        logger.warning("%s: %s; left out%s", place, text(rows[0]), more)
 
 
 def _refuse_twice(

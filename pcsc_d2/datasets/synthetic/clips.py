@@ -1,4 +1,4 @@
-"""Casting and drawing of generated clips, in memory; `synthetic` says what they hold and why."""
+"""Plans of generated clips (who acts where) and their frames, in memory."""
 
 from __future__ import annotations
 

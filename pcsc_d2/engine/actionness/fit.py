@@ -72,7 +72,7 @@ def fit_once(
     cfg: CfgNode, head: nn.Module, files: Sequence[Path], folder: Path, name: str
 ) -> nn.Module:
     """``fit`` on the samples of files, or the head as an earlier call with the same config and
-    files left it in ``folder/<name>.pth``; an interrupted call is gone on with."""
+    files left it in ``folder/<name>.pth``; an interrupted call resumes."""
     key = _fit_key(cfg, files)
     done, state = folder / f"{name}.pth", folder / f"{name}_{key[:12]}.pth"
     if done.exists():

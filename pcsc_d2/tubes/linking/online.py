@@ -52,7 +52,7 @@ def filter_detections(
 
 
 class OnlineLinker:
-    """Links the detections of a stream, frame by frame; all groups in the same array operations.
+    """Linker of a stream's detections, frame by frame; all groups in the same array operations.
 
     Paths choose in the order of the mean of their gap + 1 best box scores; each takes the free
     detection of the highest score among those that overlap its last box enough (Singh et al.
@@ -123,7 +123,7 @@ class OnlineLinker:
         self._best[hit] = np.sort(best, axis=1)
 
     def _end_paths(self) -> np.ndarray:
-        """Drop paths that missed too often, and puts the others in the order of choice."""
+        """Drop paths that missed too often, and put the others in the order of choice."""
         alive = self._misses < self.options.gap
         ended = self._path[~alive]
         order = np.lexsort((-self._order_score(), self._group))

@@ -46,7 +46,7 @@ class _Path:
 
 
 class TubeStream:
-    """Links the frames of a stream and gives the tubes that ``link`` and ``refine`` would give.
+    """Linker of a stream that gives the tubes that ``link`` and ``refine`` would give.
 
     What is held is the boxes of the paths that are still going, and of long ones only the latest:
     the others wait in a temporary file.
