@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -28,7 +29,7 @@ class SquareModel:
         actionness: whether its detections carry it; then it is 1 while the square is on the left.
     """
 
-    info = ModelInfo(("square", "circle"), 4, 64, 200, "dis_fast", "finds bright squares")
+    info = ModelInfo(("square", "circle"), 4, 64, 200, "dis_fast", note="finds bright squares")
 
     def __init__(self, actionness: bool = False) -> None:
         self.clips, self.actionness = 0, actionness
@@ -95,6 +96,16 @@ def encode(
             frame.pts, frame.time_base = i if times is None else round(times[i] / unit), unit
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
+    return path
+
+
+def turned(path: Path) -> Path:
+    """An MP4 file whose header now asks for a quarter turn."""
+    data = bytearray(path.read_bytes())
+    matrix = data.find(b"tkhd") + 4 + 40
+    quarter_turn = (0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30)
+    data[matrix : matrix + 36] = struct.pack(">9i", *quarter_turn)
+    path.write_bytes(data)
     return path
 
 

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from pcsc_d2.detect.results import SUMMARY
-from pcsc_d2.detect.sources import CameraSource, FileSource, PipeSource, Source
+from pcsc_d2.detect.sources import CameraSource, FileSource, Source
+from pcsc_d2.detect.standard_input import standard_input
+from pcsc_d2.video import VideoError
 from pcsc_d2.video.files import walk_videos
 
 
@@ -22,13 +24,13 @@ class Task:
     Attributes:
         name: for people.
         folder: where its results go, relative to the output folder.
-        open: opens it; raises VideoError.
+        open: opens it, with a folder for what has to be kept meanwhile; raises VideoError.
         stamp: what tells that the video is still the same; None for a live one.
     """
 
     name: str
     folder: str
-    open: Callable[[], Source]
+    open: Callable[[Path], Source]
     stamp: dict[str, Any] | None = None
 
 
@@ -46,7 +48,7 @@ def find_tasks(arguments: Sequence[str], start: float, end: float) -> list[Task]
     paths: dict[Path, str] = {}
     for argument in arguments:
         if argument == "-":
-            tasks.append(Task("standard input", "stdin", lambda: PipeSource(end)))
+            tasks.append(Task("standard input", "stdin", _standard_input(start, end)))
         elif argument.isdecimal() and not os.path.exists(argument):
             number = int(argument)
             name = f"camera {number}"
@@ -57,8 +59,12 @@ def find_tasks(arguments: Sequence[str], start: float, end: float) -> list[Task]
     return _folders(paths, start, end) + tasks
 
 
-def _camera(number: int, end: float) -> Callable[[], Source]:
-    return lambda: CameraSource(number, end)
+def _standard_input(start: float, end: float) -> Callable[[Path], Source]:
+    return lambda folder: standard_input(folder, start, end)
+
+
+def _camera(number: int, end: float) -> Callable[[Path], Source]:
+    return lambda _: CameraSource(number, end)
 
 
 def _expand(argument: str) -> list[tuple[Path, str]]:
@@ -98,8 +104,14 @@ def _safe(name: str) -> str:
     return "__".join(parts).lstrip(".") or "video"
 
 
-def _file(path: Path, start: float, end: float) -> Callable[[], Source]:
-    return lambda: FileSource(path, start, end)
+def _file(path: Path, start: float, end: float) -> Callable[[Path], Source]:
+    def open_file(_: Path) -> Source:
+        if not path.exists():
+            what = "matches the pattern" if glob.has_magic(str(path)) else "is there"
+            raise VideoError(path, f"no such video: nothing {what} (looked for {path.absolute()})")
+        return FileSource(path, start, end)
+
+    return open_file
 
 
 def _stamp(path: Path) -> dict[str, Any]:

@@ -6,9 +6,11 @@ While a video is detected, the one before it is drawn and written in another thr
 from __future__ import annotations
 
 import errno
+import itertools
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -26,6 +28,8 @@ from pcsc_d2.flow.errors import FlowError
 from pcsc_d2.video import VideoError
 
 PAGE = "index.html"
+# Videos that the report has a line for.
+_LINES = 20
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 
@@ -41,11 +45,33 @@ class Report:
         done: folders of the videos that were done now, in order.
         resumed: those that were done before.
         problems: a line for each video that could not be done, or only in part.
+        tubes: of each video by its name, how many tubes of each class were found.
     """
 
     done: list[str] = field(default_factory=list)
     resumed: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    tubes: dict[str, Counter[str]] = field(default_factory=dict)
+
+    def lines(self) -> Iterator[str]:
+        """What was found where, a video a line up to a number; then counts and problems."""
+        for name, classes in itertools.islice(self.tubes.items(), _LINES):
+            found = ", ".join(f"{label} {count}" for label, count in classes.most_common())
+            yield f"{name}: {_count(classes.total(), 'tube')}{f' ({found})' if found else ''}"
+        rest = [classes.total() for classes in itertools.islice(self.tubes.values(), _LINES, None)]
+        if rest:
+            yield f"{_count(len(rest), 'more video')}: {_count(sum(rest), 'tube')}"
+        counts = f"{len(self.done)} done"
+        if self.resumed:
+            counts += f", {len(self.resumed)} were done before"
+        if self.problems:
+            counts += f", {len(self.problems)} with problems:"
+        yield counts
+        yield from (f"  {problem}" for problem in self.problems)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def prepare_output(out: Path) -> None:
@@ -140,6 +166,7 @@ class Job:
 
     def _account(self, task: Task, summary: Summary, folders: list[str]) -> None:
         folders.append(task.folder)
+        self.report.tubes[task.name] = Counter(tube["label"] for tube in summary.tubes)
         if summary.problem:
             self.report.problems.append(f"{task.name}: {summary.problem} (done up to there)")
 
@@ -193,6 +220,6 @@ def _expected_frames(task: Task) -> int:
     if task.stamp is None:
         return 0
     try:
-        return task.open().expected or 0
+        return task.open(Path()).expected or 0  # files keep nothing
     except (VideoError, OSError):
         return 0

@@ -1,9 +1,8 @@
-"""Where frames come from: files, folders of frames, a camera, standard input, arrays."""
+"""Where frames come from: files, folders of frames, a camera, arrays."""
 
 from __future__ import annotations
 
 import itertools
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -149,6 +148,7 @@ class CameraSource:
 
     def __init__(self, device: int, end: float = float("inf")) -> None:
         self.name, self.end = f"camera{device}", end
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # the error says it
         self._camera = cv2.VideoCapture(device)
         if not self._camera.isOpened():
             raise VideoError(f"camera {device}", "cannot be opened; is it there, and free?")
@@ -166,36 +166,6 @@ class CameraSource:
                 yield Frame(number, now - began, cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
         finally:
             self._camera.release()
-
-
-class PipeSource:
-    """A video file that comes through standard input, in a format that can be read in order."""
-
-    live, expected = True, None
-
-    def __init__(self, end: float = float("inf")) -> None:
-        self.name, self.end, self.problem = "stdin", end, ""
-        try:
-            self._container = av.open(sys.stdin.buffer, metadata_errors="ignore")
-            self._stream = self._container.streams.video[0]
-        except (av.FFmpegError, EOFError, IndexError) as error:
-            raise VideoError("standard input", f"is no video ({error})") from None
-        self.rate = float(self._stream.guessed_rate or self._stream.average_rate or 25)
-
-    def __iter__(self) -> Iterator[Frame]:
-        clock, number = _Clock(self.rate), 0
-        try:
-            for number, frame in enumerate(self._container.decode(self._stream), start=1):
-                moment = clock.at(frame.time)
-                if moment >= self.end:
-                    break
-                yield Frame(number, moment, frame.to_ndarray(format="rgb24"))
-        except (av.FFmpegError, EOFError) as error:
-            self.problem = f"cannot be decoded after frame {number} ({error})"
-        finally:
-            self._container.close()
-        if not number:
-            raise VideoError("standard input", "not one frame decodes")
 
 
 class ArraySource:

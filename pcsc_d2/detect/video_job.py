@@ -58,6 +58,7 @@ class VideoJob:
                 f"{self.place} is there and holds no results; remove or rename it"
             )
         self._work = Path(tempfile.mkdtemp(dir=out, prefix=".detect-"))
+        self._kept = self._work / "kept"  # what is not part of the results
         self._source: RecordedSource | None = None
         self._result: VideoResult | None = None
 
@@ -74,9 +75,9 @@ class VideoJob:
             VideoError, FlowError: nothing can be done with the video.
         """
         labels = self._detector.model.info.labels
-        with Recorder(self._work / "found", labels) as recorder:
-            opened = self.task.open()
-            self._source = RecordedSource(opened, recorder, self._work / "kept.mp4")
+        with Recorder(self._kept / "found", labels) as recorder:
+            opened = self.task.open(self._kept)
+            self._source = RecordedSource(opened, recorder, self._kept / "live.mp4")
             before = None
             with interrupt_stops(self._source):
                 for moment in self._detector.stream(self._source):
@@ -104,8 +105,7 @@ class VideoJob:
         annotate(work / VIDEO, frames, result, self._detector.profile)
         summary.save(work / SUMMARY)
         self._result = None
-        shutil.rmtree(work / "found")
-        (work / "kept.mp4").unlink(missing_ok=True)
+        shutil.rmtree(self._kept)
         self._put_in_place()
         return summary
 

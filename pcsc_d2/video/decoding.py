@@ -98,7 +98,7 @@ def open_reader(path: str | Path, rule: str, keys: KeyFrames | None = None) -> F
     if path.is_dir():
         return FolderReader(path)
     if not path.is_file():
-        raise VideoError(path, "no such video; check the dataset root")
+        raise VideoError(path, "no such video file or folder of frames")
     return FileReader(path, rule, keys)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import re
-import struct
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 import pytest
 
 from pcsc_d2.video import VideoSource
-from tests.square_model import encode, square_at, square_frames
+from tests.square_model import encode, square_at, square_frames, turned
 
 Run = Callable[..., int]
 
@@ -66,7 +65,7 @@ def absent(path: Path) -> Path:
 BROKEN = [
     (junk, "cannot be opened as a video"),
     (empty, "the file is empty (0 bytes)"),
-    (absent, "no such video"),
+    (absent, "no such video: nothing is there (looked for /"),
     (audio_only, "holds no video stream"),
     (without_frames, ""),
 ]
@@ -151,12 +150,7 @@ def test_ten_bits(run: Run, tmp_path: Path) -> None:
 
 
 def test_rotated_by_metadata(run: Run, tmp_path: Path) -> None:
-    path = encode(tmp_path / "v.mp4", square_frames(20))
-    data = bytearray(path.read_bytes())
-    matrix = data.find(b"tkhd") + 4 + 40
-    quarter_turn = (0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30)
-    data[matrix : matrix + 36] = struct.pack(">9i", *quarter_turn)
-    path.write_bytes(data)
+    path = turned(encode(tmp_path / "v.mp4", square_frames(20)))
     assert run(path) == 0
     found = summary(tmp_path / "out" / "v")
     frames = list(VideoSource(path))  # which turns them

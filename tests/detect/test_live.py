@@ -1,4 +1,4 @@
-"""Cameras and standard input: seen once, ended by Ctrl-C, annotated all the same."""
+"""Cameras: seen once, ended by Ctrl-C, annotated all the same."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from pcsc_d2.video import VideoSource
-from tests.square_model import encode, square_at, square_frames
+from tests.square_model import square_at, square_frames
 
 Run = Callable[..., int]
 
@@ -101,23 +100,3 @@ def test_interrupting_a_camera_finishes_what_was_seen(
 def test_no_such_camera(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("7") == 1
     assert "camera 7: cannot be opened" in capsys.readouterr().out
-
-
-def test_standard_input(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = encode(tmp_path / "v.mkv", square_frames(30))
-    with open(path, "rb") as file:
-        monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=file))
-        assert run("-") == 0
-    content = check(tmp_path / "out" / "stdin")
-    assert content["frames"] == 30
-    assert content["end"] == pytest.approx(1.2)
-
-
-def test_standard_input_that_is_no_video(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "text").write_text("no video\n" * 1000)
-    with open(tmp_path / "text", "rb") as file:
-        monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=file))
-        assert run("-") == 1
-    assert "standard input: is no video" in capsys.readouterr().out

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
 from pcsc_d2.detect.clips import ResizedFrame, network_size, windows
+from pcsc_d2.detect.job import Report
 from pcsc_d2.detect.profile import Profile
 from pcsc_d2.utils.background import background
 from pcsc_d2.video import clip_indices, flow_indices
@@ -127,3 +129,18 @@ def test_sizes_are_detectron2s(size: tuple[int, int], shortest: int, longest: in
     image = np.zeros((*size, 3), np.uint8)
     wanted = augmentation.get_transform(image).apply_image(image).shape[:2]
     assert network_size(size, shortest, longest) == wanted
+
+
+def test_report_says_how_many_tubes_are_where() -> None:
+    tubes = {"a.mp4": Counter(run=2, jump=1), "b.mp4": Counter(), "c.mp4": Counter(run=1)}
+    report = Report(["a", "b"], ["c"], ["d.mp4: no such video"], tubes)
+    assert list(report.lines()) == [
+        "a.mp4: 3 tubes (run 2, jump 1)",
+        "b.mp4: 0 tubes",
+        "c.mp4: 1 tube (run 1)",
+        "2 done, 1 were done before, 1 with problems:",
+        "  d.mp4: no such video",
+    ]
+    many = Report(tubes={str(i): Counter(run=i) for i in range(25)})
+    lines = list(many.lines())
+    assert (len(lines), lines[20]) == (22, "5 more videos: 110 tubes")

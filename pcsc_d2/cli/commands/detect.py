@@ -180,12 +180,6 @@ def _settings(
 def _tell(report: Report, out: Path) -> None:
     from pcsc_d2.detect.job import PAGE
 
-    counts = f"{len(report.done)} done"
-    if report.resumed:
-        counts += f", {len(report.resumed)} were done before"
-    if report.problems:
-        counts += f", {len(report.problems)} with problems:"
-    print(counts)
-    for problem in report.problems:
-        print(f"  {problem}")
+    for line in report.lines():
+        print(line)
     print(f"page: {out / PAGE}")
