@@ -1,7 +1,8 @@
 """Action tubes in one's own videos; without Detectron2 where the model is an exported file."""
 
 from pcsc_d2.detect.detector import ActionDetector, DetectOptions, StreamResult
-from pcsc_d2.models.clip_model import ClipDetections, ClipModel, ModelError, ModelInfo
+from pcsc_d2.models.clip_model import ClipDetections, ClipModel
+from pcsc_d2.models.info import ModelError, ModelInfo
 from pcsc_d2.models.loading import load_model
 
 __all__ = [

@@ -15,15 +15,13 @@ from pcsc_d2.detect.profile import Profile
 from pcsc_d2.detect.sources import Frame
 from pcsc_d2.flow.codec import decode_flow, encode_flow
 from pcsc_d2.flow.methods import flow_method, resize_flow
-from pcsc_d2.models.clip_model import ModelInfo
+from pcsc_d2.models.info import ModelInfo
 from pcsc_d2.video import VideoError
 
 # Pixels of the shorter side beyond which frames are made smaller before their flow is computed.
 # The data sets have 240; the flow of a frame of 1080 takes twenty times as long and is then
 # resized to the network's size anyway.
 FLOW_SIDE = 256
-# Training sees flow in 8 bits, so the network is given the same here.
-FLOW_BOUND = 20.0
 
 
 class ResizedFrame(NamedTuple):
@@ -91,7 +89,9 @@ def resize_frames(
             frame = waiting.popleft()
             size = network_size(frame.pixels.shape[:2], info.min_size, info.max_size)
             with profile.part("resize"):
-                field = decode_flow(encode_flow(field, FLOW_BOUND), FLOW_BOUND)
+                # Training reads flow that was held in few bits, so the network gets the same here.
+                bound = info.flow_bound or None
+                field = decode_flow(encode_flow(field, bound), bound)
                 flow = np.ascontiguousarray(resize_flow(field, size).transpose(2, 0, 1))
                 resized = _resized(frame, size, flow)
             yield resized

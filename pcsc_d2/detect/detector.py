@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,8 +22,11 @@ from pcsc_d2.tubes import LinkOptions, Tubes, TubeStream
 from pcsc_d2.tubes.assembly import concatenate
 from pcsc_d2.utils.background import background
 
+logger = logging.getLogger(__name__)
 # Frames (decoded, and resized with their flow) and windows that a part may be ahead of the next.
 _FRAMES_AHEAD, _WINDOWS_AHEAD = 8, 2
+# Score of the least boxes that are linked: far more of them would be drawn than mean anything.
+MIN_BOX_SCORE = 0.05
 _EMPTY = ClipDetections(np.zeros((0, 4), np.float32), np.zeros(0), np.zeros(0, np.int64))
 
 
@@ -37,7 +41,9 @@ class DetectOptions:
         min_score: of a tube, the mean of its best boxes' scores.
         batch: key frames that go through the network at once.
         flow: how flow is computed, where it cannot be as in training; empty for the model's way.
-        link: how detections become tubes. Boxes under ``link.min_score`` are not looked at.
+        link: how detections become tubes; None is as the model was evaluated, but for boxes under
+            ``MIN_BOX_SCORE``, which are not looked at, and for temporal labelling, which would
+            need the whole video at once and is left out.
         refine: cut tubes by actionness where the model gives it, as it was trained to.
     """
 
@@ -46,7 +52,7 @@ class DetectOptions:
     min_score: float = 0.3
     batch: int = 4
     flow: str = ""
-    link: LinkOptions = field(default_factory=lambda: LinkOptions(min_score=0.05))
+    link: LinkOptions | None = None
     refine: bool = True
 
     def __post_init__(self) -> None:
@@ -121,6 +127,8 @@ class ActionDetector:
         if self._flow not in FLOW_METHODS:
             known = ", ".join(FLOW_METHODS)
             raise ValueError(f"flow '{self._flow}' cannot be computed; choose another: {known}")
+        if self.options.link is None and self.model.info.link.temporal_alpha is not None:
+            logger.warning("tubes are not labelled in time (TEST.TUBES.TEMPORAL_LABELLING) here")
 
     def __call__(self, frames: str | Path | Source | Iterable[np.ndarray]) -> Tubes:
         """The tubes of a video, by class, from a file, a folder of frames, or frames.
@@ -188,8 +196,11 @@ class ActionDetector:
         return ClipDetections(*(None if column is None else column[keep] for column in found))
 
     def _link_options(self) -> LinkOptions:
-        options = self.options.link
-        return options if self.options.every == 1 else replace(options, interpolate=True)
+        link = self.options.link
+        if link is None:
+            trained = self.model.info.link
+            link = replace(trained, min_score=MIN_BOX_SCORE, temporal_alpha=None)
+        return link if self.options.every == 1 else replace(link, interpolate=True)
 
     def _sure(self, tubes: Tubes) -> Tubes:
         return tubes.take(tubes.scores >= self.options.min_score) if len(tubes) else tubes

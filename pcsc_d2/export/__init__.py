@@ -10,6 +10,7 @@ does not, and neither does anybody who reads it without this package::
     boxes, scores, classes, actionness = found[0]  # of the first clip
 """
 
-from pcsc_d2.models.archive import ExportError, ExportInfo, load_archive, save_archive
+from pcsc_d2.models.archive import load_archive, save_archive
+from pcsc_d2.models.info import ModelError, ModelInfo
 
-__all__ = ["ExportError", "ExportInfo", "load_archive", "save_archive"]
+__all__ = ["ModelError", "ModelInfo", "load_archive", "save_archive"]

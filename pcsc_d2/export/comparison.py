@@ -6,13 +6,13 @@ import torch
 from torch import nn
 
 from pcsc_d2.export.network import Detected
-from pcsc_d2.models.archive import ExportInfo
+from pcsc_d2.models.info import ModelInfo
 
 TOLERANCE = 1e-4
 
 
 @torch.no_grad()
-def difference(model: nn.Module, network: nn.Module, info: ExportInfo) -> float:
+def difference(model: nn.Module, network: nn.Module, info: ModelInfo) -> float:
     """The largest difference in boxes (pixels), scores and actionness over noise of two sizes.
 
     Infinite where the number or the classes of detections differ.

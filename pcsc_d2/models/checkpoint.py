@@ -5,22 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from pcsc_d2.layers.window_trunk import Sharing
-from pcsc_d2.models.clip_model import (
-    ClipDetections,
-    ClipTensors,
-    ModelError,
-    ModelInfo,
-    boxes_in_frame,
-)
-
-if TYPE_CHECKING:
-    from detectron2.config import CfgNode
+from pcsc_d2.models.clip_model import ClipDetections, ClipTensors, boxes_in_frame
+from pcsc_d2.models.info import ModelError, ModelInfo
 
 
 class CheckpointModel:
@@ -76,7 +67,7 @@ class DenseCheckpointModel(CheckpointModel):
 def load_checkpoint(
     config: Path, weights: Path, device: str | torch.device | None, dense: Sharing | None
 ) -> CheckpointModel:
-    """Build the network of a config and fills it.
+    """Build the network of a config and fill it.
 
     Args:
         device: None takes a GPU where there is one.
@@ -88,38 +79,16 @@ def load_checkpoint(
     if find_spec("detectron2") is None:
         reason = "a checkpoint needs Detectron2, which is not installed; export it where it is"
         raise ModelError(f"{weights}: {reason} (python -m pcsc_d2.export)")
-    from pcsc_d2.models.trained import TrainedModelError, load_trained, read_config
+    from pcsc_d2.models.describe import describe
+    from pcsc_d2.models.trained import load_trained, read_config
 
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        cfg = read_config(config, ["MODEL.WEIGHTS", str(weights)], device)
-        network = load_trained(cfg)
-    except TrainedModelError as error:
-        raise ModelError(str(error)) from error
-    info = _info(cfg, network, f"{weights} with {config.name}")
+    cfg = read_config(config, ["MODEL.WEIGHTS", str(weights)], device)
+    network = load_trained(cfg)
+    info = describe(cfg, network, f"{weights} with {config.name}")
     if dense is None:
         return CheckpointModel(network, info)
     try:
         return DenseCheckpointModel(network, info, dense)
     except ValueError as error:
         raise ModelError(f"{weights}: {error}") from None
-
-
-def _info(cfg: CfgNode, network: nn.Module, note: str) -> ModelInfo:
-    from detectron2.data import MetadataCatalog
-
-    from pcsc_d2.evaluation import refine_options, with_trained_refinement
-
-    names = (*cfg.DATASETS.TEST, *cfg.DATASETS.TRAIN)
-    known = [MetadataCatalog.get(name).get("thing_classes") for name in names]
-    count = cfg.MODEL.ROI_HEADS.NUM_CLASSES
-    labels = next((tuple(k) for k in known if k and len(k) == count), None)
-    return ModelInfo(
-        labels or tuple(f"class {i}" for i in range(count)),
-        cfg.INPUT.CLIP_LENGTH,
-        cfg.INPUT.MIN_SIZE_TEST,
-        cfg.INPUT.MAX_SIZE_TEST,
-        cfg.INPUT.FLOW.METHOD,
-        note,
-        refine_options(with_trained_refinement(cfg, network)),
-    )

@@ -3,46 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pcsc_d2.tubes import RefineOptions
+from pcsc_d2.models.info import ModelInfo
 from pcsc_d2.tubes.boxes import to_inclusive
 
 # uint8 (3, T, h, w) RGB and float32 (2, T, h, w) flow in pixels, both at the network's size.
 ClipTensors = tuple[Tensor, Tensor]
-
-
-class ModelError(ValueError):
-    """A model that cannot be loaded; one line that names the file and what to do."""
-
-
-@dataclass(frozen=True)
-class ModelInfo:
-    """What must be known to feed a model and to read its answers.
-
-    Attributes:
-        labels: class names, by class number.
-        clip_length: T, frames at stride 1 around the key frame.
-        min_size: pixels of the shorter side that clips are resized to (INPUT.MIN_SIZE_TEST).
-        max_size: pixels that the longer side may have (INPUT.MAX_SIZE_TEST).
-        flow_method: a name that ``pcsc_d2.flow.methods`` knows.
-        note: what the model is, for people; shown on the page.
-        refine: how tubes are cut by actionness, as chosen when it was trained; None where the
-            model does not say.
-    """
-
-    labels: tuple[str, ...]
-    clip_length: int
-    min_size: int
-    max_size: int
-    flow_method: str
-    note: str = ""
-    refine: RefineOptions | None = None
 
 
 class ClipDetections(NamedTuple):

@@ -9,15 +9,9 @@ import torch
 from torch import Tensor
 
 from pcsc_d2.layers.window_trunk import Sharing
-from pcsc_d2.models.archive import ExportError, ExportInfo, load_archive
-from pcsc_d2.models.clip_model import (
-    ClipDetections,
-    ClipTensors,
-    ModelError,
-    ModelInfo,
-    boxes_in_frame,
-)
-from pcsc_d2.tubes import RefineOptions
+from pcsc_d2.models.archive import load_archive
+from pcsc_d2.models.clip_model import ClipDetections, ClipTensors, boxes_in_frame
+from pcsc_d2.models.info import ModelError, ModelInfo
 
 
 class ExportedModel:
@@ -27,13 +21,10 @@ class ExportedModel:
         network: takes clips (N, 3, T, h, w) and (N, 2, T, h, w) and gives, of each, boxes in
             pixels of the clip, scores, classes and actionness.
         info: what it is.
-        actionness: whether its detections carry actionness.
     """
 
-    def __init__(
-        self, network: torch.jit.ScriptModule, info: ModelInfo, actionness: bool = False
-    ) -> None:
-        self.network, self.info, self._actionness = network, info, actionness
+    def __init__(self, network: torch.jit.ScriptModule, info: ModelInfo) -> None:
+        self.network, self.info = network, info
 
     @torch.inference_mode()
     def __call__(self, clips: Sequence[ClipTensors], size: tuple[int, int]) -> list[ClipDetections]:
@@ -49,7 +40,7 @@ class ExportedModel:
                 boxes_in_frame(boxes, rgb.shape[-2:], size),
                 scores.cpu().numpy(),
                 classes.cpu().numpy(),
-                actionness.cpu().numpy() if self._actionness else None,
+                actionness.cpu().numpy() if self.info.actionness else None,
             )
             for boxes, scores, classes, actionness in found
         ]
@@ -59,20 +50,15 @@ class DenseExportedModel(ExportedModel):
     """The same, with the key frames of a window sharing the trunks' work.
 
     Args:
-        network, info, actionness: see ``ExportedModel``.
+        network, info: see ``ExportedModel``.
         shared: parts of the trunk that run once for the window.
         step: frames between the clips that its other levels are run for.
     """
 
     def __init__(
-        self,
-        network: torch.jit.ScriptModule,
-        info: ModelInfo,
-        actionness: bool,
-        shared: int,
-        step: int,
+        self, network: torch.jit.ScriptModule, info: ModelInfo, shared: int, step: int
     ) -> None:
-        super().__init__(network, info, actionness)
+        super().__init__(network, info)
         self._shared, self._step = shared, step
 
     @torch.inference_mode()
@@ -82,12 +68,6 @@ class DenseExportedModel(ExportedModel):
         """See ``pcsc_d2.models.clip_model.detect_window``."""
         found = self.network.window(rgb, flow, list(key_frames), self._shared, self._step)
         return self._in_frame(found, rgb, size)
-
-
-def _refinement(about: ExportInfo) -> RefineOptions | None:
-    if about.actionness_window < 1:
-        return None
-    return RefineOptions(about.actionness_threshold, about.actionness_window)
 
 
 def load_exported(
@@ -105,25 +85,16 @@ def load_exported(
     automatic = ["cuda", "cpu"] if torch.cuda.is_available() else ["cpu"]
     for kind in automatic if device is None else [device]:
         try:
-            network, about = load_archive(path, kind)
+            network, info = load_archive(path, kind)
             break
-        except ExportError as error:
+        except ModelError as error:
             failure = error
     else:
-        raise ModelError(str(failure)) from failure
-    info = ModelInfo(
-        about.labels,
-        about.clip_length,
-        about.min_size,
-        about.max_size,
-        about.flow_method,
-        about.note,
-        _refinement(about),
-    )
+        raise failure
     if dense is None:
-        return ExportedModel(network, info, about.actionness)
+        return ExportedModel(network, info)
     try:
-        shared = dense.parts(about.clip_length, about.context)
+        shared = dense.parts(info.clip_length, info.context)
     except ValueError as error:
         raise ModelError(f"{path}: {error}") from None
-    return DenseExportedModel(network, info, about.actionness, shared, dense.step)
+    return DenseExportedModel(network, info, shared, dense.step)

@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 
 from pcsc_d2.layers.window_trunk import Sharing
-from pcsc_d2.models.clip_model import ClipModel, ModelError
+from pcsc_d2.models.clip_model import ClipModel
+from pcsc_d2.models.info import ModelError
 
 
 def load_model(

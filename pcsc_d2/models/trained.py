@@ -12,11 +12,8 @@ from torch import nn
 
 from pcsc_d2 import data, modeling  # noqa: F401  (registers what configs name)
 from pcsc_d2.model_zoo import get_config
+from pcsc_d2.models.info import ModelError
 from pcsc_d2.utils.text import one_line
-
-
-class TrainedModelError(ValueError):
-    """A config or weights that cannot be used; one line that names the file."""
 
 
 def read_config(
@@ -30,12 +27,12 @@ def read_config(
         device: None takes the config's, and the CPU where there is none like it.
 
     Raises:
-        TrainedModelError: no such file, or a key or value that the config does not have.
+        ModelError: no such file, or a key or value that the config does not have.
     """
     try:
         cfg = get_config(config, options)
     except ValueError as error:
-        raise TrainedModelError(str(error)) from error
+        raise ModelError(str(error)) from error
     if device is not None:
         cfg.MODEL.DEVICE = str(device)
     elif not torch.cuda.is_available():
@@ -48,18 +45,18 @@ def load_trained(cfg: CfgNode) -> nn.Module:
     """The model of a config with all of MODEL.WEIGHTS in it, in evaluation mode.
 
     Raises:
-        TrainedModelError: no such file, damaged, or it does not fit.
+        ModelError: no such file, damaged, or it does not fit.
     """
     weights = Path(cfg.MODEL.WEIGHTS)
     if not cfg.MODEL.WEIGHTS:
-        raise TrainedModelError("which weights? give MODEL.WEIGHTS at the end of the line")
+        raise ModelError("which weights? give MODEL.WEIGHTS at the end of the line")
     if not weights.is_file():
-        raise TrainedModelError(f"{weights}: no such file; give a config and its weights")
+        raise ModelError(f"{weights}: no such file; give a config and its weights")
     model = build_model(cfg).eval()
     try:
         saved = torch.load(weights, map_location="cpu", weights_only=True)
         model.load_state_dict(saved.get("model", saved))
     except Exception as error:  # a damaged file raises nearly anything
         reason = f"cannot be loaded into the network of its config ({one_line(error)})"
-        raise TrainedModelError(f"{weights}: {reason}") from error
+        raise ModelError(f"{weights}: {reason}") from error
     return model

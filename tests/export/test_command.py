@@ -14,10 +14,11 @@ import torch
 from detectron2.modeling import build_model
 
 from pcsc_d2 import cli
-from pcsc_d2.export import ExportError, ExportInfo, load_archive
+from pcsc_d2.export import ModelError, ModelInfo, load_archive
+from pcsc_d2.models.loading import load_model
 from tests.tiny import tiny_config
 
-INFO = ExportInfo(tuple("abcd"), clip_length=8, min_size=64, max_size=400, flow_method="dis")
+INFO = ModelInfo(tuple("abcd"), clip_length=8, min_size=64, max_size=400, flow_method="dis")
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +69,7 @@ def test_writes_a_file_that_says_what_it_is(
         (["--labels", "a,b"], "2 labels for 4 classes"),
         (["MODEL.I3D.WIDTH", "0.125"], "cannot be loaded into the network of its config"),
         (["MODEL.NOTHING", "1"], "config.yaml"),
-        (["DATASETS.TEST", "()"], "names its 4 classes"),
+        (["TEST.TUBES.GAP", "0"], "gap is 0; at least 1"),
     ],
 )
 def test_bad_input_is_one_line(
@@ -101,7 +102,7 @@ class Identity(torch.nn.Module):
         return x
 
 
-def scripted(about: dict | None) -> bytes:
+def scripted(about: dict | list | None) -> bytes:
     file = io.BytesIO()
     extra = {} if about is None else {"pcsc_d2.json": json.dumps(about)}
     torch.jit.save(torch.jit.script(Identity()), file, _extra_files=extra)
@@ -114,18 +115,36 @@ def scripted(about: dict | None) -> bytes:
         (b"not a model", "not a model that pcsc_d2.export wrote"),
         (b"", "not a model that pcsc_d2.export wrote"),
         (scripted(None), "a TorchScript file, but not one"),
-        (scripted({"format": 99}), "of another format than 2"),
-        (scripted({"format": 2, "labels": []}), "does not say its clip_length"),
-        (scripted({"format": 2, **asdict(INFO), "device": "cuda"}), "exported to run on cuda"),
+        (scripted({"format": 99}), "of another format than 2 and 3"),
+        (scripted({"format": 3, "labels": []}), "does not say its clip_length"),
+        (scripted({"format": 3, **asdict(INFO), "device": "cuda"}), "exported to run on cuda"),
+        (scripted({"format": 3, **asdict(INFO), "clip_length": "8"}), "its clip_length is '8'"),
+        (scripted([]), "of another format"),
     ],
 )
 def test_other_files_are_refused(content: bytes, message: str, tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     path.write_bytes(content)
-    with pytest.raises(ExportError, match=message) as caught:
+    with pytest.raises(ModelError, match=message) as caught:
         load_archive(path)
     assert str(caught.value).startswith(str(path))
     assert "\n" not in str(caught.value)
+
+
+def test_classes_that_no_dataset_names(
+    checkpoint: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An exported file and a checkpoint name them alike."""
+    for name in ("config.yaml", "model_final.pth"):
+        (tmp_path / name).write_bytes((checkpoint / name).read_bytes())
+    config = tmp_path / "config.yaml"
+    config.write_text(config.read_text().replace("synthetic_easy_test", "never_registered"))
+    assert run(tmp_path, tmp_path / "model.pt", "DATASETS.TRAIN", "()") == 0
+    assert "no dataset of the config names its 4 classes" in caplog.text
+    labels = load_archive(tmp_path / "model.pt")[1].labels
+    assert labels == ("class 0", "class 1", "class 2", "class 3")
+    config.write_text(config.read_text().replace("- jhmdb_split1_train", ""))
+    assert load_model([tmp_path], "cpu").info.labels == labels
 
 
 def test_the_datasets_names_are_known_in_a_process_of_its_own() -> None:
@@ -139,5 +158,5 @@ print(len(MetadataCatalog.get("jhmdb_split1_test").thing_classes))
 
 
 def test_no_file() -> None:
-    with pytest.raises(ExportError, match=r"absent\.pt: no such file"):
+    with pytest.raises(ModelError, match=r"absent\.pt: no such file"):
         load_archive("absent.pt")

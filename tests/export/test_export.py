@@ -12,7 +12,7 @@ import pytest
 import torch
 from detectron2.modeling import build_model
 
-from pcsc_d2.export import ExportInfo, load_archive, save_archive
+from pcsc_d2.export import ModelInfo, load_archive, save_archive
 from pcsc_d2.export.comparison import TOLERANCE, distance
 from pcsc_d2.export.tracing import to_network
 from pcsc_d2.flow.methods import compute_flow
@@ -35,7 +35,7 @@ CASES = {
         *("MODEL.FLOW.PIXEL_STD", [127.5] * 3),
     ],
 }
-INFO = ExportInfo(tuple("abcd"), clip_length=8, min_size=64, max_size=100, flow_method="dis")
+INFO = ModelInfo(tuple("abcd"), clip_length=8, min_size=64, max_size=100, flow_method="dis")
 
 
 def make_model(options: list) -> TwoStreamRCNN:

@@ -27,7 +27,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("run")
     torch.manual_seed(0)
-    cfg = tiny_config(["DATASETS.TEST", ("synthetic_easy_test",), "INPUT.FLOW.CACHE", "none"])
+    flow = ["INPUT.FLOW.CACHE", "none", "INPUT.FLOW.BOUND", 1.0]  # the square moves by 2 pixels
+    cfg = tiny_config(["DATASETS.TEST", ("synthetic_easy_test",), *flow])
     (folder / "config.yaml").write_text(cfg.dump())
     torch.save({"model": build_model(cfg).state_dict()}, folder / "model_final.pth")
     return folder

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from pcsc_d2.detect import ActionDetector, ModelError, load_model
-from pcsc_d2.export import ExportInfo, save_archive
+from pcsc_d2.detect import ActionDetector, ModelError, ModelInfo, load_model
+from pcsc_d2.export import save_archive
 from pcsc_d2.layers.window_trunk import Sharing
 from pcsc_d2.tubes import RefineOptions
 from tests.square_model import square_at, square_frames
@@ -46,7 +46,7 @@ class BrightBox(torch.nn.Module):
 
 @pytest.fixture
 def archive(tmp_path: Path) -> Path:
-    about = ExportInfo(
+    about = ModelInfo(
         labels=("square",),
         clip_length=4,
         min_size=48,
@@ -54,8 +54,7 @@ def archive(tmp_path: Path) -> Path:
         flow_method="dis_fast",
         note="a bright box",
         actionness=True,
-        actionness_threshold=0.7,
-        actionness_window=3,
+        refine=RefineOptions(threshold=0.7, window=3),
     )
     save_archive(torch.jit.script(BrightBox()), about, tmp_path / "model.pt")
     return tmp_path / "model.pt"
