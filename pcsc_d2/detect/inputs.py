@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pcsc_d2.detect.camera import CameraSource
 from pcsc_d2.detect.results import SUMMARY
-from pcsc_d2.detect.sources import CameraSource, FileSource, Source
+from pcsc_d2.detect.sources import FileSource, Source
 from pcsc_d2.detect.standard_input import standard_input
 from pcsc_d2.video import VideoError
 from pcsc_d2.video.files import walk_videos
@@ -64,7 +65,7 @@ def _standard_input(start: float, end: float) -> Callable[[Path], Source]:
 
 
 def _camera(number: int, end: float) -> Callable[[Path], Source]:
-    return lambda _: CameraSource(number, end)
+    return lambda folder: CameraSource(number, folder / "camera.mp4", end)
 
 
 def _expand(argument: str) -> list[tuple[Path, str]]:

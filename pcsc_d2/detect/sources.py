@@ -1,15 +1,12 @@
-"""Where frames come from: files, folders of frames, a camera, arrays."""
+"""Where frames come from: files, folders of frames, arrays (``camera`` has the cameras)."""
 
 from __future__ import annotations
 
-import itertools
-import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import av
-import cv2
 import numpy as np
 
 from pcsc_d2.video import VideoError
@@ -34,23 +31,25 @@ class Frame(NamedTuple):
 
 
 class Source(Protocol):
-    """A video to go through, at least once.
+    """A video to go through.
 
     Attributes:
         name: for people.
         rate: frames per second, nominal.
         expected: frames that it promises, or None; a header can be wrong.
-        live: whether the frames are gone once they have been seen.
         problem: what ended the video early, after iterating; empty if nothing did.
     """
 
     name: str
     rate: float
     expected: int | None
-    live: bool
     problem: str
 
     def __iter__(self) -> Iterator[Frame]: ...
+
+    def again(self) -> Source:
+        """The same frames once more, after iterating."""
+        ...
 
 
 class FileSource:
@@ -66,8 +65,6 @@ class FileSource:
     Raises:
         VideoError: nothing there, not a video, or (on iterating) not one frame.
     """
-
-    live = False
 
     def __init__(self, path: Path, start: float = 0.0, end: float = float("inf")) -> None:
         self.path, self.start, self.end = path, start, end
@@ -95,6 +92,10 @@ class FileSource:
         ended, promised = last + 1 / self.rate, min(self._seconds, self.end)
         if not self.problem and promised - ended > max(_TOLERANCE * promised, _TOLERANCE_SECONDS):
             self.problem = f"ends after {ended:.1f} of {promised:.1f} seconds; fetch it again"
+
+    def again(self) -> FileSource:
+        """See ``Source``."""
+        return self
 
     def _frames(self) -> Iterator[Frame]:
         reader = open_reader(self.path, "coded")
@@ -137,37 +138,6 @@ class _Clock:
         return self._last
 
 
-class CameraSource:
-    """A camera by number, until it ends or ``end`` seconds have passed; times are the clock's.
-
-    Raises:
-        VideoError: there is no such camera, or it gives no picture.
-    """
-
-    live, expected, problem = True, None, ""
-
-    def __init__(self, device: int, end: float = float("inf")) -> None:
-        self.name, self.end = f"camera{device}", end
-        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # the error says it
-        self._camera = cv2.VideoCapture(device)
-        if not self._camera.isOpened():
-            raise VideoError(f"camera {device}", "cannot be opened; is it there, and free?")
-        self.rate = self._camera.get(cv2.CAP_PROP_FPS) or 25.0
-
-    def __iter__(self) -> Iterator[Frame]:
-        began = None
-        try:
-            for number in itertools.count(1):
-                fine, image = self._camera.read()
-                now = time.monotonic()
-                began = now if began is None else began
-                if not fine or now - began >= self.end:
-                    break
-                yield Frame(number, now - began, cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
-        finally:
-            self._camera.release()
-
-
 class ArraySource:
     """Frames in memory, or from any iterable, such as a live stream.
 
@@ -176,7 +146,7 @@ class ArraySource:
         rate: frames per second.
     """
 
-    live, problem, name = True, "", "frames"
+    problem, name = "", "frames"
 
     def __init__(self, frames: Iterable[np.ndarray], rate: float = 25.0) -> None:
         self._frames, self.rate = frames, rate
@@ -188,3 +158,7 @@ class ArraySource:
                 got = f"{pixels.shape} {pixels.dtype}"
                 raise ValueError(f"frame {i + 1} is {got}; expected (H, W, 3) uint8")
             yield Frame(i + 1, i / self.rate, pixels)
+
+    def again(self) -> ArraySource:
+        """See ``Source``; a stream that is over gives nothing."""
+        return self

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from pcsc_d2.detect.annotate import annotate
+from pcsc_d2.detect.camera import interrupt_stops
 from pcsc_d2.detect.detector import ActionDetector
 from pcsc_d2.detect.inputs import Task
-from pcsc_d2.detect.recording import RecordedSource, interrupt_stops
 from pcsc_d2.detect.results import (
     CSV,
     JSON,
@@ -59,7 +59,8 @@ class VideoJob:
             )
         self._work = Path(tempfile.mkdtemp(dir=out, prefix=".detect-"))
         self._kept = self._work / "kept"  # what is not part of the results
-        self._source: RecordedSource | None = None
+        self._kept.mkdir()
+        self._source: Source | None = None
         self._result: VideoResult | None = None
 
     def detect(self, count: Count) -> int:
@@ -75,18 +76,17 @@ class VideoJob:
             VideoError, FlowError: nothing can be done with the video.
         """
         labels = self._detector.model.info.labels
-        with Recorder(self._kept / "found", labels) as recorder:
-            opened = self.task.open(self._kept)
-            self._source = RecordedSource(opened, recorder, self._kept / "live.mp4")
+        source = self._source = self.task.open(self._kept)
+        with Recorder(source, self._kept / "found", labels) as recorder:
             before = None
-            with interrupt_stops(self._source):
-                for moment in self._detector.stream(self._source):
-                    recorder.add(moment.ended)
-                    count(moment.frame - (before or moment.frame - 1))
-                    before = moment.frame
+            with interrupt_stops(source):
+                for found in self._detector.stream(recorder):
+                    recorder.add(found.ended)
+                    count(found.frame - (before or found.frame - 1))
+                    before = found.frame
             if not recorder.frames:
                 raise VideoError(self.task.name, "gave no frame")
-            self._result = recorder.result(self._source.rate, self._source.problem)
+            self._result = recorder.result()
         return recorder.frames
 
     def write(self, stamp: dict[str, Any], count: Count) -> Summary:

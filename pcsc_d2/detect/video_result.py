@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import IO
 
 import numpy as np
 
+from pcsc_d2.detect.sources import Frame, Source
 from pcsc_d2.tubes import Tubes
 
 _COLUMNS = ("boxes", "box_scores", "actionness")
@@ -65,15 +67,18 @@ class VideoResult:
 
 
 class Recorder:
-    """Takes the tubes and frame times of one video, and writes them to a folder.
+    """A source that writes down its frames' times as they pass, and the tubes that are found.
 
     Args:
+        source: to go through, once.
         folder: is made; its files must stay as long as the result are used.
         labels: class names.
     """
 
-    def __init__(self, folder: Path, labels: Sequence[str]) -> None:
+    def __init__(self, source: Source, folder: Path, labels: Sequence[str]) -> None:
         folder.mkdir(parents=True)
+        self._source, self.name = source, source.name
+        self.rate, self.expected = source.rate, source.expected
         self._folder, self._labels = folder, np.array(labels, np.str_)
         self._files: dict[str, IO[bytes]] = {
             name: open(folder / name, "wb")  # noqa: SIM115 (closed in `close`)
@@ -95,6 +100,21 @@ class Recorder:
         for file in self._files.values():
             file.close()
 
+    def __iter__(self) -> Iterator[Frame]:
+        with closing(iter(self._source)) as frames:
+            for frame in frames:
+                self.see(frame.number, frame.time, frame.pixels.shape[:2])
+                yield frame
+
+    @property
+    def problem(self) -> str:
+        """See ``Source``."""
+        return self._source.problem
+
+    def again(self) -> Source:
+        """See ``Source``."""
+        return self._source.again()
+
     def see(self, number: int, time: float, size: tuple[int, int]) -> None:
         """Take note of a frame: they come one after the other."""
         if not self.frames:
@@ -113,7 +133,7 @@ class Recorder:
             if column is not None:
                 self._files[name].write(np.ascontiguousarray(column, np.float32).tobytes())
 
-    def result(self, rate: float, problem: str) -> VideoResult:
+    def result(self) -> VideoResult:
         """What was found, once nothing more will come."""
         for file in self._files.values():
             file.flush()
@@ -134,7 +154,7 @@ class Recorder:
         number = np.empty(len(cls), np.int64)
         number[np.lexsort((-score, start))] = np.arange(1, len(cls) + 1)
         times = self._mapped("times", np.float64)
-        return VideoResult(tubes, number, times, self.first, self.size, rate, problem)
+        return VideoResult(tubes, number, times, self.first, self.size, self.rate, self.problem)
 
     def _mapped(self, name: str, dtype: type) -> np.ndarray:
         path = self._folder / name
