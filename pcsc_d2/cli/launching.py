@@ -13,7 +13,7 @@ from pcsc_d2.cli.outcome import INTERRUPTED, exit_status
 
 Work = Callable[[argparse.Namespace], object]
 # Seconds within which the first process has told what is wrong, and the others are ended.
-_TURN = 3
+_TURN = 20
 
 
 def launched(work: Work, args: argparse.Namespace) -> int:
