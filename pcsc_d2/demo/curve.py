@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from pcsc_d2.tubes.report.charts import Chart
@@ -40,14 +41,21 @@ def _line(name: str, ends: Sequence[float], values: Sequence[float], most: float
 
 def _axes(last: float, most: float) -> str:
     parts = []
-    for share in (0, 0.25, 0.5, 0.75, 1):
-        x, y = _x(share * last, last), _y(share * most, most)
+    for value in _ticks(most):
+        y = _y(value, most)
         parts.append(f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<text class="end" x="{_LEFT - 6}" y="{y + 4:.1f}">{share * most:.1f}</text>')
-        parts.append(
-            f'<text class="mid" x="{x:.1f}" y="{_HEIGHT - 6}">{round(share * last)}</text>'
-        )
+        parts.append(f'<text class="end" x="{_LEFT - 6}" y="{y + 4:.1f}">{value:g}</text>')
+    for value in _ticks(last):
+        x = _x(value, last)
+        parts.append(f'<text class="mid" x="{x:.1f}" y="{_HEIGHT - 6}">{value:g}</text>')
     return "".join(parts)
+
+
+def _ticks(most: float) -> list[float]:
+    """Round numbers from 0 to `most`, three to six of them."""
+    power = 10.0 ** math.floor(math.log10(most))
+    step = next(s for s in (0.2 * power, 0.5 * power, power, 2 * power) if most / s < 6)
+    return [round(step * i, 6) for i in range(int(most / step) + 1)]
 
 
 def _x(iteration: float, last: float) -> float:

@@ -27,6 +27,7 @@ CLIPS = {"train": 80, "val": 10, "test": 10}
 SCENES, IN_PICTURE = 4, 3
 SCORE_DRAWN = 0.3
 OWN_VIDEO, OWN_RESULTS = "own_video.mp4", "own_video"
+OWN_FRAMES = 90
 
 
 def demo(out: Path, options: Sequence[str] = ()) -> int:
@@ -103,7 +104,7 @@ def _draw(out: Path, data: Path, truth: GroundTruth, tubes: dict[str, Tubes]) ->
 def _detect_own_video(out: Path, model: Sequence[Path]) -> None:
     """Run the detection tool on a video that no set holds, as one would on one's own."""
     print("detecting in a video that is in no dataset")
-    plan = plan_split(SET, "own", 1, length=(90, 90))[0]
+    plan = plan_split(SET, "own", 1, length=(OWN_FRAMES, OWN_FRAMES))[0]
     write_video(out / OWN_VIDEO, render_clip(plan, SCALE)[0], FPS)
     words = ["pcsc_d2", "detect", out / OWN_VIDEO, "--model", *model, "--out", out / OWN_RESULTS]
     run_quietly([*map(str, words), "--quiet"], out / "own_video.log")

@@ -28,7 +28,7 @@ _INK, _PAPER, _SOFT = (16, 20, 26), (255, 255, 255), (165, 176, 188)
 _FOUND: Color = (255, 170, 0)  # of the legend's sample alone: each tube has its own colour
 _TEXT, _GAP, _DASH = 20, 8, 14
 _WHEEL = 72
-_PICTURE_WIDTH = 1280
+_WIDEST = 1280  # pixels of the picture, which is part of the repository
 
 
 @dataclass(frozen=True)
@@ -110,8 +110,8 @@ def picture(views: Sequence[View]) -> np.ndarray:
         row = np.concatenate([part for image in images for part in (image, gap)][:-1], axis=1)
         rows += [row, np.full((_GAP, row.shape[1], 3), _PAPER, np.uint8)]
     sheet = np.concatenate([*rows[:-1], _legend(rows[0].shape[1])])
-    size = (_PICTURE_WIDTH, round(len(sheet) * _PICTURE_WIDTH / sheet.shape[1]))
-    return cv2.resize(sheet, size, interpolation=cv2.INTER_AREA)
+    share = min(_WIDEST / sheet.shape[1], 1)
+    return cv2.resize(sheet, None, fx=share, fy=share, interpolation=cv2.INTER_AREA)
 
 
 def _enlarged(tubes: Tubes) -> Tubes:

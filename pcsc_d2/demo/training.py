@@ -96,6 +96,8 @@ def _progress(metrics: Path) -> str:
     if not entries or "total_loss" not in entries[0]:
         return ""
     entry = entries[0]
-    left = entry.get("eta_seconds", 0)
-    rest = f"about {left / 60:.0f} min left" if left > 45 else "then evaluation, about a minute"
-    return f"  iteration {entry['iteration'] + 1}, loss {entry['total_loss']:.2f}, {rest}"
+    done = f"  iteration {entry['iteration'] + 1}, loss {entry['total_loss']:.2f}"
+    left = entry.get("eta_seconds")
+    if left is None:
+        return done
+    return f"{done}, about {left / 60:.0f} min left" if left > 30 else f"{done}, then evaluation"

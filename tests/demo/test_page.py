@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pcsc_d2.demo.curve import loss_chart
+from pcsc_d2.demo.curve import _ticks, loss_chart
 from pcsc_d2.demo.page import Scores, write_index
 from pcsc_d2.demo.scenes import Scene
 from pcsc_d2.demo.training import METRICS, TRAINING, read_losses
@@ -67,6 +67,14 @@ def test_the_page_without_training(out: Path):
     assert "iterations" not in page.text
     assert not page.count["polyline"]
     assert not [address for address in page.addresses if address.startswith(TRAINING)]
+
+
+@pytest.mark.parametrize("most", [0.1, 0.7, 1.33, 2.0, 250, 370, 999])
+def test_ticks_are_few_and_within_the_axis(most: float):
+    ticks = _ticks(most)
+    assert 3 <= len(ticks) <= 6
+    assert ticks[0] == 0
+    assert most * 0.6 < ticks[-1] <= most
 
 
 def test_losses_are_those_of_whole_lines(out: Path):

@@ -70,7 +70,10 @@ def test_special_kinds_are_named(drawn):
 
 def test_the_picture_holds_all_views(drawn):
     _, views, _, _ = drawn
-    sheet = picture(views[:3])
-    assert sheet.shape[1] == 1280
-    assert sheet.dtype == np.uint8
-    assert picture(views[:2]).shape[0] > sheet.shape[0]
+    height, width = views[0].image.shape[:2]
+    sheet = picture(views[:2])
+    assert sheet.shape[1] == 2 * width + 8
+    assert sheet.shape[0] > 2 * height
+    np.testing.assert_array_equal(sheet[:height, :width], views[0].image)
+    np.testing.assert_array_equal(sheet[height + 8 : 2 * height + 8, -width:], views[1].flow)
+    assert picture(views[:4]).shape[1] == 1280

@@ -119,8 +119,8 @@ def generate(
     same = all(found.get(key) == value for key, value in made_by.items())
     _remove_videos(folder / "videos", keep=set(plans) if same else set())
     _write_json(folder / "spec.json", {**spec, "complete": False})
-    bar = tqdm(plans.items(), f"generating {name}", unit="clip", disable=not progress)
-    tubes = {video: _make_clip(folder, video, plan, scale) for video, plan in bar}
+    with tqdm(plans.items(), f"generating {name}", unit="clip", disable=not progress) as bar:
+        tubes = {video: _make_clip(folder, video, plan, scale) for video, plan in bar}
     _write_annotations(folder, ground_truth(labels_of(name), plans, tubes, scale), tubes)
     _write_json(folder / "spec.json", spec)
     return folder
