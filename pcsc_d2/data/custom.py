@@ -1,4 +1,4 @@
-"""One's own videos as registered datasets; ``datasets/OWN_DATA.md`` is the guide."""
+"""One's own videos as registered datasets; ``docs/pages/custom-datasets.md`` is the guide."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def check_registered(names: Iterable[str]) -> None:
         if name not in DatasetCatalog.list():
             raise ValueError(
                 f"dataset '{name}' is not registered: under {dataset_root()} no folder has a "
-                "dataset.json with such a split (datasets/OWN_DATA.md)"
+                "dataset.json with such a split (docs/pages/custom-datasets.md)"
             )
 
 

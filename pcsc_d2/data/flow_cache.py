@@ -48,7 +48,7 @@ def _converted_folder(method: str, cache: str) -> Path:
             return folder
     raise ValueError(
         f"unknown flow method '{method}'; there are {', '.join(FLOW_METHODS)}, and no flow "
-        f"converted under that name in {folders[0]} (see datasets/README.md)"
+        f"converted under that name in {folders[0]} (see docs/pages/datasets.md)"
     )
 
 

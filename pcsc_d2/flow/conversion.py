@@ -82,7 +82,7 @@ class FlowFiles:
         if self.folder is None or path is None:
             raise FlowError(
                 f"flow '{self.name}' of {path or 'these frames'} was made elsewhere and cannot be "
-                "computed; convert it first, see datasets/README.md"
+                "computed; convert it first, see docs/pages/datasets.md"
             )
         folder = self.folder / video_name(path)
         fields, needed = flow_files(folder), len(frames) - 1

@@ -15,7 +15,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 def commands() -> str:
-    guide = (REPOSITORY / "datasets" / "OWN_DATA.md").read_text(encoding="utf-8")
+    guide = (REPOSITORY / "docs" / "pages" / "custom-datasets.md").read_text(encoding="utf-8")
     return "\n".join(re.findall(r"```sh\n(.*?)```", guide, re.DOTALL))
 
 

@@ -1,4 +1,4 @@
-"""The ROI heads and the message block, taken alone into another model (as the README shows)."""
+"""The ROI heads and the message block, taken alone into another model (as docs/pages/detectron2.md shows)."""
 
 from __future__ import annotations
 

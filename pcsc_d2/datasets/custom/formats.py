@@ -1,6 +1,6 @@
 """Annotation files of one's own videos: CSV, COCO-style JSON for video, and CVAT's XML.
 
-``datasets/OWN_DATA.md`` describes them. All become rows of boxes whose edges are x1 y1 x2 y2 in
+``docs/pages/custom-datasets.md`` describes them. All become rows of boxes whose edges are x1 y1 x2 y2 in
 pixels: a box over the whole of a frame is 0 0 width height.
 """
 

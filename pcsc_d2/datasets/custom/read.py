@@ -1,6 +1,6 @@
 """One's own videos: a folder of videos, annotation files and a ``dataset.json``.
 
-``datasets/OWN_DATA.md`` is the guide. Under the dataset root:
+``docs/pages/custom-datasets.md`` is the guide. Under the dataset root:
 
     <name>/dataset.json       what is described by ``Description``
     <name>/videos/            video files or folders of frames, in folders or not

@@ -27,7 +27,7 @@ Files under `root/synthetic/<name>/`:
     pcsc generate --root datasets --set pairs
 
 With `--custom csv` (or `coco`, `cvat`) the set is written once more, to `root/<name>_csv/`, in the
-layout of one's own data, which `datasets/OWN_DATA.md` describes.
+layout of one's own data, which `docs/pages/custom-datasets.md` describes.
 """
 
 from __future__ import annotations
