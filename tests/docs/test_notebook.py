@@ -37,3 +37,10 @@ def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     printed = "".join(output.text for output in outputs)
     assert "frame mAP at IoU 0.5" in printed
     assert (tmp_path / "out" / "model" / "model_final.pth").is_file()
+
+
+def test_the_notebook_is_kept_with_what_it_printed() -> None:
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert sum(bool(cell.outputs) for cell in code) >= len(code) - 1
+    assert "/root/" not in NOTEBOOK.read_text(encoding="utf-8")

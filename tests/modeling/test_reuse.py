@@ -1,4 +1,4 @@
-"""The ROI heads and the message block, taken alone into another model (as docs/pages/detectron2.md shows)."""
+"""The ROI heads and the message block, taken into another model (docs/pages/detectron2.md)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Annotation files of one's own videos: CSV, COCO-style JSON for video, and CVAT's XML.
 
-``docs/pages/custom-datasets.md`` describes them. All become rows of boxes whose edges are x1 y1 x2 y2 in
-pixels: a box over the whole of a frame is 0 0 width height.
+``docs/pages/custom-datasets.md`` describes them. All become rows of boxes whose edges are x1 y1
+x2 y2 in pixels: a box over the whole of a frame is 0 0 width height.
 """
 
 from __future__ import annotations
