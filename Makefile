@@ -25,12 +25,8 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-docs: install $(VENV)/.docs
+docs: install
 	$(BIN)/mkdocs build --strict --config-file docs/mkdocs.yml --site-dir $(CURDIR)/output/docs
-
-$(VENV)/.docs: pyproject.toml | $(VENV)/.installed
-	$(PIP) install --quiet --editable ".[docs]"
-	@touch $@
 
 # A Detectron2 that the interpreter has already is used, with the torch that it was built for.
 $(BIN)/python:
