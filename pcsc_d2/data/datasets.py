@@ -70,8 +70,10 @@ class ActionDataset:
             FileNotFoundError: the dataset's folder or its annotations are not there.
         """
         root, issues = self.root or dataset_root(), AnnotationIssues()
-        if self.root is None and not (root / self.files.name).is_dir():
-            raise FileNotFoundError(_no_folder(self.name, root / self.files.name))
+        folder = root / self.files.name
+        # A dataset that one call registered has its files elsewhere.
+        if self.files.videos(root).is_relative_to(folder) and not folder.is_dir():
+            raise FileNotFoundError(_no_folder(self.name, folder))
         truth = self.files.ground_truth(root, issues)
         self.files.log(issues, root)
         if self.part is not None:
