@@ -47,6 +47,9 @@ def _add_backbone(cfg: CfgNode) -> None:
     cfg.MODEL.I3D.WIDTH = 1.0
     # BN, FrozenBN, SyncBN or GN.
     cfg.MODEL.I3D.NORM = "FrozenBN"
+    # A flow trunk that starts from "kinetics" has its norms' statistics estimated on so many
+    # training clips before the first iteration; 0 leaves those of RGB.
+    cfg.MODEL.I3D.PRECISE_BN = 256
     # Modules up to this level (2 to 5) get no gradient; 0 freezes none.
     cfg.MODEL.I3D.FREEZE_AT = 0
     # How time is collapsed behind the taps: "mean", or "middle" for the slice in the middle.
@@ -59,7 +62,8 @@ def _add_backbone(cfg: CfgNode) -> None:
     cfg.MODEL.RGB.SOURCE = "rgb"
     cfg.MODEL.RGB.PIXEL_MEAN = [127.5, 127.5, 127.5]
     cfg.MODEL.RGB.PIXEL_STD = [127.5, 127.5, 127.5]
-    # Trunk weights of either public port of Kinetics I3D; used where MODEL.WEIGHTS is empty.
+    # Trunk weights, used where MODEL.WEIGHTS is empty: a file of either public port of Kinetics
+    # I3D; or "kinetics", which pcsc weights fetches.
     cfg.MODEL.RGB.WEIGHTS = ""
     cfg.MODEL.FLOW = CfgNode()
     # What the second stream sees: "flow", or "rgb" for the ablation with two RGB streams (which
@@ -68,6 +72,7 @@ def _add_backbone(cfg: CfgNode) -> None:
     # Pixels. Normalised inputs are clipped to [-1, 1], so flow is clipped to +-20 pixels.
     cfg.MODEL.FLOW.PIXEL_MEAN = [0.0, 0.0]
     cfg.MODEL.FLOW.PIXEL_STD = [20.0, 20.0]
+    # "kinetics" are RGB's, the first kernel averaged over RGB for u and v: see I3D.PRECISE_BN.
     cfg.MODEL.FLOW.WEIGHTS = ""
 
 

@@ -14,6 +14,7 @@ from pcsc_d2.data.datasets import dataset_root, flow_videos
 from pcsc_d2.flow.conversion import FlowFiles
 from pcsc_d2.flow.methods import FLOW_METHODS, flow_method
 from pcsc_d2.flow.store import FlowReport, FlowStore
+from pcsc_d2.utils.cache import cache_folder
 
 logger = logging.getLogger(__name__)
 
@@ -54,12 +55,10 @@ def _converted_folder(method: str, cache: str) -> Path:
 
 def _default_folder() -> Path:
     """``<root>/flow``, or where that cannot be written PCSC_CACHE or the user's cache folder."""
-    if "PCSC_CACHE" in os.environ:
-        return Path(os.environ["PCSC_CACHE"]) / "flow"
     root = dataset_root()
-    if os.access(root, os.W_OK):
+    if "PCSC_CACHE" not in os.environ and os.access(root, os.W_OK):
         return root / "flow"
-    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "pcsc_d2" / "flow"
+    return cache_folder("flow")
 
 
 def precompute_flow(cfg: CfgNode, dataset_names: Iterable[str]) -> list[FlowReport]:

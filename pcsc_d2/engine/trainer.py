@@ -15,6 +15,7 @@ from torch import nn
 from pcsc_d2.data import ClipMapper, evaluation_loader, start_at, training_dicts, training_loader
 from pcsc_d2.engine.epochs import epochs_to_iterations
 from pcsc_d2.engine.hooks import SeedEachIteration, StageWarmup
+from pcsc_d2.engine.statistics import estimate_statistics
 from pcsc_d2.evaluation import TubeEvaluator, link_options, refine_options, with_trained_refinement
 
 
@@ -31,12 +32,17 @@ class Trainer(DefaultTrainer):
 
     def resume_or_load(self, resume: bool = True) -> None:
         super().resume_or_load(resume)
+        if self.start_iter == 0:
+            estimate_statistics(self.cfg, self._detector().flow)
         start_at(self.data_loader, self.start_iter * self.cfg.SOLVER.IMS_PER_BATCH)
 
     def build_hooks(self) -> list[HookBase]:
-        model = self.model.module if hasattr(self.model, "module") else self.model
-        warmup = StageWarmup(model, self.cfg.MODEL.COOPERATION.WARMUP_ITERS)
+        warmup = StageWarmup(self._detector(), self.cfg.MODEL.COOPERATION.WARMUP_ITERS)
         return [SeedEachIteration(self.cfg.SEED), warmup, *super().build_hooks()]
+
+    def _detector(self) -> nn.Module:
+        """The model itself, where it trains on several ranks too."""
+        return self.model.module if hasattr(self.model, "module") else self.model
 
     @classmethod
     def build_train_loader(cls, cfg: CfgNode) -> Iterable[list[dict]]:

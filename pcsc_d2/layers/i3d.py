@@ -55,7 +55,13 @@ class FrozenBatchNorm3d(nn.BatchNorm3d):
     """Batch norm with fixed statistics and affine parameters.
 
     Detectron2's frozen batch norm is for 4-D input and has another epsilon (see ``Unit3d``).
+
+    Attributes:
+        estimating: while it is on, statistics are those of the batch and are kept, as in
+            ``nn.BatchNorm3d``.
     """
+
+    estimating = False
 
     def __init__(self, channels: int, eps: float = 1e-3) -> None:
         super().__init__(channels, eps=eps)
@@ -63,6 +69,8 @@ class FrozenBatchNorm3d(nn.BatchNorm3d):
             parameter.requires_grad_(False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.estimating:
+            return super().forward(x)
         scale = self.weight * (self.running_var + self.eps).rsqrt()
         shift = self.bias - self.running_mean * scale
         return torch.addcmul(_per_channel(shift, x), x, _per_channel(scale, x))

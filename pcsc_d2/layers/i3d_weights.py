@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import pickle
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -25,6 +26,7 @@ _BRANCHES = {
     "branch_2.1": "b2b",
     "branch_3.1": "b3b",
 }
+_STEM = "Conv3d_1a_7x7.conv3d.weight"
 _HEAD = ("logits.", "conv3d_0c_1x1.")
 
 
@@ -67,8 +69,21 @@ def load_i3d_weights(trunk: InceptionI3D, path: str | Path) -> None:
         FileNotFoundError: there is no such file.
         ValueError: the file does not fit; the message names the keys.
     """
-    state = {_trunk_key(k): v for k, v in read_weights(path).items()}
-    state = {k: v for k, v in state.items() if not k.startswith(_HEAD)}
+    fill_trunk(trunk, {_trunk_key(k): v for k, v in read_weights(path).items()}, path)
+
+
+def fill_trunk(
+    trunk: InceptionI3D, weights: Mapping[str, torch.Tensor], source: str | Path
+) -> None:
+    """Fill the trunk from weights under its own names; a classifier is left aside.
+
+    Args:
+        source: where they are from, for messages.
+
+    Raises:
+        ValueError: they do not fit; the message names the keys.
+    """
+    state = {k: v for k, v in weights.items() if not k.startswith(_HEAD)}
     own = trunk.state_dict()
     optional = {k for k in own if k.endswith("num_batches_tracked")}
     problems = {
@@ -81,9 +96,19 @@ def load_i3d_weights(trunk: InceptionI3D, path: str | Path) -> None:
         ],
     }
     if any(problems.values()):
-        raise ValueError(f"{path}: does not fit this I3D trunk: {_summary(problems)}")
+        raise ValueError(f"{source}: does not fit this I3D trunk: {_summary(problems)}")
     trunk.load_state_dict({k: state.get(k, v) for k, v in own.items()})
-    logger.info("loaded %d I3D weights from %s", len(state), path)
+    logger.info("loaded %d I3D weights from %s", len(state), source)
+
+
+def inflate_stem(weights: Mapping[str, torch.Tensor], channels: int) -> dict[str, torch.Tensor]:
+    """Weights for another kind of input: the first kernel's mean over RGB for each channel.
+
+    What comes out of such a stem is of another size: the norms' statistics are to be estimated
+    anew (cross-modality initialisation, Wang et al. 2016).
+    """
+    kernel = weights[_STEM].mean(dim=1, keepdim=True).repeat(1, channels, 1, 1, 1)
+    return {**weights, _STEM: kernel}
 
 
 def _summary(problems: dict[str, list[str]], shown: int = 4) -> str:

@@ -12,12 +12,20 @@ from detectron2.structures import ImageList, Instances
 from detectron2.utils.events import get_event_storage
 from torch import nn
 
-from pcsc_d2.layers import load_i3d_weights
+from pcsc_d2.layers import InceptionI3D, load_i3d_weights
+from pcsc_d2.model_zoo.kinetics import KINETICS, load_kinetics
 from pcsc_d2.modeling.i3d_fpn import I3DFPN
 
 logger = logging.getLogger(__name__)
 
 STREAMS = ("rgb", "flow")
+
+
+def _load_weights(trunk: InceptionI3D, weights: str) -> None:
+    if weights == KINETICS:
+        load_kinetics(trunk)
+    else:
+        load_i3d_weights(trunk, weights)
 
 
 def _say_random(name: str, norm: str) -> None:
@@ -66,7 +74,7 @@ class Stream(nn.Module):
         backbone = build_backbone(cfg, ShapeSpec(channels=len(pixels.PIXEL_MEAN)))
         # MODEL.WEIGHTS is a whole detector and overrides what a trunk starts from.
         if node.WEIGHTS and not cfg.MODEL.WEIGHTS:
-            load_i3d_weights(backbone.bottom_up.trunk, node.WEIGHTS)
+            _load_weights(backbone.bottom_up.trunk, node.WEIGHTS)
         elif not cfg.MODEL.WEIGHTS:
             _say_random(name, cfg.MODEL.I3D.NORM)
         return {

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from detectron2.config import CfgNode
 
 # In an installed package, and in a checkout (or an editable install of it).
-_PLACES = (Path(__file__).parent / "configs", Path(__file__).parents[1] / "configs")
+_PLACES = tuple(above / "configs" for above in Path(__file__).parents[1:3])
 
 
 def config_names() -> list[str]:

