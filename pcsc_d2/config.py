@@ -14,6 +14,15 @@ def add_pcsc_config(cfg: CfgNode) -> None:
     _add_solver_and_test(cfg)
 
 
+def uses_cached_features(cfg: CfgNode) -> bool:
+    """Whether the model looks at cached maps of frozen trunks; ValueError for another word."""
+    if cfg.MODEL.I3D.FEATURES not in ("clips", "cached"):
+        raise ValueError(
+            f"MODEL.I3D.FEATURES is 'clips' or 'cached', not {cfg.MODEL.I3D.FEATURES!r}"
+        )
+    return cfg.MODEL.I3D.FEATURES == "cached"
+
+
 def _add_input(cfg: CfgNode) -> None:
     # Frames T in a clip, at stride 1 around the key frame; the same for every clip of a run.
     cfg.INPUT.CLIP_LENGTH = 16
@@ -30,6 +39,14 @@ def _add_input(cfg: CfgNode) -> None:
     # Folder that keeps computed flow. "auto": beside the videos where that is writable, else in
     # the user's cache folder (PCSC_CACHE overrides it); "none": computed on the fly.
     cfg.INPUT.FLOW.CACHE = "auto"
+    cfg.INPUT.FEATURES = CfgNode()
+    # Where cached maps are kept. "auto": beside the videos where that is writable, else in the
+    # user's cache folder (PCSC_CACHE overrides it).
+    cfg.INPUT.FEATURES.FOLDER = "auto"
+    # Key frames of a training video, evenly spread over those with ground truth; 0 takes all.
+    cfg.INPUT.FEATURES.KEY_FRAMES = 5
+    # Whether evaluation, too, looks at cached maps, those of every key frame; False: at clips.
+    cfg.INPUT.FEATURES.EVALUATION = True
     # Decoded frames that are kept, in MiB (by each loading process), so that clips of one video
     # decode each frame once.
     cfg.INPUT.FRAME_CACHE_MB = 512
@@ -54,6 +71,9 @@ def _add_backbone(cfg: CfgNode) -> None:
     cfg.MODEL.I3D.FREEZE_AT = 0
     # How time is collapsed behind the taps: "mean", or "middle" for the slice in the middle.
     cfg.MODEL.I3D.TIME_POOL = "mean"
+    # "clips": the trunks look at clips. "cached": they stay as they are, and the maps that they
+    # make of key frames are computed once, kept on disk (INPUT.FEATURES) and trained on.
+    cfg.MODEL.I3D.FEATURES = "clips"
     # Frames at either end of INPUT.CLIP_LENGTH that only the levels up to c3 look at. With 10
     # dense video mode at step 1 finds what clips one by one give; training computes more.
     cfg.MODEL.I3D.CONTEXT = 0

@@ -31,10 +31,12 @@ from detectron2.config import CfgNode
 from detectron2.data import DatasetCatalog, MetadataCatalog, get_detection_dataset_dicts
 from detectron2.structures import BoxMode
 
+from pcsc_d2.config import uses_cached_features
 from pcsc_d2.datasets.layout import DatasetFiles
 from pcsc_d2.datasets.repair import AnnotationIssues, fit_to_clips, locate_clips
 from pcsc_d2.tubes import GroundTruth
 from pcsc_d2.tubes.boxes import to_exclusive
+from pcsc_d2.utils.cache import cache_folder
 from pcsc_d2.video import DecodingRule
 
 logger = logging.getLogger(__name__)
@@ -138,6 +140,14 @@ def dataset_root() -> Path:
     return Path(os.environ.get(_ROOT, "datasets")).expanduser()
 
 
+def dataset_cache(kind: str) -> Path:
+    """``<root>/<kind>``, or where that cannot be written PCSC_CACHE or the user's cache folder."""
+    root = dataset_root()
+    if "PCSC_CACHE" not in os.environ and os.access(root, os.W_OK):
+        return root / kind
+    return cache_folder(kind)
+
+
 def _no_folder(name: str, folder: Path) -> str:
     """What to do about a dataset whose folder is not there, in one line."""
     state = "is not set" if _ROOT not in os.environ else f"is {os.environ[_ROOT]}"
@@ -211,14 +221,36 @@ def _boxes_by_frame(truth: GroundTruth, video: int) -> dict[int, list[dict]]:
 
 
 def training_dicts(cfg: CfgNode) -> list[dict]:
+    """The key frames that are trained on: all of DATASETS.TRAIN, or those with cached maps."""
+    dicts = annotated_dicts(cfg)
+    if uses_cached_features(cfg) and cfg.INPUT.FEATURES.KEY_FRAMES > 0:
+        return _spread_key_frames(dicts, cfg.INPUT.FEATURES.KEY_FRAMES)
+    return dicts
+
+
+def annotated_dicts(cfg: CfgNode) -> list[dict]:
     """The key frames of DATASETS.TRAIN, as Detectron2 collects and filters them."""
     return get_detection_dataset_dicts(
         cfg.DATASETS.TRAIN, filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS
     )
 
 
+def _spread_key_frames(dicts: list[dict], number: int) -> list[dict]:
+    """So many key frames of each video, in the middles of equal parts of it."""
+    videos: dict[str, list[dict]] = {}
+    for d in dicts:
+        videos.setdefault(d["flow_key"], []).append(d)
+    return [
+        of_video[int((i + 0.5) * len(of_video) / number)] if len(of_video) > number else of_video[i]
+        for of_video in videos.values()
+        for i in range(min(number, len(of_video)))
+    ]
+
+
 def count_training_dicts(cfg: CfgNode) -> int:
     """The length of ``training_dicts``; hundreds of thousands of dicts are not made for it."""
+    if uses_cached_features(cfg):
+        return len(training_dicts(cfg))
     registered = [MetadataCatalog.get(name).get("clips") for name in cfg.DATASETS.TRAIN]
     if None in registered:
         return len(training_dicts(cfg))

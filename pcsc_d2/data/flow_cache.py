@@ -10,11 +10,10 @@ from pathlib import Path
 from detectron2.config import CfgNode
 from detectron2.utils import comm
 
-from pcsc_d2.data.datasets import dataset_root, flow_videos
+from pcsc_d2.data.datasets import dataset_cache, dataset_root, flow_videos
 from pcsc_d2.flow.conversion import FlowFiles
 from pcsc_d2.flow.methods import FLOW_METHODS, flow_method
 from pcsc_d2.flow.store import FlowReport, FlowStore
-from pcsc_d2.utils.cache import cache_folder
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +32,9 @@ def flow_store(cfg: CfgNode) -> FlowStore:
     method = flow_method(node.METHOD, node.WEIGHTS, node.DEVICE)
     if node.CACHE == "none":
         return FlowStore(None, method, bound)
-    return FlowStore(_default_folder() if node.CACHE == "auto" else Path(node.CACHE), method, bound)
+    return FlowStore(
+        dataset_cache("flow") if node.CACHE == "auto" else Path(node.CACHE), method, bound
+    )
 
 
 def _converted_folder(method: str, cache: str) -> Path:
@@ -43,7 +44,7 @@ def _converted_folder(method: str, cache: str) -> Path:
             f"INPUT.FLOW: '{method}' is no method that is computed ({', '.join(FLOW_METHODS)}), "
             "and flow that was made elsewhere cannot be had with CACHE none"
         )
-    folders = [_default_folder(), dataset_root() / "flow"] if cache == "auto" else [Path(cache)]
+    folders = [dataset_cache("flow"), dataset_root() / "flow"] if cache == "auto" else [Path(cache)]
     for folder in folders:
         if (folder / method).is_dir():
             return folder
@@ -51,14 +52,6 @@ def _converted_folder(method: str, cache: str) -> Path:
         f"unknown flow method '{method}'; there are {', '.join(FLOW_METHODS)}, and no flow "
         f"converted under that name in {folders[0]} (see docs/pages/datasets.md)"
     )
-
-
-def _default_folder() -> Path:
-    """``<root>/flow``, or where that cannot be written PCSC_CACHE or the user's cache folder."""
-    root = dataset_root()
-    if "PCSC_CACHE" not in os.environ and os.access(root, os.W_OK):
-        return root / "flow"
-    return cache_folder("flow")
 
 
 def precompute_flow(cfg: CfgNode, dataset_names: Iterable[str]) -> list[FlowReport]:

@@ -21,7 +21,8 @@ from fvcore.nn.precise_bn import update_bn_stats
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import SequentialSampler
 
-from pcsc_d2.data import ClipMapper, dataset_root, evaluation_loader, training_dicts
+from pcsc_d2.data import ClipMapper, dataset_root, evaluation_loader
+from pcsc_d2.data.datasets import annotated_dicts
 from pcsc_d2.layers.i3d_weights import read_weights
 from pcsc_d2.model_zoo.kinetics import CHECKPOINT, KINETICS
 from pcsc_d2.modeling.stream import Stream
@@ -66,7 +67,7 @@ def _kept(cfg: CfgNode) -> Path:
 
 
 def _estimate(cfg: CfgNode, stream: Stream, norms: list[_BatchNorm]) -> None:
-    dicts = training_dicts(cfg)
+    dicts = annotated_dicts(cfg)
     count = min(cfg.MODEL.I3D.PRECISE_BN, len(dicts))
     chosen = [dicts[i] for i in np.linspace(0, len(dicts) - 1, count).round().astype(int)]
     logger.info("estimating statistics of flow on %d clips", count)

@@ -6,7 +6,10 @@ import argparse
 
 from detectron2.checkpoint import DetectionCheckpointer
 
+from pcsc_d2.config import uses_cached_features
 from pcsc_d2.data import check_datasets, precompute_flow, register_custom_datasets
+from pcsc_d2.engine.features import precompute_features
+from pcsc_d2.engine.frozen_trunks import check_trunks
 from pcsc_d2.engine.setup import setup
 from pcsc_d2.engine.trainer import Trainer
 
@@ -22,11 +25,14 @@ def train(args: argparse.Namespace) -> dict | None:
     register_custom_datasets()
     check_datasets(cfg)
     precompute_flow(cfg, names)
+    precompute_features(cfg, test=cfg.DATASETS.TEST, train=not args.eval_only)
     if args.eval_only:
         model = Trainer.build_model(cfg)
         DetectionCheckpointer(model, cfg.OUTPUT_DIR).resume_or_load(
             cfg.MODEL.WEIGHTS, resume=args.resume
         )
+        if uses_cached_features(cfg):
+            check_trunks(cfg, model)
         return Trainer.test(cfg, model)
     trainer = Trainer(cfg)
     trainer.resume_or_load(resume=args.resume)

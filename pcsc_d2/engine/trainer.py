@@ -12,8 +12,11 @@ from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 from torch import nn
 
-from pcsc_d2.data import ClipMapper, evaluation_loader, start_at, training_dicts, training_loader
+from pcsc_d2.config import uses_cached_features
+from pcsc_d2.data import evaluation_loader, start_at, training_dicts, training_loader
 from pcsc_d2.engine.epochs import epochs_to_iterations
+from pcsc_d2.engine.features import build_mapper, precompute_features
+from pcsc_d2.engine.frozen_trunks import check_trunks
 from pcsc_d2.engine.hooks import SeedEachIteration, StageWarmup
 from pcsc_d2.engine.statistics import estimate_statistics
 from pcsc_d2.evaluation import TubeEvaluator, link_options, refine_options, with_trained_refinement
@@ -34,6 +37,8 @@ class Trainer(DefaultTrainer):
         super().resume_or_load(resume)
         if self.start_iter == 0:
             estimate_statistics(self.cfg, self._detector().flow)
+        if uses_cached_features(self.cfg):
+            check_trunks(self.cfg, self._detector())
         start_at(self.data_loader, self.start_iter * self.cfg.SOLVER.IMS_PER_BATCH)
 
     def build_hooks(self) -> list[HookBase]:
@@ -46,12 +51,14 @@ class Trainer(DefaultTrainer):
 
     @classmethod
     def build_train_loader(cls, cfg: CfgNode) -> Iterable[list[dict]]:
-        return training_loader(cfg, training_dicts(cfg), ClipMapper(cfg, is_train=True))
+        precompute_features(cfg, train=True)
+        return training_loader(cfg, training_dicts(cfg), build_mapper(cfg, is_train=True))
 
     @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> Iterable[list[dict]]:
+        precompute_features(cfg, test=[dataset_name])
         dicts = get_detection_dataset_dicts(dataset_name, filter_empty=False)
-        return evaluation_loader(cfg, dicts, ClipMapper(cfg, is_train=False), dataset_name)
+        return evaluation_loader(cfg, dicts, build_mapper(cfg, is_train=False), dataset_name)
 
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> TubeEvaluator:

@@ -74,7 +74,8 @@ def score_run(folder: Path, dataset: str) -> dict:
             annotated = at_frame.get(key)
             if annotated is not None:
                 recall.add(annotated, sources, i, (x["height"], x["width"]))
-                recovered_actors.add(x, annotated, sources, outputs["union"][-1][i], i)
+                if "rgb" in x:  # pictures need the frames, which cached maps do without
+                    recovered_actors.add(x, annotated, sources, outputs["union"][-1][i], i)
     recovered_actors.draw(folder / f"recovered_{dataset}", truth.labels)
     return {
         "frame": {

@@ -224,7 +224,7 @@ class FlowStore:
                     f"{path}: flow with {name} {meta.get(name)}, wanted {wanted}; "
                     "remove it or name another flow folder"
                 )
-        stamp = _stamp(video)
+        stamp = video_stamp(video)
         if stamp is not None and stamp != meta.get("source"):
             _logger.warning("%s: the video has changed, its flow is computed again", path)
             return False
@@ -237,7 +237,7 @@ class FlowStore:
             VideoError: the video cannot be read to its end.
         """
         source = VideoSource(video, rule)
-        meta = {**self._settings(rule), "size": source.size, "source": _stamp(video)}
+        meta = {**self._settings(rule), "size": source.size, "source": video_stamp(video)}
         write_flow_file(self.path(key), self._codes(source), meta)
 
 
@@ -254,7 +254,7 @@ def _make(
     return ""
 
 
-def _stamp(video: str | os.PathLike[str]) -> int | None:
+def video_stamp(video: str | os.PathLike[str]) -> int | None:
     """What tells a replaced video: the size of the file, or the number of frames in the folder."""
     path = Path(video)
     if path.is_dir():

@@ -11,27 +11,46 @@ The trunk and the top-down path can be run apart, so that a model may refine c2.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from detectron2.config import CfgNode
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY, FPN, Backbone
 from detectron2.modeling.backbone.fpn import LastLevelMaxPool
 
+from pcsc_d2.config import uses_cached_features
 from pcsc_d2.layers.i3d import STRIDES, InceptionI3D
+
+LEVELS = tuple(STRIDES)
 
 
 class I3DTrunk(Backbone):
-    """The I3D trunk with time pooled: clip ``(N, C, T, H, W)`` -> 2-D maps ``{"c2".."c5"}``."""
+    """The I3D trunk with time pooled: clip ``(N, C, T, H, W)`` -> 2-D maps ``{"c2".."c5"}``.
 
-    def __init__(self, trunk: InceptionI3D, time_pool: str = "mean") -> None:
+    Args:
+        trunk: the network.
+        time_pool: how time is collapsed, "mean" or "middle".
+        levels: which maps are handed on.
+    """
+
+    def __init__(
+        self, trunk: InceptionI3D, time_pool: str = "mean", levels: Sequence[str] = LEVELS
+    ) -> None:
         super().__init__()
+        if not levels or tuple(levels) != LEVELS[-len(levels) :]:
+            raise ValueError(
+                f"MODEL.FPN.IN_FEATURES names levels up to c5, such as c3, c4, c5, not {levels}"
+            )
+        self.levels = tuple(levels)
         if time_pool not in ("mean", "middle"):
             raise ValueError(f"MODEL.I3D.TIME_POOL is 'mean' or 'middle', not {time_pool!r}")
         self.trunk = trunk
         self.time_pool = time_pool
 
     def forward(self, clip: torch.Tensor) -> dict[str, torch.Tensor]:
-        return {level: self._pool(x) for level, x in self.trunk(clip).items()}
+        maps = self.trunk(clip)
+        return {level: self._pool(maps[level]) for level in self.levels}
 
     def _pool(self, x: torch.Tensor) -> torch.Tensor:
         return x.mean(dim=2) if self.time_pool == "mean" else x[:, :, x.shape[2] // 2]
@@ -39,8 +58,8 @@ class I3DTrunk(Backbone):
     def output_shape(self) -> dict[str, ShapeSpec]:
         channels = self.trunk.out_channels
         return {
-            level: ShapeSpec(channels=channels[level], stride=s)
-            for level, (_, s) in STRIDES.items()
+            level: ShapeSpec(channels=channels[level], stride=STRIDES[level][1])
+            for level in self.levels
         }
 
     @property
@@ -99,8 +118,11 @@ def build_i3d_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> I3DFPN:
     """Registered as ``build_i3d_fpn_backbone``; ``input_shape.channels`` is 3 or 2."""
     node = cfg.MODEL.I3D
     trunk = InceptionI3D(input_shape.channels, node.WIDTH, node.NORM, node.FREEZE_AT, node.CONTEXT)
+    bottom_up = I3DTrunk(trunk, node.TIME_POOL, cfg.MODEL.FPN.IN_FEATURES or LEVELS)
+    if uses_cached_features(cfg):
+        bottom_up.requires_grad_(False)
     return I3DFPN(
-        I3DTrunk(trunk, node.TIME_POOL),
+        bottom_up,
         cfg.MODEL.FPN.OUT_CHANNELS,
         norm=cfg.MODEL.FPN.NORM,
         fuse=cfg.MODEL.FPN.FUSE_TYPE,

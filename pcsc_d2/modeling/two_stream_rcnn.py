@@ -83,7 +83,8 @@ class TwoStreamRCNN(nn.Module):
             batched_inputs: per key frame ``rgb`` uint8 (3, T, H, W), ``flow`` float32
                 (2, T, H, W) in pixels, ``height`` and ``width`` of the original frame, and in
                 training ``instances`` with ``gt_boxes`` (x1 y1 x2 y2, absolute pixels of the
-                clip) and ``gt_classes``.
+                clip) and ``gt_classes``. Cached maps may take the place of clips, see
+                :meth:`extract_features`.
 
         Returns:
             In inference ``{"instances": Instances(pred_boxes, scores, pred_classes)}`` at the
@@ -99,15 +100,32 @@ class TwoStreamRCNN(nn.Module):
         losses.update(head_losses)
         if self.image_messages is not None and not self.active_messages:
             losses["loss_idle_messages"] = unused_parameters_loss(self.image_messages.parameters())
-        if self.vis_period > 0 and get_event_storage().iter % self.vis_period == 0:
+        period = self.vis_period if "features" not in batched_inputs[0] else 0
+        if period > 0 and get_event_storage().iter % period == 0:
             self._put_picture(batched_inputs[0], {s: p[0] for s, p in proposals.items()})
         return losses
 
     def extract_features(self, batched_inputs: list[dict]) -> tuple[dict[str, ImageList], Pyramids]:
-        """Batched clips and feature pyramids ``{"p2".."p6"}`` of both streams."""
+        """Batched clips and feature pyramids ``{"p2".."p6"}`` of both streams.
+
+        Inputs may hold maps ``{"c2".."c5"}`` of both streams as ``features``, and the clip's size
+        as ``image_size``, in place of clips. The images then have sizes alone.
+        """
+        if "features" in batched_inputs[0]:
+            maps = {s: self._batch([x["features"][s] for x in batched_inputs]) for s in STREAMS}
+            nothing = torch.empty(len(batched_inputs), 0, device=self.device)
+            images = ImageList(nothing, [tuple(x["image_size"]) for x in batched_inputs])
+            return dict.fromkeys(STREAMS, images), self.pyramids(maps)
         images = {s: self._stream(s).preprocess(batched_inputs) for s in STREAMS}
         features = {s: self._stream(s).backbone.bottom_up(images[s].tensor) for s in STREAMS}
         return images, self.pyramids(features)
+
+    def _batch(self, maps: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+        """Maps of several key frames as one batch; smaller ones are filled up with zeros."""
+        return {
+            level: ImageList.from_tensors([m[level].to(self.device) for m in maps]).tensor.float()
+            for level in maps[0]
+        }
 
     def pyramids(self, features: Pyramids) -> Pyramids:
         """The streams' ``{"c2".."c5"}`` -> messages -> feature pyramids ``{"p2".."p6"}``."""

@@ -23,8 +23,9 @@ from torch import nn
 from torch.utils.data import SequentialSampler
 from tqdm import tqdm
 
-from pcsc_d2.data import ClipMapper, evaluation_loader
+from pcsc_d2.data import evaluation_loader
 from pcsc_d2.engine.actionness.samples import VideoSamples
+from pcsc_d2.engine.features import build_mapper, precompute_features
 from pcsc_d2.evaluation import detection_arrays, link_options
 from pcsc_d2.tubes import Detections, GroundTruth, label_boxes
 from pcsc_d2.tubes.detections import detection_order
@@ -68,6 +69,7 @@ def collect(
     Raises:
         ValueError: the folder holds what another detector or another config collected.
     """
+    precompute_features(cfg, test=[dataset])
     truth = MetadataCatalog.get(dataset).load_ground_truth()
     kept = {"kinds": list(kinds), "detections": keep_detections}
     _claim(folder, kept | {"made_by": _fingerprint(cfg, model)})
@@ -134,7 +136,7 @@ class _Collection:
         dicts = list(itertools.chain.from_iterable(by_name.values()))
         if not dicts:
             return
-        mapper = ClipMapper(self._cfg, is_train=False)
+        mapper = build_mapper(self._cfg, is_train=False)
         # All of them: this rank has its own videos already.
         loader = evaluation_loader(self._cfg, dicts, mapper, dataset, SequentialSampler(dicts))
         for batch in tqdm(loader, f"detecting {dataset}", unit="frame", disable=comm.get_rank()):

@@ -1,0 +1,238 @@
+"""Training on frozen features: the maps of key frames are computed once and kept on disk.
+
+They are shared by all runs that they fit: of the same trunks' weights, clips, size and flow.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import itertools
+import json
+import logging
+import math
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from detectron2.config import CfgNode
+from detectron2.data import get_detection_dataset_dicts
+from detectron2.data.transforms import ResizeShortestEdge
+from detectron2.utils import comm
+from torch import nn
+from torch.utils.data import SequentialSampler
+
+from pcsc_d2.config import uses_cached_features
+from pcsc_d2.data import ClipMapper, evaluation_loader, training_dicts
+from pcsc_d2.data.datasets import dataset_cache
+from pcsc_d2.data.feature_mapper import FeatureMapper, feature_size
+from pcsc_d2.data.feature_store import FeatureStore, fill
+from pcsc_d2.data.loaders import Mapper
+from pcsc_d2.engine.frozen_trunks import frozen_streams, trunk_digests
+from pcsc_d2.layers.i3d import fold_norms
+from pcsc_d2.modeling.stream import Stream
+from pcsc_d2.utils.files import write_json
+from pcsc_d2.utils.progress import Bar, progress_bar
+
+logger = logging.getLogger(__name__)
+# Clips that the trunks look at at once: on a CPU nearly twice as fast as one by one.
+_BATCH = 4
+
+
+def build_mapper(cfg: CfgNode, is_train: bool) -> Mapper:
+    """What makes model inputs of dataset dicts: of clips, or of cached maps."""
+    if not _looks_at_maps(cfg, is_train):
+        return ClipMapper(cfg, is_train)
+    size, flip = feature_size(cfg, is_train), _mirrors(cfg, is_train)
+    return FeatureMapper(feature_stores(cfg, is_train), size, flip, is_train)
+
+
+def precompute_features(cfg: CfgNode, test: Iterable[str] = (), train: bool = False) -> None:
+    """Compute the maps that a config needs and that are not on disk; ranks share the work.
+
+    Does nothing where the config has clips looked at.
+
+    Args:
+        test: names of datasets whose key frames are all needed.
+        train: whether those of DATASETS.TRAIN that are trained on are needed.
+
+    Raises:
+        ValueError: the disk is too small, or the config cannot go with cached maps.
+    """
+    if train and _looks_at_maps(cfg, True):
+        _compute(cfg, True, training_dicts(cfg), ", ".join(cfg.DATASETS.TRAIN))
+    if _looks_at_maps(cfg, False):
+        for name in test:
+            dicts = get_detection_dataset_dicts(name, filter_empty=False)
+            _compute(cfg, False, dicts, name)
+
+
+def feature_stores(cfg: CfgNode, is_train: bool) -> dict[str, FeatureStore]:
+    """Each stream's maps of clips as training or evaluation sees them."""
+    folder = cfg.INPUT.FEATURES.FOLDER
+    root = dataset_cache("features") if folder == "auto" else Path(folder)
+    stores = {}
+    for s, digest in trunk_digests(cfg).items():
+        about = _settings(cfg, s, is_train) | {"weights": digest}
+        name = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
+        store = FeatureStore(root / f"{about['source']}-{name}")
+        if comm.is_main_process() and not (store.folder / "about.json").exists():
+            write_json(store.folder / "about.json", about)
+        stores[s] = store
+    return stores
+
+
+def _looks_at_maps(cfg: CfgNode, is_train: bool) -> bool:
+    return uses_cached_features(cfg) and (is_train or cfg.INPUT.FEATURES.EVALUATION)
+
+
+def _mirrors(cfg: CfgNode, is_train: bool) -> bool:
+    return is_train and cfg.INPUT.RANDOM_FLIP == "horizontal"
+
+
+def _settings(cfg: CfgNode, stream: str, is_train: bool) -> dict[str, object]:
+    """All that a stream's maps depend on, besides weights and videos."""
+    node, i3d = cfg.MODEL[stream.upper()], cfg.MODEL.I3D
+    pixels = cfg.MODEL.RGB if node.SOURCE == cfg.MODEL.RGB.SOURCE else node
+    about = {
+        "source": node.SOURCE,
+        "clip_length": cfg.INPUT.CLIP_LENGTH,
+        "size": feature_size(cfg, is_train),
+        "levels": list(cfg.MODEL.FPN.IN_FEATURES),
+        "time_pool": i3d.TIME_POOL,
+        "context": i3d.CONTEXT,
+        "pixels": [list(pixels.PIXEL_MEAN), list(pixels.PIXEL_STD)],
+    }
+    flow = cfg.INPUT.FLOW
+    return about | (
+        {"flow": [flow.METHOD, flow.WEIGHTS, flow.BOUND]} if node.SOURCE == "flow" else {}
+    )
+
+
+class _Variant(NamedTuple):
+    """Maps of a video that are to be computed."""
+
+    stream: str
+    mirrored: bool
+
+
+def _compute(cfg: CfgNode, is_train: bool, dicts: list[dict], name: str) -> None:
+    """Compute what is missing of some key frames, on every rank its share of the videos."""
+    stores, mirrored = feature_stores(cfg, is_train), [False, True][: 1 + _mirrors(cfg, is_train)]
+    videos: dict[str, list[dict]] = {}
+    for d in dicts:
+        videos.setdefault(d["file_name"], []).append(d)
+    todo: dict[str, dict[Path, _Variant]] = {}
+    for file_name, clips in list(videos.items())[comm.get_rank() :: comm.get_world_size()]:
+        # By their files: two streams of RGB have the same maps.
+        missing = {
+            store.path(clips[0], m): _Variant(s, m)
+            for s, store in stores.items()
+            for m in mirrored
+            if not store.holds(clips, m)
+        }
+        if missing:
+            todo[file_name] = missing
+    if todo:
+        chosen = {file_name: videos[file_name] for file_name in todo}
+        _Computation(cfg, is_train, stores).run(chosen, todo, name)
+    comm.synchronize()
+
+
+class _Computation:
+    """The trunks at work on clips as training or evaluation sees them."""
+
+    def __init__(self, cfg: CfgNode, is_train: bool, stores: dict[str, FeatureStore]) -> None:
+        self._cfg = cfg.clone()
+        self._cfg.defrost()
+        self._cfg.INPUT.MIN_SIZE_TEST, self._cfg.INPUT.MAX_SIZE_TEST = feature_size(cfg, is_train)
+        self._stores = stores
+        self._streams = frozen_streams(cfg)
+        self._trunks = {s: _fast(stream) for s, stream in self._streams.items()}
+
+    def run(
+        self, videos: dict[str, list[dict]], todo: dict[str, dict[Path, _Variant]], name: str
+    ) -> None:
+        """Compute and write the variants of each video, by its file."""
+        self._check_disk(videos, todo)
+        clips = list(itertools.chain.from_iterable(videos.values()))
+        mapper = ClipMapper(self._cfg, is_train=False)
+        # All of them: this rank has its own videos already.
+        loader = evaluation_loader(self._cfg, clips, mapper, name, SequentialSampler(clips))
+        inputs = itertools.chain.from_iterable(loader)
+        show = comm.is_main_process()
+        with progress_bar(len(clips), f"features of {name}", "key frame", show) as bar:
+            for file_name, examples in itertools.groupby(inputs, lambda x: x["file_name"]):
+                self._video(videos[file_name], todo[file_name].values(), examples, bar)
+
+    @torch.inference_mode()
+    def _video(
+        self,
+        clips: list[dict],
+        variants: Iterable[_Variant],
+        examples: Iterator[dict],
+        bar: Bar,
+    ) -> None:
+        records, first = {}, 0
+        with ExitStack() as files:
+            while batch := list(itertools.islice(examples, _BATCH)):
+                for variant in variants:
+                    maps = self._maps(variant, batch)
+                    if variant not in records:
+                        shapes = {level: tuple(x.shape[1:]) for level, x in maps.items()}
+                        store = self._stores[variant.stream]
+                        file = store.create(clips[0], variant.mirrored, len(clips), shapes)
+                        records[variant] = files.enter_context(file)
+                    fill(records[variant], [x["frame_index"] for x in batch], maps, first)
+                first += len(batch)
+                bar.update(len(batch))
+
+    def _maps(self, variant: _Variant, batch: list[dict]) -> dict[str, torch.Tensor]:
+        inputs = [_mirror(x) for x in batch] if variant.mirrored else batch
+        clips = self._streams[variant.stream].preprocess(inputs).tensor
+        return self._trunks[variant.stream](clips.contiguous(memory_format=torch.channels_last_3d))
+
+    def _check_disk(
+        self, videos: dict[str, list[dict]], todo: dict[str, dict[Path, _Variant]]
+    ) -> None:
+        """State how much will be written; ValueError if the disk has less."""
+        needed = sum(
+            len(videos[f]) * self._record_bytes(videos[f][0], variant.stream)
+            for f, variants in todo.items()
+            for variant in variants.values()
+        )
+        folder = next(iter(self._stores.values())).folder.parent
+        what = f"maps of {sum(map(len, videos.values()))} key frames of {len(videos)} videos"
+        size = f"{needed / 1e9:.2f} GB"
+        logger.info("%s are computed and kept: %s in %s", what, size, folder)
+        free = shutil.disk_usage(folder).free
+        if needed * comm.get_world_size() > free:
+            raise ValueError(
+                f"{folder}: {what} take {size} and {free / 1e9:.2f} GB are free: name another "
+                "INPUT.FEATURES.FOLDER, fewer INPUT.FEATURES.KEY_FRAMES, or "
+                "INPUT.FEATURES.EVALUATION False"
+            )
+
+    def _record_bytes(self, clip: dict, stream: str) -> int:
+        size = (self._cfg.INPUT.MIN_SIZE_TEST, self._cfg.INPUT.MAX_SIZE_TEST)
+        sides = ResizeShortestEdge.get_output_shape(clip["height"], clip["width"], *size)
+        backbone = self._streams[stream].backbone
+        padded = [-(-side // backbone.size_divisibility) for side in sides]
+        cells = math.prod(padded) * backbone.size_divisibility**2
+        shapes = backbone.bottom_up.output_shape().values()
+        return sum(2 * x.channels * cells // x.stride**2 for x in shapes)
+
+
+def _fast(stream: Stream) -> nn.Module:
+    """A copy of a stream's trunk for inference alone."""
+    bottom_up = copy.deepcopy(stream.backbone.bottom_up)
+    fold_norms(bottom_up.trunk)
+    return bottom_up.to(memory_format=torch.channels_last_3d)
+
+
+def _mirror(example: dict) -> dict:
+    sign = torch.tensor([-1.0, 1.0]).view(2, 1, 1, 1)
+    return {"rgb": example["rgb"].flip(-1), "flow": example["flow"].flip(-1) * sign}
