@@ -28,6 +28,7 @@ COMMANDS: dict[str, Command] = {
     "train-actionness": Command("teach a trained detector where actions begin and end", "train"),
     "export": Command("make one file of a trained detector, for use without Detectron2", "train"),
     "tubes": Command("link, score, convert, show and average what any detector found", "report"),
+    "features": Command("compute what training on frozen features looks at", "train"),
     "weights": Command("fetch Kinetics weights to start from", "detect"),
     "check": Command("look for what is wrong with datasets before training", "train"),
     "prepare": Command("lay out UCF101-24 or J-HMDB as they are distributed", "train"),

@@ -5,6 +5,7 @@ They are shared by all runs that they fit: of the same trunks' weights, clips, s
 
 from __future__ import annotations
 
+import argparse
 import copy
 import hashlib
 import itertools
@@ -22,17 +23,26 @@ from detectron2.config import CfgNode
 from detectron2.data import get_detection_dataset_dicts
 from detectron2.data.transforms import ResizeShortestEdge
 from detectron2.utils import comm
+from detectron2.utils.logger import setup_logger
 from torch import nn
 from torch.utils.data import SequentialSampler
 
 from pcsc_d2.config import uses_cached_features
-from pcsc_d2.data import ClipMapper, evaluation_loader, training_dicts
+from pcsc_d2.data import (
+    ClipMapper,
+    check_registered,
+    evaluation_loader,
+    precompute_flow,
+    register_custom_datasets,
+    training_dicts,
+)
 from pcsc_d2.data.datasets import dataset_cache
 from pcsc_d2.data.feature_mapper import FeatureMapper, feature_size
 from pcsc_d2.data.feature_store import FeatureStore, fill
 from pcsc_d2.data.loaders import Mapper
 from pcsc_d2.engine.frozen_trunks import frozen_streams, trunk_digests
 from pcsc_d2.layers.i3d import fold_norms
+from pcsc_d2.model_zoo import get_config
 from pcsc_d2.modeling.stream import Stream
 from pcsc_d2.utils.files import write_json
 from pcsc_d2.utils.progress import Bar, progress_bar
@@ -40,6 +50,21 @@ from pcsc_d2.utils.progress import Bar, progress_bar
 logger = logging.getLogger(__name__)
 # Clips that the trunks look at at once: on a CPU nearly twice as fast as one by one.
 _BATCH = 4
+
+
+def make_features(args: argparse.Namespace) -> None:
+    """``pcsc features``: compute what is missing of a config's datasets, or of those named.
+
+    Args:
+        args: of that command.
+    """
+    cfg = get_config(args.config_file, [*args.opts, "MODEL.I3D.FEATURES", "cached"])
+    setup_logger(distributed_rank=comm.get_rank(), name="pcsc_d2")
+    register_custom_datasets()
+    names = args.datasets or (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)
+    check_registered(names)
+    precompute_flow(cfg, names)
+    precompute_features(cfg, args.datasets or cfg.DATASETS.TEST, train=not args.datasets)
 
 
 def build_mapper(cfg: CfgNode, is_train: bool) -> Mapper:

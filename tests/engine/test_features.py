@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,7 @@ from pcsc_d2.engine import Trainer, epochs_to_iterations, features
 from pcsc_d2.engine.features import build_mapper, feature_stores, precompute_features
 from pcsc_d2.layers import InceptionI3D
 from pcsc_d2.layers.i3d import fold_norms
+from pcsc_d2.modeling import TwoStreamRCNN
 from tests.tiny import tiny_config
 
 CACHED = ("MODEL.I3D.FEATURES", "cached")
@@ -69,8 +72,21 @@ def config(folder: Path, *options: object) -> CfgNode:
     return cfg
 
 
+@contextmanager
+def half_precision(model: TwoStreamRCNN) -> Iterator[None]:
+    """Trunks whose maps are rounded as they are on disk."""
+
+    def rounded(trunk: object, clips: object, maps: dict) -> dict:
+        return {level: x.half().float() for level, x in maps.items()}
+
+    trunks = [model.rgb.backbone.bottom_up, model.flow.backbone.bottom_up]
+    hooks = [trunk.register_forward_hook(rounded) for trunk in trunks]
+    yield
+    for hook in hooks:
+        hook.remove()
+
+
 def close(a: Instances, b: Instances) -> None:
-    """Equal within what half precision loses."""
     assert len(a) == len(b) > 0
     torch.testing.assert_close(a.pred_boxes.tensor, b.pred_boxes.tensor, atol=0.05, rtol=0)
     torch.testing.assert_close(a.scores, b.scores, atol=2e-3, rtol=0)
@@ -92,8 +108,12 @@ def test_detections_are_those_of_clips(levels: list[str], cfg: CfgNode) -> None:
         maps = cached(d)
         assert "rgb" not in maps
         one, other = model([maps])[0], model([clips(d)])[0]
-        close(one["instances"], other["instances"])
+        scores = [out["instances"].scores for out in (one, other)]
+        torch.testing.assert_close(*scores, atol=2e-3, rtol=0)
         assert len(one["stages"]) == len(other["stages"])
+        # Where nothing else differs than half precision, boxes cannot change places.
+        with half_precision(model):
+            close(one["instances"], model([clips(d)])[0]["instances"])
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
@@ -251,15 +271,17 @@ def test_what_cannot_go_with_maps(options: tuple, line: str, cfg: CfgNode) -> No
         precompute_features(cfg, train=True)
 
 
-def test_checkpoint_of_other_trunks_is_refused(
-    cfg: CfgNode, weights: tuple, tmp_path: Path
-) -> None:
-    trainer = Trainer(config(tmp_path, *weights, "SOLVER.MAX_ITER", 1))
+def test_checkpoint_of_other_trunks_is_refused(cfg: CfgNode, tmp_path: Path) -> None:
+    cfg.SOLVER.MAX_ITER, cfg.DATASETS.TEST = 1, ()
+    trainer = Trainer(cfg)
     trainer.resume_or_load(False)
     trainer.train()
-    with pytest.raises(ValueError, match="trunk of this checkpoint"):
+    Trainer(cfg).resume_or_load(True)
+    torch.save(InceptionI3D(3, width=0.0625).state_dict(), tmp_path / "another.pt")
+    cfg.MODEL.RGB.WEIGHTS = str(tmp_path / "another.pt")
+    with pytest.raises(ValueError, match="rgb trunk of this checkpoint"):
         Trainer(cfg).resume_or_load(True)
-    # Named as what the run starts from, it has maps of its own.
+    # Named as what the run starts from, it has the maps that it had.
     cfg.MODEL.WEIGHTS = str(tmp_path / "out" / "model_final.pth")
     Trainer(cfg).resume_or_load(False)
 
@@ -272,4 +294,4 @@ def test_folded_norms_change_nothing() -> None:
     fold_norms(trunk)
     assert not any(isinstance(m, torch.nn.BatchNorm3d) for m in trunk.modules())
     for level, x in trunk(clip).items():
-        torch.testing.assert_close(x, before[level], atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(x, before[level], atol=1e-4, rtol=0)
