@@ -18,7 +18,9 @@ from detectron2.utils.events import EventStorage
 from pcsc_d2.data import ClipMapper, training_dicts
 from pcsc_d2.data.datasets import annotated_dicts
 from pcsc_d2.engine import Trainer, epochs_to_iterations, features
+from pcsc_d2.engine.actionness.collect import collect
 from pcsc_d2.engine.features import build_mapper, feature_stores, precompute_features
+from pcsc_d2.experiments import stage_scores
 from pcsc_d2.layers import InceptionI3D
 from pcsc_d2.layers.i3d import fold_norms
 from pcsc_d2.modeling import TwoStreamRCNN
@@ -295,3 +297,16 @@ def test_folded_norms_change_nothing() -> None:
     assert not any(isinstance(m, torch.nn.BatchNorm3d) for m in trunk.modules())
     for level, x in trunk(clip).items():
         assert (x - before[level]).norm() < 1e-5 * before[level].norm()
+
+
+def test_actionness_and_stages_look_at_maps_too(
+    cfg: CfgNode, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    cfg.MODEL.ACTIONNESS.ON = True
+    precompute_features(cfg, test=[TEST])
+    model = build_model(cfg).eval()
+    monkeypatch.setattr(features, "ClipMapper", None)
+    (file,) = collect(cfg, model, TEST, tmp_path / "actionness", ["cooperation"])
+    assert file.is_file()
+    monkeypatch.setattr(stage_scores, "load_detector", lambda folder: (cfg, model))
+    assert set(stage_scores.score_run(tmp_path, TEST)["frame"]) >= {"union/0", "union/1"}
