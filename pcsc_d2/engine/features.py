@@ -58,7 +58,9 @@ def make_features(args: argparse.Namespace) -> None:
     Args:
         args: of that command.
     """
-    cfg = get_config(args.config_file, [*args.opts, "MODEL.I3D.FEATURES", "cached"])
+    wanted = ["MODEL.I3D.FEATURES", "cached"]
+    wanted += ["INPUT.FEATURES.EVALUATION", True] if args.datasets else []
+    cfg = get_config(args.config_file, [*args.opts, *wanted])
     setup_logger(distributed_rank=comm.get_rank(), name="pcsc_d2")
     register_custom_datasets()
     names = args.datasets or (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)

@@ -15,6 +15,7 @@ from detectron2.modeling import build_model
 from detectron2.structures import Instances
 from detectron2.utils.events import EventStorage
 
+from pcsc_d2.cli import main
 from pcsc_d2.data import ClipMapper, training_dicts
 from pcsc_d2.data.datasets import annotated_dicts
 from pcsc_d2.engine import Trainer, epochs_to_iterations, features
@@ -310,3 +311,25 @@ def test_actionness_and_stages_look_at_maps_too(
     assert file.is_file()
     monkeypatch.setattr(stage_scores, "load_detector", lambda folder: (cfg, model))
     assert set(stage_scores.score_run(tmp_path, TEST)["frame"]) >= {"union/0", "union/1"}
+
+
+def test_command_computes_what_training_wants(weights: tuple, tmp_path: Path) -> None:
+    small = {
+        "MODEL.I3D.WIDTH": 0.0625,
+        "INPUT.CLIP_LENGTH": 4,
+        "INPUT.MIN_SIZE_TRAIN": "(48,)",
+        "INPUT.MIN_SIZE_TEST": 48,
+        "INPUT.FEATURES.FOLDER": tmp_path / "features",
+        "INPUT.FEATURES.EVALUATION": False,
+        "DATASETS.TRAIN": (TRAIN,),
+        "DATASETS.TEST": (TEST,),
+    }
+    options = [*weights, *(str(x) for pair in small.items() for x in pair)]
+    assert main(["features", "--config-file", "synthetic/quick.yaml", *options]) == 0
+    made = {path.relative_to(tmp_path / "features") for path in tmp_path.rglob("*.npy")}
+    # Three videos, both streams, mirrored or not.
+    assert len(made) == 12
+    assert main(["features", "--config-file", "synthetic/quick.yaml", *options]) == 0
+    more = ["features", "--config-file", "synthetic/quick.yaml", "--datasets", TEST, "--"]
+    assert main([*more, *options]) == 0
+    assert len(list(tmp_path.rglob("*.npy"))) == 14
