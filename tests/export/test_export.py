@@ -28,6 +28,13 @@ CASES = {
     "baseline": [],
     "average": [*PCSC, "MODEL.COOPERATION.OUTPUT", "average"],
     "last_two": [*PCSC, "MODEL.COOPERATION.OUTPUT", "last_two"],
+    "without c2": [
+        *("MODEL.FPN.IN_FEATURES", ["c3", "c4", "c5"], "MODEL.COOPERATION.NUM_STAGES", 1),
+        *("MODEL.RPN.IN_FEATURES", ["p3", "p4", "p5", "p6"]),
+        *("MODEL.ROI_HEADS.IN_FEATURES", ["p3", "p4", "p5"]),
+        *("MODEL.ANCHOR_GENERATOR.SIZES", [[16], [32], [64], [128]]),
+        *("MODEL.COOPERATION.IMAGE_MESSAGES", True),
+    ],
     "own streams, both rgb, boxes by class": [
         *("MODEL.COOPERATION.NUM_STAGES", 2, "MODEL.COOPERATION.OWN_STREAM_CONTROL", True),
         *("MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG", False, "MODEL.I3D.TIME_POOL", "middle"),

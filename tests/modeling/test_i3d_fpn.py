@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 from detectron2.config import get_cfg
 from detectron2.layers import ShapeSpec
@@ -25,6 +26,20 @@ def test_trunk_and_top_down_apart_are_the_whole() -> None:
     apart = backbone.top_down(backbone.bottom_up(clip))
     whole = backbone(clip)
     assert all(torch.equal(apart[k], whole[k]) for k in whole)
+
+
+def test_pyramid_without_the_lowest_level() -> None:
+    backbone = build_backbone(
+        tiny_config(["MODEL.FPN.IN_FEATURES", ["c3", "c4", "c5"]]), ShapeSpec(channels=3)
+    )
+    pyramid = backbone(torch.randn(1, 3, 8, 64, 64))
+    assert {k: x.shape[-1] for k, x in pyramid.items()} == {"p3": 8, "p4": 4, "p5": 2, "p6": 1}
+
+
+@pytest.mark.parametrize("levels", [["c3", "c4"], ["c2", "c4", "c5"], ["res5"]])
+def test_levels_end_at_c5(levels: list[str]) -> None:
+    with pytest.raises(ValueError, match=r"MODEL\.FPN\.IN_FEATURES"):
+        build_backbone(tiny_config(["MODEL.FPN.IN_FEATURES", levels]), ShapeSpec(channels=3))
 
 
 def test_time_pool() -> None:
