@@ -30,6 +30,7 @@ from tqdm import tqdm
 from pcsc_d2.datasets.repair import AnnotationIssues, RawTubes, checked_tubes, clip_to_image
 from pcsc_d2.tubes import GroundTruth
 from pcsc_d2.utils.files import restricted_load
+from pcsc_d2.utils.parsing import reading
 
 UCF101_SIZE = (240, 320)
 
@@ -74,13 +75,12 @@ def read_annotations(
     if isinstance(content, Mapping) and "gttubes" in content:
         truth = clip_to_image(GroundTruth.load(path), issues)
     else:
-        try:
+        with reading(path, "annotations in a known layout"):
             videos = dict(_final_annots(content) if "annot" in content else _pyannot(content))
             labels = _labels(videos)
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-            raise ValueError(f"{path}: not in a known annotation layout ({error})") from error
         split = None if test_list is None else _ucf_split(videos, labels, test_list, issues)
-        truth = _ground_truth(videos, labels, [] if split is None else [split], issues)
+        with reading(path, "annotations in a known layout"):
+            truth = _ground_truth(videos, labels, [] if split is None else [split], issues)
     issues.log(path)
     return truth
 
@@ -205,10 +205,10 @@ def _labels(videos: Mapping[str, _Video]) -> tuple[str, ...]:
 
 def read_video_list(path: str | os.PathLike[str]) -> list[str]:
     """Names ``<class>/<name>`` of a split list of UCF101, with or without ``.avi`` and a number."""
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path}: no such split list") from None
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such split list")
+    with reading(path, "a list of videos"):
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     names = [line.split()[0] for line in lines if line.strip()]
     return [re.sub(r"\.(avi|mp4)$", "", name) for name in names]
 
@@ -236,9 +236,11 @@ def _jhmdb_lists(folder: Path) -> list[dict[str, bool]]:
     found: dict[int, dict[str, bool]] = {}
     for file in sorted(folder.glob("*_test_split*.txt")):
         label, number = re.fullmatch(r"(.+)_test_split(\d+)\.txt", file.name).groups()
-        for line in file.read_text(encoding="utf-8").splitlines():
-            name, side = line.rsplit(maxsplit=1)
-            found.setdefault(int(number), {})[f"{label}/{name.removesuffix('.avi')}"] = side == "2"
+        with reading(file, "a list of videos"):
+            for line in file.read_text(encoding="utf-8-sig").splitlines():
+                name, side = line.rsplit(maxsplit=1)
+                listed = found.setdefault(int(number), {})
+                listed[f"{label}/{name.removesuffix('.avi')}"] = side == "2"
     if not found:
         raise FileNotFoundError(f"{folder}: no <class>_test_split<k>.txt there")
     return [found[number] for number in sorted(found)]
@@ -270,8 +272,5 @@ def _ground_truth(
 def _load_mat(path: str | os.PathLike[str]) -> dict[str, Any]:
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file")
-    try:
+    with reading(path, "a MATLAB file"):
         return scipy.io.loadmat(path)
-    # A damaged file can raise nearly any error on the way.
-    except Exception as error:
-        raise ValueError(f"{path}: cannot be read as a MATLAB file: {error}") from error

@@ -168,7 +168,9 @@ class Job:
         folders.append(task.folder)
         self.report.tubes[task.name] = Counter(tube["label"] for tube in summary.tubes)
         if summary.problem:
-            self.report.problems.append(f"{task.name}: {summary.problem} (done up to there)")
+            self.report.problems.append(
+                f"{task.name}: {summary.problem} (what could be read is done)"
+            )
 
     def _detect(self, task: Task, expected: int) -> VideoJob | None:
         """The first pass of a video; None where nothing can be done with it."""

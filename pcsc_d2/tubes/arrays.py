@@ -12,6 +12,7 @@ import numpy as np
 
 from pcsc_d2.tubes import checks
 from pcsc_d2.utils import files as io
+from pcsc_d2.utils.parsing import reading
 
 Structure = TypeVar("Structure")
 
@@ -57,7 +58,5 @@ def load_fields(
     in_file = {f.name: names.get(f.name, f.name) for f in fields(cls)}
     required = tuple(in_file[name] for name in in_file if name not in optional)
     arrays = io.load_arrays(path, required, optional)
-    try:
+    with reading(path, cls.__name__.lower()):
         return cls(**{name: arrays.get(key) for name, key in in_file.items()})
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error

@@ -19,6 +19,7 @@ from pcsc_d2.tubes.ground_truth import GroundTruth
 from pcsc_d2.tubes.iou import box_iou
 from pcsc_d2.tubes.matching import later_in_group, suppress
 from pcsc_d2.utils import files as io
+from pcsc_d2.utils.parsing import reading
 from pcsc_d2.utils.progress import progress_bar
 
 _ACT_NMS, _MOC_NMS = 0.3, 0.6
@@ -84,14 +85,11 @@ def _read_video(folder: Path, nframes: int, num_classes: int) -> tuple[np.ndarra
         path = folder / f"{start:05}.pkl"
         try:
             content = io.restricted_load(path)
-        except (FileNotFoundError, ValueError) as error:
+            is_moc = isinstance(content, Mapping)
+            with reading(path, "detections of tubelets"):
+                tubelets = _proper(_moc_tubelets(content) if is_moc else _act_tubelets(content))
+        except (OSError, ValueError) as error:
             bad.append((start, str(error)))
-            continue
-        is_moc = isinstance(content, Mapping)
-        try:
-            tubelets = _moc_tubelets(content) if is_moc else _act_tubelets(content)
-        except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
-            bad.append((start, f"{path}: {error}"))
             continue
         length = max(length, (tubelets.shape[1] - 2) // 4)
         parts.append(_frames_of_tubelets(tubelets, start))
@@ -100,6 +98,18 @@ def _read_video(folder: Path, nframes: int, num_classes: int) -> tuple[np.ndarra
     # Tubelets of K frames have no file for the last K - 1 frames.
     missing = [message for start, message in bad if start <= nframes - length + 1]
     return _suppress_frames(table, is_moc), missing
+
+
+def _proper(tubelets: np.ndarray) -> np.ndarray:
+    """Tubelets (n, 2+4K) whose numbers can be; ValueError for another shape."""
+    shaped = tubelets.ndim == 2 and tubelets.shape[1] >= 6 and tubelets.shape[1] % 4 == 2
+    require(shaped, f"tubelets of shape {tubelets.shape}; expected (n, 2 + 4 K)")
+    tubelets = tubelets.astype(np.float64)
+    boxes = tubelets[:, 2:].reshape(len(tubelets), -1, 4)
+    fine = np.isfinite(tubelets.astype(np.float32)).all(1) & (tubelets[:, 0] >= 0)
+    fine &= (boxes[..., :2] <= boxes[..., 2:]).all((1, 2))
+    require(fine.any() or not len(fine), "no tubelet of finite boxes and scores")
+    return tubelets[fine]
 
 
 def _moc_tubelets(content: Mapping[int, np.ndarray]) -> np.ndarray:
@@ -171,7 +181,7 @@ def from_coco_results(
     """
     results = _read_json(path)
     names, categories = _image_names(images, ground_truth)
-    try:
+    with reading(path, "COCO results"):
         keys = [str(names[r["image_id"]] if names else r["image_id"]) for r in results]
         ids = [r["category_id"] for r in results]
         boxes = np.array([r["bbox"] for r in results], np.float64).reshape(-1, 4)
@@ -190,10 +200,6 @@ def from_coco_results(
             scores,
             classes,
         )
-    except KeyError as error:
-        raise ValueError(f"{path}: unknown image, category or key {error}") from error
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{path}: not usable as COCO results: {error}") from error
 
 
 def _image_names(
@@ -204,13 +210,11 @@ def _image_names(
         return {}, {i + 1: i for i in range(len(ground_truth.labels))}
     content = _read_json(images)
     labels = np.array(ground_truth.labels, np.str_)
-    try:
+    with reading(images, "COCO annotations"):
         names = {image["id"]: image["file_name"] for image in content["images"]}
         category_names = np.array([c["name"] for c in content["categories"]], np.str_)
         classes = index_of(labels, category_names, "category").tolist()
         ids = [category["id"] for category in content["categories"]]
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{images}: not usable as COCO annotations: {error}") from error
     return names, dict(zip(ids, classes, strict=True))
 
 
@@ -224,9 +228,7 @@ def _split_names(names: list[str]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _read_json(path: str | os.PathLike[str]) -> Any:
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path}: no such file") from None
-    except ValueError as error:
-        raise ValueError(f"{path}: not JSON: {error}") from error
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    with reading(path, "JSON"):
+        return json.loads(Path(path).read_text(encoding="utf-8-sig"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 from pcsc_d2.tubes import checks
 from pcsc_d2.tubes.structures import Tubes
 from pcsc_d2.utils import files as io
+from pcsc_d2.utils.parsing import reading
 
 _KEYS = ("labels", "gttubes", "nframes", "train_videos", "test_videos", "resolution")
 
@@ -109,16 +111,22 @@ class GroundTruth:
 
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: the file is not of this layout, or a tube has holes.
+            ValueError: the file is not of this layout, or not one of its tubes can be used.
+
+        Tubes that cannot be used (of no frames, with holes, NaN or inverted boxes) are left out,
+        and a warning counts them.
         """
-        content = io.restricted_load(path)
-        try:
-            return cls._from_content(content)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise ValueError(f"{path}: not usable as ground truth: {error}") from error
+        content, bad = io.restricted_load(path), []
+        with reading(path, "ground truth"):
+            truth = cls._from_content(content, bad)
+            checks.require(len(truth.tubes) or not bad, bad[0] if bad else "")
+        if bad:
+            more = f"{len(bad)} of {len(bad) + len(truth.tubes)} tubes are left out"
+            warnings.warn(f"{path}: {more} (the first: {bad[0]})", stacklevel=2)
+        return truth
 
     @classmethod
-    def _from_content(cls, content: Any) -> GroundTruth:
+    def _from_content(cls, content: Any, bad: list[str]) -> GroundTruth:
         checks.require(isinstance(content, Mapping), "expected a dict")
         missing = [key for key in _KEYS if key not in content]
         checks.require(not missing, f"key '{missing[0] if missing else ''}' is missing")
@@ -129,7 +137,7 @@ class GroundTruth:
             not unknown, f"'nframes' disagrees with the other keys on video {unknown[:1]}"
         )
         labels = tuple(str(label) for label in content["labels"])
-        tubes = _read_tubes(content["gttubes"], videos, labels)
+        tubes = _read_tubes(content["gttubes"], videos, labels, bad)
         return cls(
             labels,
             videos,
@@ -166,15 +174,22 @@ def _read_tubes(
     gttubes: Mapping[str, Mapping[int, Sequence[np.ndarray]]],
     videos: np.ndarray,
     labels: Sequence[str],
+    bad: list[str],
 ) -> Tubes:
+    """The tubes that can be used; what is wrong with the others is added to ``bad``."""
     video, cls, tables = [], [], []
     for i, name in enumerate(videos.tolist()):
         by_class = gttubes.get(name, {})
         for label in sorted(by_class):
             for tube in by_class[label]:
+                try:
+                    table = _read_tube(np.asarray(tube), name)
+                except (ValueError, TypeError) as error:
+                    bad.append(str(error))
+                    continue
                 video.append(i)
                 cls.append(int(label))
-                tables.append(_read_tube(np.asarray(tube), name))
+                tables.append(table)
     table = np.concatenate(tables) if tables else np.zeros((0, 5), np.float32)
     starts = [int(tube[0, 0]) for tube in tables]
     return Tubes(
@@ -196,4 +211,6 @@ def _read_tube(tube: np.ndarray, video: str) -> np.ndarray:
     frames = tube[:, 0]
     whole = np.isfinite(frames).all() and (np.diff(frames) == 1).all() and frames[0] % 1 == 0
     checks.require(whole, f"video '{video}': a tube's frames are not consecutive whole numbers")
-    return tube.astype(np.float32)
+    table = tube.astype(np.float32)
+    checks.check_boxes(table[:, 1:], lambda i: f"video '{video}', frame {frames[i]:g}")
+    return table

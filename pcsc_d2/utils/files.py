@@ -14,6 +14,8 @@ from typing import IO, Any
 
 import numpy as np
 
+from pcsc_d2.utils.parsing import reading
+
 _ARRAY_MODULES = (
     "numpy.core.multiarray",
     "numpy._core.multiarray",
@@ -29,6 +31,8 @@ _ADMITTED = {
     *((module, name) for module in _ARRAY_MODULES for name in ("_reconstruct", "scalar")),
     *((module, "_frombuffer") for module in _ARRAY_MODULES),
 }
+# What a zip may unpack to: either so many bytes, or so many times its own.
+_LARGEST_UNPACKED, _LARGEST_RATIO = 1 << 30, 100
 
 
 class _RestrictedUnpickler(pickle.Unpickler):
@@ -74,17 +78,27 @@ def load_arrays(
         ValueError: not an ``.npz`` file, cut short, an array missing, or pickled objects in it.
     """
     with _open_existing(path) as file:
-        try:
+        with reading(path, ".npz"):
+            if file.read(6) == b"\x93NUMPY":
+                raise ValueError("it holds one array; an .npz file of several is expected")
+            file.seek(0)
+            with zipfile.ZipFile(file) as members:
+                check_unpacked(members)
+            file.seek(0)
             with np.load(file, allow_pickle=False) as archive:
-                if not isinstance(archive, np.lib.npyio.NpzFile):
-                    raise ValueError("it holds one array; an .npz file of several is expected")
                 missing = [name for name in required if name not in archive.files]
                 if missing:
                     raise ValueError(f"array '{missing[0]}' is missing")
                 names = [n for n in (*required, *optional) if n in archive.files]
                 return {name: archive[name] for name in names}
-        except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
-            raise ValueError(f"{path}: cannot be read as .npz: {error}") from error
+
+
+def check_unpacked(archive: zipfile.ZipFile) -> None:
+    """Raise ValueError where a zip would unpack to far more than it takes on disk."""
+    unpacked = sum(member.file_size for member in archive.infolist())
+    packed = sum(member.compress_size for member in archive.infolist())
+    if unpacked > max(_LARGEST_UNPACKED, _LARGEST_RATIO * packed):
+        raise ValueError(f"{packed:,} bytes that would unpack to {unpacked:,}; refused")
 
 
 def save_arrays(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray | None]) -> None:

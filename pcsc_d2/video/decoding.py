@@ -12,7 +12,7 @@ A dataset's frame numbers mean something only with the rule by which its authors
 
 Frames are turned as the file says they are to be displayed.
 
-A folder of frames (jpg or png in natural order: frame 10 follows frame 9) is taken as it is.
+A folder of frames (jpg or png) is read by the numbers in their names, see ``frame_folder``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ from av.video.reformatter import VideoReformatter
 
 from pcsc_d2.video.errors import VideoError
 from pcsc_d2.video.frame_folder import FolderReader
-from pcsc_d2.video.key_frames import KeyFrames, scan, stamp_of
+from pcsc_d2.video.key_frames import KeyFrames, PacketOrder, scan, stamp_of
+from pcsc_d2.video.opening import open_container, video_stream, why
 
 DecodingRule = Literal["coded", "constant_rate"]
 DECODING_RULES = ("coded", "constant_rate")
@@ -41,6 +42,9 @@ _PACKET_IS_FRAME = {"h264", "hevc", "mjpeg"}
 _HEADER_TOLERANCE = 2
 # Frames ahead that are reached sooner by decoding than by seeking.
 _NEAR = 4
+# Places of the constant frame rate that there may be for each coded frame, and besides. A few
+# false time stamps would make millions of frames out of a small file.
+_MOST_PLACES, _PLACES_BESIDES = 100, 10_000
 
 
 class FrameReader(Protocol):
@@ -119,21 +123,14 @@ class FileReader:
         self._open()
 
     def _open(self) -> None:
-        if self.path.stat().st_size == 0:
-            raise VideoError(self.path, "the file is empty (0 bytes); fetch it again")
-        try:
-            self.container = av.open(str(self.path), metadata_errors="ignore")
-        except (av.FFmpegError, EOFError) as error:
-            reason = f"cannot be opened as a video ({_why(error)}); fetch it again"
-            raise VideoError(self.path, reason) from None
-        if not self.container.streams.video:
-            raise VideoError(self.path, "holds no video stream; fetch it again")
-        self.stream = self.container.streams.video[0]
+        self.container = open_container(self.path)
+        self.stream = video_stream(self.path, self.container)
         self._coded_size = (self.stream.height, self.stream.width)
         self._step, self.rate = self._frame_duration()
         # Threads would not survive the fork of a data loader, whose workers share the cores.
         self.stream.thread_type, self.stream.codec_context.thread_count = "NONE", 1
         self._packets = self._places = self._decoded = 0
+        self._damage = ""
         self._is_open = self._from_start = True
 
     @cached_property
@@ -145,9 +142,9 @@ class FileReader:
 
     def _first_frame(self) -> av.VideoFrame | None:
         try:
-            with av.open(str(self.path), metadata_errors="ignore") as container:
-                return next(container.decode(video=0), None)
-        except (av.FFmpegError, EOFError):
+            with open_container(self.path) as container:
+                return next(container.decode(video_stream(self.path, container)), None)
+        except (av.FFmpegError, EOFError, VideoError):
             return None
 
     def _frame_duration(self) -> tuple[float, float]:
@@ -220,8 +217,14 @@ class FileReader:
     def count(self) -> int:
         if self.rule == "coded" and not self._packet_is_frame():
             return sum(1 for _ in self)
-        for _ in self._demux():
+        order = PacketOrder()
+        for packet in self._demux():
+            order.add(packet)
             self._decoded = self._packets
+        if not order.all_are_shown:
+            self.close()
+            self._open()
+            return sum(1 for _ in self)
         self.close()
         self._check_complete()
         return self._places if self.rule == "constant_rate" else self._packets
@@ -244,28 +247,61 @@ class FileReader:
         self.container.close()
 
     def _demux(self) -> Iterator[av.Packet]:
+        """Every packet; VideoError after the last one where the data ends within it."""
+        held = None
         try:
             for packet in self.container.demux(self.stream):
-                if packet.is_corrupt:
-                    raise self._broken("the data ends early")
-                if packet.size:
-                    self._packets += 1
-                    self._places = max(self._places, self._place_of(packet, self._places) + 1)
-                yield packet
+                # Damaged data goes on behind it, unless it is the end that is missing.
+                if held is not None and packet.size:
+                    self._note("data is damaged or missing there")
+                    yield self._noted(held)
+                    held = None
+                if packet.is_corrupt and packet.size:
+                    held = packet
+                    continue
+                yield self._noted(packet)
         except (av.FFmpegError, EOFError) as error:
-            raise self._broken(_why(error)) from None
+            raise self._broken(why(error)) from None
+        if held is not None:
+            raise self._broken("the data ends early")
+
+    def _noted(self, packet: av.Packet) -> av.Packet:
+        if packet.size:
+            self._packets += 1
+            if not packet.is_discard:
+                self._places = max(self._places, self._place_of(packet, self._places) + 1)
+            if self.rule == "constant_rate":
+                self._check_places()
+        return packet
+
+    def _check_places(self) -> None:
+        if self._places > _MOST_PLACES * self._packets + _PLACES_BESIDES:
+            reason = (
+                f"its time stamps make {self._places:,} frames of its first {self._packets:,}; "
+                "they are wrong, encode it again"
+            )
+            raise VideoError(self.path, reason, self._decoded)
 
     def _decode(self) -> Iterator[av.VideoFrame]:
+        before = None
         for packet in self._demux():
             try:
                 frames = packet.decode()
             except (av.FFmpegError, EOFError) as error:
-                raise self._broken(_why(error)) from None
+                self._note(why(error))
+                # In its place the frame before, so that those behind keep their numbers.
+                frames = [before] if before is not None and packet.size else []
             for frame in frames:
                 if (frame.height, frame.width) != self._coded_size:
                     raise self._broken("the size changes there")
                 self._decoded += 1
+                before = frame
                 yield frame
+
+    def _note(self, what: str) -> None:
+        """Remember the first damage, which is told when all that decodes has been given."""
+        if not self._damage and self._decoded:
+            self._damage = f"is damaged after frame {self._decoded} ({what})"
 
     def _counted(self, frames: Iterable[av.VideoFrame], index: int) -> Iterator[av.VideoFrame]:
         for number, frame in enumerate(frames, start=index):
@@ -300,6 +336,9 @@ class FileReader:
         if self.stream.frames - found > _HEADER_TOLERANCE:
             reason = f"is cut off: {found} frames of {self.stream.frames}; fetch it again"
             raise VideoError(self.path, reason, self._decoded)
+        if self._damage:
+            reason = f"{self._damage}; what decodes behind it is used; fetch it again"
+            raise VideoError(self.path, reason, self._decoded)
 
     def _broken(self, why: str) -> VideoError:
         reason = f"cannot be decoded after frame {self._decoded} ({why}); fetch it again"
@@ -309,7 +348,3 @@ class FileReader:
 def _quarter_turns(frame: av.VideoFrame | None) -> int:
     """Quarter turns counterclockwise that display a frame upright: phones record them."""
     return 0 if frame is None else round(frame.rotation / 90) % 4
-
-
-def _why(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)

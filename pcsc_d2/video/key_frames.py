@@ -37,6 +37,33 @@ def stamp_of(timed: av.Packet | av.VideoFrame) -> int | None:
     return timed.pts if timed.pts is not None else timed.dts
 
 
+class PacketOrder:
+    """Whether every packet is a frame that is shown, which decoding would tell for certain.
+
+    It is not where an edit list discards packets, and where frames lack what they refer to: a
+    video that was cut without encoding it anew begins in the middle of a group.
+    """
+
+    def __init__(self) -> None:
+        self.all_are_shown, self._first = True, None
+        self._timed = self._untimed = False
+
+    def add(self, packet: av.Packet) -> None:
+        """Take note of the next packet."""
+        if not packet.size:
+            return
+        if self._first is None:
+            self._first = packet
+            self.all_are_shown = packet.is_keyframe
+        self._timed |= packet.pts is not None
+        self._untimed |= packet.pts is None
+        first = self._first.pts
+        early = packet.pts is not None and first is not None and packet.pts < first
+        mixed = self._timed and self._untimed
+        if packet.is_discard or packet.is_corrupt or early or mixed:
+            self.all_are_shown = False
+
+
 def scan(
     container: av.container.InputContainer,
     stream: av.VideoStream,

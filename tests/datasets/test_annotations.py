@@ -141,8 +141,8 @@ def test_unknown_contents_are_refused_in_one_line(tmp_path, pyannot):
     longer = {**pyannot["Run/v_b"]["annotations"][0], "ef": 8}
     uneven = {**pyannot, "Run/v_b": {"numf": 9, "annotations": [longer]}}
     for content, message in (
-        ([1, 2], "not in a known annotation layout"),
-        ({"a": 1}, "not in a known annotation layout"),
+        ([1, 2], "cannot be read as annotations in a known layout"),
+        ({"a": 1}, "cannot be read as annotations in a known layout"),
         (mislabelled, "'Dive/v_c' has class number 1"),
         (uneven, "'Run/v_b' has 2 boxes for frames 3 to 8"),
     ):
@@ -153,7 +153,9 @@ def test_unknown_contents_are_refused_in_one_line(tmp_path, pyannot):
     with pytest.raises(ValueError, match=r"a\.mat: cannot be read as a MATLAB file"):
         read_annotations(tmp_path / "a.mat")
     scipy.io.savemat(tmp_path / "b.mat", {"other": 1})
-    with pytest.raises(ValueError, match=r"b\.mat: not in a known annotation layout"):
+    with pytest.raises(
+        ValueError, match=r"b\.mat: cannot be read as annotations in a known layout"
+    ):
         read_annotations(tmp_path / "b.mat")
     for missing in ("c.mat", "c.pkl"):
         with pytest.raises(FileNotFoundError, match=missing):

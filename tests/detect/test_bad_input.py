@@ -106,7 +106,7 @@ def test_truncated(
     assert 10 < found["frames"] < 40
     assert found["tubes"][0]["end_frame"] == found["frames"]
     assert found["problem"].endswith("fetch it again")
-    assert f"{path}: {found['problem']} (done up to there)" in capsys.readouterr().out
+    assert f"{path}: {found['problem']} (what could be read is done)" in capsys.readouterr().out
     assert len(VideoSource(tmp_path / "out" / "cut" / "annotated.mp4")) == found["frames"]
 
 

@@ -99,8 +99,8 @@ def test_coco_results(truth: GroundTruth, tmp_path: Path) -> None:
         ({"image_id": "Walk/b/2"}, "unknown video 'Walk/b'"),
         ({"image_id": "Walk/a/9"}, "has frames 1 to 3, not 9"),
         ({"image_id": 4}, "image '4': expected <video>/<frame>"),
-        ({"category_id": 4}, "unknown image, category or key 4"),
-        ({"bbox": [1, 2, 3]}, "not usable as COCO results"),
+        ({"category_id": 4}, "4 is missing or unknown"),
+        ({"bbox": [1, 2, 3]}, "cannot be read as COCO results"),
         ({"score": None}, "NaN|not usable"),
     ],
 )

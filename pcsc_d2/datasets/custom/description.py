@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from pcsc_d2.datasets.custom.rows import plain_name
+from pcsc_d2.datasets.custom.rows import plain_name, plain_text
+from pcsc_d2.utils.parsing import reading
 from pcsc_d2.video.decoding import DECODING_RULES, DecodingRule
 
 DESCRIPTION = "dataset.json"
@@ -37,7 +38,13 @@ class Description:
     label_attribute: str | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "labels", tuple(self.labels))
+        for name, kind in (("labels", (list, tuple)), ("splits", Mapping)):
+            if not isinstance(getattr(self, name), kind):
+                raise ValueError(f"{name}: expected a {'list' if name == 'labels' else 'mapping'}")
+        object.__setattr__(self, "labels", tuple(map(plain_text, self.labels)))
+        for split, videos in self.splits.items():
+            if not isinstance(videos, (list, tuple)) or not all(isinstance(v, str) for v in videos):
+                raise ValueError(f"split '{split}': expected a list of names or patterns")
         if self.decoding not in DECODING_RULES:
             raise ValueError(f"decoding '{self.decoding}': expected one of {DECODING_RULES}")
         if self.first_frame not in (0, 1):
@@ -45,20 +52,20 @@ class Description:
         if not isinstance(self.max_gap, int) or self.max_gap < 1:
             raise ValueError(f"max_gap {self.max_gap}: expected a whole number from 1 on")
         if len(set(self.labels)) < len(self.labels):
-            raise ValueError("labels: a name is there twice")
+            raise ValueError("labels: a name is there twice, or differs in the Unicode form only")
 
     @classmethod
     def load(cls, path: Path) -> Description:
         """Read a ``dataset.json``; ValueError names the file and the key."""
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+        with reading(path, "the description of a dataset"):
+            content = json.loads(path.read_text(encoding="utf-8-sig"))
+            if not isinstance(content, dict):
+                raise ValueError("expected a JSON object")
             known = [f.name for f in fields(cls)]
             unknown = sorted(set(content) - set(known))
             if unknown:
                 raise ValueError(f"unknown key '{unknown[0]}'; there are {', '.join(known)}")
             return cls(**content)
-        except (ValueError, TypeError, AttributeError) as error:
-            raise ValueError(f"{path}: {error}") from None
 
     def videos_of(self, split: str, names: Sequence[str]) -> list[str]:
         """The videos of a split; ValueError where there is no such split, or none is of it."""

@@ -8,15 +8,21 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
+import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pcsc_d2.datasets.custom.cvat import read_cvat
-from pcsc_d2.datasets.custom.rows import Annotations, plain_name
+from pcsc_d2.datasets.custom.rows import Annotations, plain_name, plain_text
+from pcsc_d2.utils.parsing import reading
+from pcsc_d2.utils.text import one_line
 
 _CORNERS = ("x1", "y1", "x2", "y2")
 _SIZES = ("x", "y", "w", "h")
+_LARGEST = 1 << 30
+logger = logging.getLogger(__name__)
 
 
 def read_rows(path: Path, known: Mapping[str, Path], attribute: str | None = None) -> Annotations:
@@ -41,20 +47,18 @@ def read_rows(path: Path, known: Mapping[str, Path], attribute: str | None = Non
         raise ValueError(f"{path}: expected an annotation file {', '.join(readers)}")
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such annotation file")
-    return readers[path.suffix.lower()]()
+    with reading(path, f"annotations ({path.suffix.lower()})"):
+        return readers[path.suffix.lower()]()
 
 
 def _read_csv(path: Path) -> Annotations:
     rows = Annotations(path, "line")
     # utf-8-sig: spreadsheets put a mark before the first column's name.
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        try:
-            reader = csv.DictReader(file, skipinitialspace=True)
-            columns = _box_columns(path, reader.fieldnames or [])
-            for record in reader:
-                _add_record(rows, reader.line_num, record, columns)
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise ValueError(f"{path}: cannot be read as CSV in UTF-8: {error}") from None
+    with reading(path, "CSV in UTF-8"), path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file, skipinitialspace=True)
+        columns = _box_columns(path, reader.fieldnames or [])
+        for record in reader:
+            _add_record(rows, reader.line_num, record, columns)
     return rows
 
 
@@ -82,7 +86,7 @@ def _add_record(
         raise rows.wrong(line, "fewer values than columns") from None
     except ValueError as error:
         raise rows.wrong(line, str(error)) from None
-    if frame % 1:
+    if not math.isfinite(frame) or frame % 1:
         raise rows.wrong(line, f"frame {record['frame']} is no whole number")
     if columns == _SIZES:
         box = _corners(box)
@@ -98,10 +102,8 @@ def _corners(box: Any) -> tuple[float, ...]:
 
 
 def _read_coco(path: Path) -> Annotations:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: cannot be read as JSON: {error}") from None
+    with reading(path, "JSON"):
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     missing = {"videos", "annotations", "categories"} - set(
         content if isinstance(content, dict) else ()
     )
@@ -110,7 +112,7 @@ def _read_coco(path: Path) -> Annotations:
     rows = Annotations(path, "annotation", first_frame=0)
     place: object = ""
     try:
-        classes = {c["id"]: str(c["name"]) for c in content["categories"]}
+        classes = {c["id"]: plain_text(c["name"]) for c in content["categories"]}
         rows.names = tuple(classes[i] for i in sorted(classes))
         place = "of a video"
         videos = {v["id"]: _coco_video(v, rows) for v in content["videos"]}
@@ -119,6 +121,10 @@ def _read_coco(path: Path) -> Annotations:
         tracks = {t["id"]: t for t in content.get("tracks", [])}
         for number, annotation in enumerate(content["annotations"]):
             place = annotation.get("id", f"number {number}")
+            if annotation.get("iscrowd") or annotation.get("ignore"):
+                # A region of many, or of none that counts: no object to be learnt or found.
+                rows.ignored += 1
+                continue
             for frame, box, video in _coco_boxes(annotation, images):
                 track = annotation.get("track_id", annotation.get("instance_id"))
                 track = annotation["id"] if "bboxes" in annotation else track
@@ -129,8 +135,14 @@ def _read_coco(path: Path) -> Annotations:
                 rows.add(place, videos[video], str(track), label, frame, _corners(box))
     except KeyError as error:
         raise rows.wrong(place, f"{error} is missing, or is an id that nothing has") from None
-    except (TypeError, AttributeError) as error:
-        raise rows.wrong(place, f"not as expected ({error})") from None
+    except Exception as error:
+        if isinstance(error, ValueError) and str(error).startswith(str(path)):
+            raise
+        raise rows.wrong(place, f"not as expected ({one_line(error)})") from None
+    if rows.ignored:
+        logger.warning(
+            "%s: %d annotations of crowds or to be ignored; left out", path, rows.ignored
+        )
     return rows
 
 
@@ -138,9 +150,18 @@ def _coco_video(video: Mapping[str, Any], rows: Annotations) -> str:
     files = video.get("file_names") or []
     folder = str(PurePosixPath(str(files[0])).parent) if files else None
     name = plain_name(str(video.get("name") or video.get("file_name") or folder or video["name"]))
-    length = video.get("length") or len(files) or None
-    rows.sizes[name] = length, video.get("height"), video.get("width")
+    told = video.get("length") or len(files), video.get("height"), video.get("width")
+    rows.sizes[name] = tuple(_size(value) for value in told)
     return name
+
+
+def _size(value: Any) -> int | None:
+    """A number of frames or pixels, None where it is not told."""
+    if value in (None, 0):
+        return None
+    if type(value) not in (int, float) or not 1 <= value < _LARGEST or value % 1:
+        raise ValueError(f"{value!r} is no number of frames or pixels")
+    return int(value)
 
 
 def _frame_of(image: Mapping[str, Any]) -> int:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from pcsc_d2.video.files import without_suffix
+
+
+# Of a frame's number and of a corner; videos have fewer frames, and frames fewer pixels.
+_LARGEST = 1 << 30
 
 
 @dataclass
@@ -22,6 +27,7 @@ class Annotations:
         names: classes in their order, where the file tells them.
         sizes: video -> number of frames, height and width, each None where it is not told.
         interpolated: boxes between two of a track are meant to be interpolated, however far apart.
+        ignored: how many annotations were of crowds, or to be ignored, and left out.
     """
 
     source: Path
@@ -36,6 +42,7 @@ class Annotations:
     names: tuple[str, ...] | None = None
     sizes: dict[str, tuple[int | None, int | None, int | None]] = field(default_factory=dict)
     interpolated: bool = False
+    ignored: int = 0
 
     def add(
         self, place: object, video: str, track: str, label: str, frame: int, box: tuple[float, ...]
@@ -43,9 +50,11 @@ class Annotations:
         """Add a row; ValueError for a box that is no four finite numbers."""
         if len(box) != 4 or not all(map(math.isfinite, box)):
             raise self.wrong(place, f"{list(box)} is no box of four finite numbers")
+        if abs(frame) > _LARGEST or max(map(abs, box)) > _LARGEST:
+            raise self.wrong(place, f"frame {frame} or box {list(box)} is larger than can be")
         self.videos.append(video)
         self.tracks.append(track)
-        self.labels.append(label)
+        self.labels.append(plain_text(label))
         self.frames.append(frame)
         self.boxes.append(box)
         self.places.append(place)
@@ -53,6 +62,13 @@ class Annotations:
     def wrong(self, place: object, what: str) -> ValueError:
         """An error that names the file and the place in it."""
         return ValueError(f"{self.source}, {self.where} {place}: {what}")
+
+
+def plain_text(text: object) -> str:
+    """A label in the one Unicode form of its letters; ValueError where it is no text."""
+    if not isinstance(text, str) or not text.strip():
+        raise ValueError(f"{text!r} is no label")
+    return unicodedata.normalize("NFC", text.strip())
 
 
 def plain_name(name: str) -> str:

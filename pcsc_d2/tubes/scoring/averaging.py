@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pcsc_d2.utils import files as io
+from pcsc_d2.utils.parsing import reading
 
 _NAMES = {"frame_at_075": "frame 0.75"}
 
@@ -114,15 +115,21 @@ def _results_file(path: Path) -> Path:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{file}: no such results") from None
-    except ValueError as error:
-        raise ValueError(f"{file}: cannot be read as JSON ({error})") from None
-    if not isinstance(content, dict) or "protocol" not in content or not columns(content):
-        raise ValueError(f"{file}: holds no results of the evaluator")
+    if not file.is_file():
+        raise FileNotFoundError(f"{file}: no such results")
+    with reading(file, "JSON"):
+        content = json.loads(file.read_text(encoding="utf-8-sig"))
+    with reading(file, "results of the evaluator"):
+        if not isinstance(content, dict) or "protocol" not in content or not columns(content):
+            raise ValueError("it holds none")
+        for name, value in [*columns(content).items(), *_stage_scores(content)]:
+            if value is not None and type(value) not in (int, float):
+                raise ValueError(f"'{name}' is {value!r}, no number")
     return content
+
+
+def _stage_scores(content: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    return [pair for stage in content.get("stages", {}).values() for pair in stage.items()]
 
 
 def _distinct_names(files: Sequence[Path]) -> list[str]:

@@ -83,7 +83,7 @@ def test_what_does_not_compare_is_refused(
         ([splits[0], voc], "differ in protocol: act, voc"),
         ([splits[0], frames], "frames.json: holds other scores than"),
         ([splits[0], tmp_path / "bad.json"], "bad.json: cannot be read as JSON"),
-        ([splits[0], tmp_path / "other.json"], "other.json: holds no results"),
+        ([splits[0], tmp_path / "other.json"], "other.json: cannot be read as results"),
         ([splits[0], tmp_path / "none.json"], "none.json: no such results"),
         ([splits[0], tmp_path], "holds 3 results.json, expected one"),
     ):
