@@ -77,20 +77,19 @@ def load_arrays(
         FileNotFoundError: there is no such file.
         ValueError: not an ``.npz`` file, cut short, an array missing, or pickled objects in it.
     """
-    with _open_existing(path) as file:
-        with reading(path, ".npz"):
-            if file.read(6) == b"\x93NUMPY":
-                raise ValueError("it holds one array; an .npz file of several is expected")
-            file.seek(0)
-            with zipfile.ZipFile(file) as members:
-                check_unpacked(members)
-            file.seek(0)
-            with np.load(file, allow_pickle=False) as archive:
-                missing = [name for name in required if name not in archive.files]
-                if missing:
-                    raise ValueError(f"array '{missing[0]}' is missing")
-                names = [n for n in (*required, *optional) if n in archive.files]
-                return {name: archive[name] for name in names}
+    with _open_existing(path) as file, reading(path, ".npz"):
+        if file.read(6) == b"\x93NUMPY":
+            raise ValueError("it holds one array; an .npz file of several is expected")
+        file.seek(0)
+        with zipfile.ZipFile(file) as members:
+            check_unpacked(members)
+        file.seek(0)
+        with np.load(file, allow_pickle=False) as archive:
+            missing = [name for name in required if name not in archive.files]
+            if missing:
+                raise ValueError(f"array '{missing[0]}' is missing")
+            names = [n for n in (*required, *optional) if n in archive.files]
+            return {name: archive[name] for name in names}
 
 
 def check_unpacked(archive: zipfile.ZipFile) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path, PurePosixPath
 
 from pcsc_d2.video.files import without_suffix
 
-
 # Of a frame's number and of a corner; videos have fewer frames, and frames fewer pixels.
 _LARGEST = 1 << 30
 
