@@ -37,7 +37,8 @@ ALLOWED = {
     "cli": {"demo", "detect", "export", "engine", "experiments", "models", *NATIVE, *LOWER},
 }
 LIBRARIES = {
-    "utils": {"numpy", "tqdm"},
+    # torch for files of weights alone, which import it when they are read.
+    "utils": {"numpy", "tqdm", "torch"},
     "layers": {"numpy", "torch"},
     "pages": {"jinja2"},
     "tubes": {"numpy", "tqdm", "matplotlib"},

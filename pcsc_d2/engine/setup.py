@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
+import torch
 from detectron2.config import CfgNode
-from detectron2.engine import default_setup
 from detectron2.utils import comm
+from detectron2.utils.collect_env import collect_env_info
+from detectron2.utils.env import seed_all_rng
 from detectron2.utils.logger import setup_logger
 
 from pcsc_d2 import data, evaluation, modeling  # noqa: F401  (registers what configs name)
-from pcsc_d2.model_zoo import find_config, get_config
+from pcsc_d2.model_zoo import get_config
+from pcsc_d2.utils.files import atomic_write
 
 
 def setup(args: argparse.Namespace) -> CfgNode:
@@ -21,8 +25,33 @@ def setup(args: argparse.Namespace) -> CfgNode:
     """
     cfg = get_config(args.config_file, args.opts)
     cfg.freeze()
-    # It copies the file.
-    found = {"config_file": str(find_config(args.config_file))}
-    default_setup(cfg, argparse.Namespace(**vars(args) | found))
-    setup_logger(cfg.OUTPUT_DIR, distributed_rank=comm.get_rank(), name="pcsc_d2")
+    _log(cfg, args)
+    if comm.is_main_process():
+        with atomic_write(Path(cfg.OUTPUT_DIR, "config.yaml"), "w") as file:
+            file.write(cfg.dump())
+    seed_all_rng(None if cfg.SEED < 0 else cfg.SEED + comm.get_rank())
+    _set_up_torch(cfg, getattr(args, "eval_only", False))
     return cfg
+
+
+def _log(cfg: CfgNode, args: argparse.Namespace) -> None:
+    """Log to ``OUTPUT_DIR``, beginning with what runs where, as Detectron2's ``default_setup``,
+    which is not called because it writes ``config.yaml`` in place."""
+    Path(cfg.OUTPUT_DIR).mkdir(parents=True, exist_ok=True)
+    rank = comm.get_rank()
+    for name in ("fvcore", "pcsc_d2"):
+        setup_logger(cfg.OUTPUT_DIR, distributed_rank=rank, name=name)
+    logger = setup_logger(cfg.OUTPUT_DIR, distributed_rank=rank)
+    logger.info("Rank of current process: %d. World size: %d", rank, comm.get_world_size())
+    logger.info("Environment info:\n%s", collect_env_info())
+    logger.info("Command line arguments: %s", args)
+    logger.info("Running with full config:\n%s", cfg.dump())
+
+
+def _set_up_torch(cfg: CfgNode, eval_only: bool) -> None:
+    if not eval_only:
+        torch.backends.cudnn.benchmark = cfg.CUDNN_BENCHMARK
+    precision = cfg.get("FLOAT32_PRECISION", "")
+    if precision and torch.cuda.is_available():
+        torch.set_float32_matmul_precision(precision)
+        torch.backends.cudnn.allow_tf32 = precision != "highest"

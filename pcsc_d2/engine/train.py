@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from detectron2.checkpoint import DetectionCheckpointer
-
 from pcsc_d2.config import uses_cached_features
 from pcsc_d2.data import check_datasets, precompute_flow, register_custom_datasets
+from pcsc_d2.engine.checkpointing import Checkpointer
 from pcsc_d2.engine.features import precompute_features
 from pcsc_d2.engine.frozen_trunks import check_trunks
 from pcsc_d2.engine.setup import setup
@@ -28,9 +27,8 @@ def train(args: argparse.Namespace) -> dict | None:
     precompute_features(cfg, test=cfg.DATASETS.TEST, train=not args.eval_only)
     if args.eval_only:
         model = Trainer.build_model(cfg)
-        DetectionCheckpointer(model, cfg.OUTPUT_DIR).resume_or_load(
-            cfg.MODEL.WEIGHTS, resume=args.resume
-        )
+        checkpointer = Checkpointer(model, cfg.OUTPUT_DIR)
+        checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=args.resume)
         if uses_cached_features(cfg):
             check_trunks(cfg, model)
         return Trainer.test(cfg, model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,10 +11,12 @@ from detectron2.data import get_detection_dataset_dicts
 from detectron2.engine import DefaultTrainer, HookBase
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
+from detectron2.utils.events import EventWriter
 from torch import nn
 
 from pcsc_d2.config import uses_cached_features
 from pcsc_d2.data import evaluation_loader, start_at, training_dicts, training_loader
+from pcsc_d2.engine.checkpointing import FINAL, Checkpointer
 from pcsc_d2.engine.epochs import epochs_to_iterations
 from pcsc_d2.engine.features import build_mapper, precompute_features
 from pcsc_d2.engine.frozen_trunks import check_trunks
@@ -34,7 +37,12 @@ class Trainer(DefaultTrainer):
         super().__init__(epochs_to_iterations(cfg))
 
     def resume_or_load(self, resume: bool = True) -> None:
-        super().resume_or_load(resume)
+        """Detectron2's; a final checkpoint that is damaged is written again."""
+        self.checkpointer.resume_or_load(self.cfg.MODEL.WEIGHTS, resume=resume)
+        if self.checkpointer.resumed is not None:
+            self.start_iter = self.iter + 1
+            if self.start_iter >= self.max_iter and self.checkpointer.resumed.stem != FINAL:
+                self.checkpointer.save(FINAL, iteration=self.iter)
         if self.start_iter == 0:
             estimate_statistics(self.cfg, self._detector().flow)
         if uses_cached_features(self.cfg):
@@ -42,12 +50,20 @@ class Trainer(DefaultTrainer):
         start_at(self.data_loader, self.start_iter * self.cfg.SOLVER.IMS_PER_BATCH)
 
     def build_hooks(self) -> list[HookBase]:
+        # In place of Detectron2's own, before its hooks take hold of that.
+        state = {"trainer": weakref.proxy(self)}
+        self.checkpointer = Checkpointer(self.model, self.cfg.OUTPUT_DIR, **state)
         warmup = StageWarmup(self._detector(), self.cfg.MODEL.COOPERATION.WARMUP_ITERS)
         return [SeedEachIteration(self.cfg.SEED), warmup, *super().build_hooks()]
 
     def _detector(self) -> nn.Module:
         """The model itself, where it trains on several ranks too."""
         return self.model.module if hasattr(self.model, "module") else self.model
+
+    def build_writers(self) -> list[EventWriter]:
+        """Detectron2's; a line of metrics.json that a killed run left unfinished is dropped."""
+        _drop_unfinished_line(Path(self.cfg.OUTPUT_DIR, "metrics.json"))
+        return super().build_writers()
 
     @classmethod
     def build_train_loader(cls, cfg: CfgNode) -> Iterable[list[dict]]:
@@ -80,3 +96,9 @@ class Trainer(DefaultTrainer):
     ) -> dict:
         """Detectron2's, refining tubes as the model's actionness head was trained to."""
         return super().test(with_trained_refinement(cfg, model), model, evaluators)
+
+
+def _drop_unfinished_line(path: Path) -> None:
+    if path.is_file():
+        with path.open("rb+") as file:
+            file.truncate(file.read().rfind(b"\n") + 1)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pcsc_d2.tubes.scoring.averaging import average_results
 from pcsc_d2.utils.programs import run_module
+from pcsc_d2.utils.weights import is_whole
 
 
 @dataclass(frozen=True)
@@ -67,5 +68,5 @@ class Splits:
 def _is_done(folder: Path, results: Path) -> bool:
     """Whether a split was evaluated at its end: TEST.EVAL_PERIOD evaluates on the way, too."""
     model = folder / "model_final.pth"
-    there = model.is_file() and results.is_file()
+    there = is_whole(model) and results.is_file()
     return there and results.stat().st_mtime >= model.stat().st_mtime

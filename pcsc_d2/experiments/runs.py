@@ -25,6 +25,7 @@ from pcsc_d2.engine import epochs_to_iterations
 from pcsc_d2.model_zoo import get_config
 from pcsc_d2.models.trained import load_trained, read_config
 from pcsc_d2.utils.programs import end_programs, run_module
+from pcsc_d2.utils.weights import is_whole
 
 WARMUP = "warmup"
 
@@ -74,7 +75,7 @@ class Run:
 
     def train(self, threads: int) -> None:
         """Run ``pcsc train`` unless it has finished; ChildProcessError names the log."""
-        if self.weights.exists():
+        if is_whole(self.weights):
             return
         words = ["pcsc_d2", "train", "--resume", "--config-file", str(self.config_file)]
         words += [*self.options, "OUTPUT_DIR", str(self.folder)]

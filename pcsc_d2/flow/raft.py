@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pcsc_d2.flow.errors import FlowError
+from pcsc_d2.utils.weights import load_tensors
 
 if TYPE_CHECKING:
     import torch
@@ -141,16 +142,10 @@ def _network(name: str, weights: str, device: str) -> torch.nn.Module:
 
 
 def _from_file(path: str) -> Any:
-    import torch
-
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return load_tensors(path)
     except FileNotFoundError:
         raise _absent(path) from None
-    # A damaged or hostile file can raise nearly any error on the way.
-    except Exception as error:
-        reason = str(error).strip().splitlines()[0][:200]
-        raise ValueError(f"{path}: cannot be read as weights ({reason})") from None
 
 
 def _from_hub(name: str) -> Any:

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import logging
-import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import torch
 
 from pcsc_d2.layers.i3d import InceptionI3D
+from pcsc_d2.utils.weights import load_tensors
 
 logger = logging.getLogger(__name__)
 
@@ -44,14 +44,7 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
         FileNotFoundError: there is no such file.
         ValueError: the file is not a PyTorch state dict.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such weights file")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"{path}: not a PyTorch weights file ({reason})") from None
+    state = load_tensors(path)
     for wrapper in ("state_dict", "model"):
         if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
             state = state[wrapper]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pcsc_d2.utils.text import one_line
+from pcsc_d2.utils.trust import trusted
 
 if TYPE_CHECKING:
     from detectron2.config import CfgNode
@@ -53,18 +54,21 @@ def get_config(config: str | os.PathLike[str], options: Sequence[object] = ()) -
         options: KEY, VALUE, ... on top of it.
 
     Raises:
-        ValueError: no such config, or a key or value that it cannot have.
+        ValueError: no such config, a key or value that it cannot have, or it would run code.
     """
     from detectron2.config import get_cfg
 
     from pcsc_d2 import add_pcsc_config
+    from pcsc_d2.config_files import check_config_file
 
     path = find_config(config)
+    check_config_file(path)
     cfg = get_cfg()
     add_pcsc_config(cfg)
     doing = "is no config of this version"
     try:
-        cfg.merge_from_file(str(path))
+        # An absolute path, as the names of bases are joined to its folder.
+        cfg.merge_from_file(os.path.abspath(path), allow_unsafe=trusted())
         doing = "cannot be changed as the end of the line says"
         cfg.merge_from_list(list(options))
     except Exception as error:  # YAML, unknown keys and wrong types each raise their own

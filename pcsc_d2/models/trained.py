@@ -14,6 +14,7 @@ from pcsc_d2 import data, modeling  # noqa: F401  (registers what configs name)
 from pcsc_d2.model_zoo import get_config
 from pcsc_d2.models.info import ModelError
 from pcsc_d2.utils.text import one_line
+from pcsc_d2.utils.weights import DamagedError, load_tensors
 
 
 def read_config(
@@ -54,9 +55,11 @@ def load_trained(cfg: CfgNode) -> nn.Module:
         raise ModelError(f"{weights}: no such file; give a config and its weights")
     model = build_model(cfg).eval()
     try:
-        saved = torch.load(weights, map_location="cpu", weights_only=True)
+        saved = load_tensors(weights)
         model.load_state_dict(saved.get("model", saved))
-    except Exception as error:  # a damaged file raises nearly anything
+    except DamagedError as error:
+        raise ModelError(str(error)) from error
+    except Exception as error:  # weights of another network, or values that are none
         reason = f"cannot be loaded into the network of its config ({one_line(error)})"
         raise ModelError(f"{weights}: {reason}") from error
     return model

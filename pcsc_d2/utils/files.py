@@ -108,7 +108,11 @@ def save_arrays(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray | 
 
 @contextmanager
 def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[Any]]:
-    """Open a temporary neighbour of ``path`` that takes its place only if the block succeeds."""
+    """Open a temporary neighbour of ``path`` that takes its place only if the block succeeds.
+
+    It is on the disk before it does, so that a crash of the machine leaves the old file or the new
+    one. An OSError of a full disk names ``path``.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     encoding = None if "b" in mode else "utf-8"
@@ -122,11 +126,26 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[
         # Opened by its name, which some writers (FFmpeg for "index first") open once more.
         with open(temporary, mode, encoding=encoding) as file:
             yield file
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         with suppress(FileNotFoundError):
             os.unlink(temporary)
+        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+            error.filename = str(path)
         raise
+
+
+def remove_leftovers(folder: str | os.PathLike[str], names: str) -> None:
+    """Remove what an ``atomic_write`` to such files left when its process was killed.
+
+    Args:
+        folder: that no other process writes such files to.
+        names: a pattern, such as ``model_*.pth``.
+    """
+    for leftover in Path(folder).glob(f".{names}.*"):
+        leftover.unlink(missing_ok=True)
 
 
 def _open_existing(path: str | os.PathLike[str]) -> IO[bytes]:

@@ -93,7 +93,7 @@ def test_the_detections_are_those_of_evaluation(folder: Path, video: Path) -> No
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("model_final.pth", b"junk", "cannot be loaded into the network"),
+        ("model_final.pth", b"junk", "cannot be read as weights"),
         ("config.yaml", b"MODEL: {NO_SUCH_KEY: 1}", "is no config of this version"),
         ("model_final.pth", None, "no such file"),
     ],

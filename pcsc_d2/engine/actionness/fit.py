@@ -15,7 +15,7 @@ from torch import nn
 from tqdm import tqdm
 
 from pcsc_d2.engine.actionness.samples import POSITIVE, SampleStore, Shard, load_features
-from pcsc_d2.utils.files import atomic_write
+from pcsc_d2.utils.weights import DamagedError, load_tensors, save_tensors
 
 logger = logging.getLogger(__name__)
 
@@ -76,12 +76,12 @@ def fit_once(
     key = _fit_key(cfg, files)
     done, state = folder / f"{name}.pth", folder / f"{name}_{key[:12]}.pth"
     if done.exists():
-        kept = torch.load(done, map_location="cpu", weights_only=True)
-        if kept["made_by"] == key:
+        kept = _kept(done)
+        if kept.get("made_by") == key:
             head.load_state_dict(kept["head"])
             return head.eval()
     fit(cfg, head, sample_store(cfg, files), state)
-    _save(done, {"head": head.state_dict(), "made_by": key})
+    save_tensors(done, {"head": head.state_dict(), "made_by": key})
     return head
 
 
@@ -242,7 +242,9 @@ def _resume(state: Path | None, head: nn.Module, optimizer: torch.optim.Optimize
     """The epoch to go on with, head and optimizer as they were before it."""
     if state is None or not state.exists():
         return 0
-    kept = torch.load(state, map_location="cpu", weights_only=True)
+    kept = _kept(state)
+    if not kept:
+        return 0
     head.load_state_dict(kept["head"])
     optimizer.load_state_dict(kept["optimizer"])
     return kept["epochs"]
@@ -250,9 +252,13 @@ def _resume(state: Path | None, head: nn.Module, optimizer: torch.optim.Optimize
 
 def _keep(state: Path, epochs: int, head: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     content = {"head": head.state_dict(), "optimizer": optimizer.state_dict(), "epochs": epochs}
-    _save(state, content)
+    save_tensors(state, content)
 
 
-def _save(path: Path, content: dict) -> None:
-    with atomic_write(path) as file:
-        torch.save(content, file)
+def _kept(path: Path) -> dict:
+    """What an earlier fit left in a file; empty where the file is damaged, which is said."""
+    try:
+        return load_tensors(path)
+    except DamagedError as error:
+        logger.warning("%s; fitting again", error)
+        return {}

@@ -17,7 +17,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import CfgNode
 from detectron2.utils import comm
 from torch import nn
@@ -26,6 +25,7 @@ from pcsc_d2.data import precompute_flow
 from pcsc_d2.engine.actionness.choose import choose
 from pcsc_d2.engine.actionness.collect import collect, truth_of
 from pcsc_d2.engine.actionness.fit import fit_once
+from pcsc_d2.engine.checkpointing import FINAL, Checkpointer
 from pcsc_d2.engine.setup import setup
 from pcsc_d2.engine.trainer import Trainer
 from pcsc_d2.tubes import GroundTruth, RefinementSearch
@@ -49,11 +49,11 @@ def main(args: argparse.Namespace) -> dict | None:
         shutil.rmtree(folder, ignore_errors=True)
     comm.synchronize()
     model = Trainer.build_model(cfg)
-    DetectionCheckpointer(model).load(cfg.MODEL.WEIGHTS)
+    Checkpointer(model).load(cfg.MODEL.WEIGHTS)
     train(cfg, model.eval(), datasets, folder)
     # Only the first rank has trained: the others take what it saved.
     comm.synchronize()
-    DetectionCheckpointer(model).load(str(Path(cfg.OUTPUT_DIR, "model_final.pth")))
+    Checkpointer(model).load(str(Path(cfg.OUTPUT_DIR, "model_final.pth")))
     return Trainer.test(cfg, model) if cfg.DATASETS.TEST else None
 
 
@@ -113,7 +113,7 @@ def _with_head(cfg: CfgNode) -> CfgNode:
 
 def _save(cfg: CfgNode, model: nn.Module, choice: RefinementSearch) -> None:
     """One checkpoint of detector and head, and the config that evaluates it."""
-    DetectionCheckpointer(model, cfg.OUTPUT_DIR).save("model_final")
+    Checkpointer(model, cfg.OUTPUT_DIR).save(FINAL)
     cfg = cfg.clone()
     cfg.defrost()
     cfg.MODEL.WEIGHTS = str(Path(cfg.OUTPUT_DIR, "model_final.pth"))

@@ -1,0 +1,87 @@
+"""Files of tensors as torch writes them: read as data, written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from pcsc_d2.utils.files import atomic_write
+from pcsc_d2.utils.text import one_line
+
+# What the compressed parts of a file may unfold to beyond its own size. torch compresses the code
+# of exported networks, and no tensors.
+_MOST_UNFOLDED = 64 << 20
+
+
+class DamagedError(ValueError):
+    """A file that cannot be read as weights; one line that names it."""
+
+
+def load_tensors(path: str | os.PathLike[str]) -> Any:
+    """Read what ``torch.save`` wrote, on the CPU, without running what a pickle asks for.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        DamagedError: cut short, no such file of torch's, or it asks for more than tensors and
+            plain values.
+    """
+    import torch
+
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file of weights")
+    try:
+        if zipfile.is_zipfile(path):
+            check_sizes(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    # A damaged or hostile file can raise nearly any error on the way.
+    except Exception as error:
+        raise DamagedError(f"{path}: cannot be read as weights ({_reason(error)})") from None
+
+
+def save_tensors(path: str | os.PathLike[str], content: Any) -> None:
+    """Write a file that ``load_tensors`` reads, atomically.
+
+    Raises:
+        OSError: it cannot be written, as on a full disk.
+    """
+    import torch
+
+    with atomic_write(path) as file:
+        try:
+            torch.save(content, file)
+        except RuntimeError as error:  # what torch makes of the file's own error
+            reason = f"cannot be written; is the disk full? ({one_line(error)})"
+            raise OSError(f"{path}: {reason}") from error
+
+
+def is_whole(path: str | os.PathLike[str]) -> bool:
+    """Whether a file of ``save_tensors`` is there to its end, where its table of contents is."""
+    return os.path.isfile(path) and zipfile.is_zipfile(path)
+
+
+def check_sizes(path: str | os.PathLike[str]) -> None:
+    """ValueError for a zip file that unfolds to much more than it is, or whose parts overlap."""
+    size = os.path.getsize(path)
+    with zipfile.ZipFile(path) as archive:
+        parts = archive.infolist()
+    if len({part.filename for part in parts}) < len(parts):
+        raise ValueError("two of its parts have one name")
+    if sum(part.compress_size for part in parts) > size:
+        raise ValueError("its parts overlap")
+    if sum(part.file_size for part in parts) > size + _MOST_UNFOLDED:
+        raise ValueError("its parts unfold to much more than the file's size")
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong, without torch's advice to switch its checks off."""
+    if not isinstance(error, pickle.UnpicklingError):
+        return one_line(error, 150) or type(error).__name__
+    asked = re.search(r"GLOBAL ([\w.]+)", str(error))
+    if asked is None:
+        return "it is damaged, or no file of torch.save"
+    return f"it asks for {asked[1]}; only tensors and plain values are admitted"
