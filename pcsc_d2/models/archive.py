@@ -11,9 +11,12 @@ import torch
 # Its operators (NMS, ROIAlign) have to be registered before an archive is read.
 import torchvision  # noqa: F401
 
+from pcsc_d2.models.admission import check_operators, check_parts
 from pcsc_d2.models.info import ModelError, ModelInfo
 from pcsc_d2.models.metadata import from_json, to_json
 from pcsc_d2.utils.files import atomic_write
+from pcsc_d2.utils.text import one_line
+from pcsc_d2.utils.trust import UntrustedError
 
 METADATA = "pcsc_d2.json"
 
@@ -34,21 +37,26 @@ def load_archive(
     """The network, in evaluation mode, and what it is.
 
     Raises:
-        ModelError: no such file, not an exported model, of a format that this version does not
-            read, with metadata that cannot be, or made for another kind of device.
+        ModelError: no such file, not an exported model, one that does more than networks do (see
+            ``admission``), of a format that this version does not read, with metadata that cannot
+            be, or made for another kind of device.
     """
     if not Path(path).is_file():
         raise ModelError(f"{path}: no such file")
     extra = {METADATA: ""}
     try:
+        check_parts(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             network = torch.jit.load(str(path), map_location=device, _extra_files=extra)
-    except (RuntimeError, ValueError, EOFError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ModelError(f"{path}: not a model that pcsc_d2.export wrote ({reason})") from None
+        check_operators(path, network)
+    except UntrustedError as error:
+        raise ModelError(str(error)) from None
+    except Exception as error:  # a damaged or hostile file raises nearly anything
+        reason = one_line(error) or type(error).__name__
+        raise ModelError(f"{path}: not a model that pcsc export wrote ({reason})") from None
     if not extra[METADATA]:
-        raise ModelError(f"{path}: a TorchScript file, but not one that pcsc_d2.export wrote")
+        raise ModelError(f"{path}: a TorchScript file, but not one that pcsc export wrote")
     try:
         info = from_json(extra[METADATA])
     except ValueError as error:

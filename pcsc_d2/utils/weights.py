@@ -79,9 +79,9 @@ def check_sizes(path: str | os.PathLike[str]) -> None:
 
 def _reason(error: Exception) -> str:
     """What is wrong, without torch's advice to switch its checks off."""
-    if not isinstance(error, pickle.UnpicklingError):
-        return one_line(error, 150) or type(error).__name__
+    text = one_line(error, 150) or type(error).__name__
     asked = re.search(r"GLOBAL ([\w.]+)", str(error))
     if asked is None:
-        return "it is damaged, or no file of torch.save"
+        foreign = isinstance(error, pickle.UnpicklingError) or "weights_only" in text
+        return "it is damaged, or no file of torch.save" if foreign else text
     return f"it asks for {asked[1]}; only tensors and plain values are admitted"

@@ -112,8 +112,8 @@ def scripted(about: dict | list | None) -> bytes:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"not a model", "not a model that pcsc_d2.export wrote"),
-        (b"", "not a model that pcsc_d2.export wrote"),
+        (b"not a model", "not a model that pcsc export wrote"),
+        (b"", "not a model that pcsc export wrote"),
         (scripted(None), "a TorchScript file, but not one"),
         (scripted({"format": 99}), "of another format than 2 and 3"),
         (scripted({"format": 3, "labels": []}), "does not say its clip_length"),
