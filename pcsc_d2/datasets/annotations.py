@@ -29,8 +29,8 @@ from tqdm import tqdm
 
 from pcsc_d2.datasets.repair import AnnotationIssues, RawTubes, checked_tubes, clip_to_image
 from pcsc_d2.tubes import GroundTruth
-from pcsc_d2.utils.files import restricted_load
 from pcsc_d2.utils.parsing import reading
+from pcsc_d2.utils.pickles import restricted_load
 
 UCF101_SIZE = (240, 320)
 

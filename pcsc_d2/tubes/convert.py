@@ -18,8 +18,8 @@ from pcsc_d2.tubes.detections import Detections
 from pcsc_d2.tubes.ground_truth import GroundTruth
 from pcsc_d2.tubes.iou import box_iou
 from pcsc_d2.tubes.matching import later_in_group, suppress
-from pcsc_d2.utils import files as io
 from pcsc_d2.utils.parsing import reading
+from pcsc_d2.utils.pickles import restricted_load
 from pcsc_d2.utils.progress import progress_bar
 
 _ACT_NMS, _MOC_NMS = 0.3, 0.6
@@ -84,7 +84,7 @@ def _read_video(folder: Path, nframes: int, num_classes: int) -> tuple[np.ndarra
     for start in range(1, nframes + 1):
         path = folder / f"{start:05}.pkl"
         try:
-            content = io.restricted_load(path)
+            content = restricted_load(path)
             is_moc = isinstance(content, Mapping)
             with reading(path, "detections of tubelets"):
                 tubelets = _proper(_moc_tubelets(content) if is_moc else _act_tubelets(content))

@@ -15,6 +15,7 @@ from pcsc_d2.tubes import checks
 from pcsc_d2.tubes.structures import Tubes
 from pcsc_d2.utils import files as io
 from pcsc_d2.utils.parsing import reading
+from pcsc_d2.utils.pickles import restricted_load
 
 _KEYS = ("labels", "gttubes", "nframes", "train_videos", "test_videos", "resolution")
 
@@ -116,7 +117,7 @@ class GroundTruth:
         Tubes that cannot be used (of no frames, with holes, NaN or inverted boxes) are left out,
         and a warning counts them.
         """
-        content, bad = io.restricted_load(path), []
+        content, bad = restricted_load(path), []
         with reading(path, "ground truth"):
             truth = cls._from_content(content, bad)
             checks.require(len(truth.tubes) or not bad, bad[0] if bad else "")

@@ -1,10 +1,9 @@
-"""How files are read and written: atomically, and without running what a pickle asks for."""
+"""How files are written, whole or not at all, and how files of arrays are read."""
 
 from __future__ import annotations
 
 import json
 import os
-import pickle
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -16,50 +15,8 @@ import numpy as np
 
 from pcsc_d2.utils.parsing import reading
 
-_ARRAY_MODULES = (
-    "numpy.core.multiarray",
-    "numpy._core.multiarray",
-    "numpy.core.numeric",
-    "numpy._core.numeric",
-)
-_ADMITTED = {
-    ("numpy", "ndarray"),
-    ("numpy", "dtype"),
-    # How protocols 0 to 2 write bytes, and how they write none.
-    ("_codecs", "encode"),
-    ("__builtin__", "bytes"),
-    *((module, name) for module in _ARRAY_MODULES for name in ("_reconstruct", "scalar")),
-    *((module, "_frombuffer") for module in _ARRAY_MODULES),
-}
 # What a zip may unpack to: either so many bytes, or so many times its own.
 _LARGEST_UNPACKED, _LARGEST_RATIO = 1 << 30, 100
-
-
-class _RestrictedUnpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _ADMITTED:
-            raise pickle.UnpicklingError(
-                f"it asks for {module}.{name}; only dict, list, tuple, str, bytes, numbers "
-                "and NumPy arrays are admitted, as a pickle can run code"
-            )
-        return super().find_class(module, name)
-
-
-def restricted_load(path: str | os.PathLike[str]) -> Any:
-    """Read a pickle that holds only plain containers, text, numbers and NumPy arrays.
-
-    Python 2 pickles are read with latin1 text.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: not a pickle, cut short, or it asks for anything else (named in the message).
-    """
-    with _open_existing(path) as file:
-        try:
-            return _RestrictedUnpickler(file, encoding="latin1").load()
-        # A damaged pickle can raise nearly any error while its opcodes run.
-        except Exception as error:
-            raise ValueError(f"{path}: cannot be read as a pickle: {error}") from error
 
 
 def write_json(path: str | os.PathLike[str], content: Any) -> None:

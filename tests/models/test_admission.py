@@ -39,7 +39,8 @@ PLACES = {
     ),
     "another method": (
         "    def forward(self, x: torch.Tensor):\n        return x\n"
-        "    @torch.jit.export\n    def other(self, x: torch.Tensor):\n        {call}\n        return x\n"
+        "    @torch.jit.export\n    def other(self, x: torch.Tensor):\n        {call}\n"
+        "        return x\n"
     ),
     "a method that is called": (
         "    def forward(self, x: torch.Tensor):\n        return self.inner(x)\n"

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from pcsc_d2.tubes import Detections, GroundTruth, Tubes
-from pcsc_d2.utils.files import atomic_write, load_arrays, restricted_load, save_arrays
+from pcsc_d2.utils.files import atomic_write, load_arrays, save_arrays
+from pcsc_d2.utils.pickles import restricted_load
 
 BOX = (10.0, 10.0, 19.0, 29.0)
 
@@ -152,40 +153,6 @@ def test_unreadable_archives_are_named(tmp_path: Path, tubes: Tubes) -> None:
     np.savez(path, videos=np.array([{}], dtype=object))
     with pytest.raises(ValueError, match=r"x\.npz"):
         load_arrays(path, ("videos",))
-
-
-class Malicious:
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.system, ("true",)
-
-
-@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_pickles_of_data_are_read(tmp_path: Path, protocol: int) -> None:
-    content = {
-        "array": np.arange(6, dtype=np.float32).reshape(2, 3),
-        "scalar": np.int64(3),
-        "empty": np.zeros((0, 9)),
-        "plain": [("é", b"\xff", 1, 2.5, None, True)],
-    }
-    (tmp_path / "x.pkl").write_bytes(pickle.dumps(content, protocol))
-    read = restricted_load(tmp_path / "x.pkl")
-    assert np.array_equal(read["array"], content["array"])
-    assert read["scalar"] == 3
-    assert read["empty"].shape == (0, 9)
-    assert read["plain"] == content["plain"]
-
-
-def test_pickles_of_code_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "x.pkl"
-    path.write_bytes(pickle.dumps({"a": Malicious()}))
-    with pytest.raises(ValueError, match=r"x\.pkl: .*system") as error:
-        restricted_load(path)
-    assert "can run code" in str(error.value)
-    path.write_bytes(pickle.dumps([1, 2, 3])[:-4])
-    with pytest.raises(ValueError, match=r"x\.pkl: cannot be read"):
-        restricted_load(path)
-    with pytest.raises(FileNotFoundError, match=r"y\.pkl"):
-        restricted_load(tmp_path / "y.pkl")
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pcsc_d2.utils.files import restricted_load
+from pcsc_d2.utils.pickles import restricted_load
 from pcsc_d2.video import FrameCache, VideoError, VideoSource, open_files, reading
 from pcsc_d2.video.reading import ByteLRU, read_frames
 

@@ -13,7 +13,7 @@ import pytest
 from pcsc_d2.datasets.annotations import read_annotations
 from pcsc_d2.datasets.check import check_dataset
 from pcsc_d2.datasets.layout import dataset_files
-from pcsc_d2.utils.files import restricted_load
+from pcsc_d2.utils.pickles import restricted_load
 from pcsc_d2.video import VideoSource, write_video
 
 # The encoder left 6 frames of this one out.
