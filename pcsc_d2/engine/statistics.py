@@ -27,7 +27,7 @@ from pcsc_d2.layers.i3d_weights import read_weights
 from pcsc_d2.model_zoo.kinetics import CHECKPOINT, KINETICS
 from pcsc_d2.modeling.stream import Stream
 from pcsc_d2.utils.cache import cache_folder
-from pcsc_d2.utils.files import atomic_write
+from pcsc_d2.utils.weights import save_tensors
 
 logger = logging.getLogger(__name__)
 _BATCH = 4
@@ -49,8 +49,7 @@ def estimate_statistics(cfg: CfgNode, stream: Stream) -> None:
     if not path.is_file():
         _estimate(cfg, stream, norms)
         if comm.is_main_process():
-            with atomic_write(path) as file:
-                torch.save({k: v for k, v in trunk.state_dict().items() if "running" in k}, file)
+            save_tensors(path, {k: v for k, v in trunk.state_dict().items() if "running" in k})
         comm.synchronize()
     trunk.load_state_dict(read_weights(path), strict=False)
     logger.info("statistics of flow from %s", path)

@@ -59,7 +59,7 @@ def get_config(config: str | os.PathLike[str], options: Sequence[object] = ()) -
     from detectron2.config import get_cfg
 
     from pcsc_d2 import add_pcsc_config
-    from pcsc_d2.config_files import check_config_file
+    from pcsc_d2.model_zoo.config_files import check_config_file
 
     path = find_config(config)
     check_config_file(path)

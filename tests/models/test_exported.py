@@ -29,7 +29,8 @@ class BrightBox(torch.nn.Module):
 
     def one(self, image: torch.Tensor) -> Found:
         places = torch.nonzero(image.float().mean(0) > 160)
-        low, high = places.amin(0), places.amax(0) + 1
+        # By operators that exported networks have, too.
+        low, high = torch.topk(-places, 1, 0)[0][0] * -1, torch.topk(places, 1, 0)[0][0] + 1
         boxes = torch.stack([low[1], low[0], high[1], high[0]]).float()[None]
         score = torch.full((1,), 0.75)
         return boxes, score, torch.zeros(1, dtype=torch.int64), torch.full((1,), 0.9)
@@ -56,7 +57,9 @@ def archive(tmp_path: Path) -> Path:
         actionness=True,
         refine=RefineOptions(threshold=0.7, window=3),
     )
-    save_archive(torch.jit.script(BrightBox()), about, tmp_path / "model.pt")
+    network = torch.jit.script(BrightBox().eval())
+    network = torch.jit.freeze(network, preserved_attrs=["window"])
+    save_archive(network, about, tmp_path / "model.pt")
     return tmp_path / "model.pt"
 
 
