@@ -9,6 +9,7 @@ import numpy as np
 from pcsc_d2.experiments.runs import TITLES
 from pcsc_d2.experiments.tables import markdown, spread, write_report
 from pcsc_d2.modeling.stage_outputs import MODES
+from pcsc_d2.utils.files import atomic_write
 
 Scores = dict[str, list[dict]]
 
@@ -95,7 +96,8 @@ def draw_curves(scores: Scores, path: Path) -> None:
     axes[0].set_ylabel("frame mAP@0.5 (%)")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="lower center", ncols=len(scores))
     figure.tight_layout(rect=(0, 0.07, 1, 1))
-    figure.savefig(path, dpi=110)
+    with atomic_write(path) as file:
+        figure.savefig(file, dpi=110, format="png")
     plt.close(figure)
 
 

@@ -16,8 +16,8 @@ import torch
 from pcsc_d2.utils.trust import require_trust
 from pcsc_d2.utils.weights import check_sizes
 
-# What the networks that ``pcsc export`` writes use; a test compares. None of them touches files,
-# addresses or other code.
+# What the networks that ``pcsc export`` writes use, as tests/export/test_export.py compares. None of
+# them touches files, addresses or other code.
 _ATEN = """
 Int ScalarImplicit __and__ __derive_index __getitem__ __range_length _convolution
 _set_item add add_ all append arange argsort cat clamp clamp_ clone div empty eq exp
@@ -72,12 +72,18 @@ def check_operators(path: str | os.PathLike[str], network: torch.jit.ScriptModul
         path: where it comes from.
         network: not run yet.
     """
+    unknown = operators(network) - OPERATORS
+    if unknown:
+        require_trust(path, f"uses {min(unknown)}, which no network of pcsc export does")
+
+
+def operators(network: torch.jit.ScriptModule) -> set[str]:
+    """All that the methods of a network and of its parts use, such as ``aten::add``."""
+    found: set[str] = set()
     for module in network.modules():
         for name in module._c._method_names():
-            unknown = set(_kinds(module._c._get_method(name).graph)) - OPERATORS
-            if unknown:
-                reason = f"uses {min(unknown)}, which no network of pcsc export does"
-                require_trust(path, reason)
+            found.update(_kinds(module._c._get_method(name).graph))
+    return found
 
 
 def _kinds(block: torch._C.Graph | torch._C.Block) -> Iterator[str]:

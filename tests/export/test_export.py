@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +14,7 @@ import pytest
 import torch
 from detectron2.modeling import build_model
 
+from pcsc_d2.assets import START_MODEL
 from pcsc_d2.export import ModelInfo, load_archive, save_archive
 from pcsc_d2.export.comparison import TOLERANCE, distance
 from pcsc_d2.export.tracing import to_network
@@ -19,6 +22,7 @@ from pcsc_d2.flow.methods import compute_flow
 from pcsc_d2.layers.window_trunk import Sharing
 from pcsc_d2.modeling import TwoStreamRCNN
 from pcsc_d2.modeling.dense import DenseDetector
+from pcsc_d2.models.admission import OPERATORS, operators
 from pcsc_d2.video import clip_indices, read_frames
 from tests.test_imports import HIDE, ROOT
 from tests.tiny import tiny_config, tiny_input
@@ -42,6 +46,7 @@ CASES = {
         *("MODEL.FLOW.PIXEL_STD", [127.5] * 3),
     ],
 }
+CASES["actionness"] = [*PCSC, "MODEL.ACTIONNESS.ON", True]
 INFO = ModelInfo(tuple("abcd"), clip_length=8, min_size=64, max_size=100, flow_method="dis")
 
 
@@ -69,7 +74,7 @@ def worst_distance(
 
 
 class Exported(NamedTuple):
-    """The paper's model, and what its file holds."""
+    """A model, and what its file holds."""
 
     model: TwoStreamRCNN
     path: Path
@@ -83,11 +88,31 @@ def paper(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     return Exported(model, folder / "model.pt", through_file(model, folder))
 
 
-@pytest.mark.parametrize("options", CASES.values(), ids=CASES)
-def test_answers_as_the_model(options: list, tmp_path: Path) -> None:
-    model = make_model(options)
-    network = through_file(model, tmp_path)
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Exported]:
+    """Makes the file of a case, once."""
+
+    @functools.cache
+    def make(case: str) -> Exported:
+        folder, model = tmp_path_factory.mktemp("case"), make_model(CASES[case])
+        return Exported(model, folder / "model.pt", through_file(model, folder))
+
+    return make
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_answers_as_the_model(case: str, exported: Callable[[str], Exported]) -> None:
+    model, _, network = exported(case)
     assert worst_distance(model, network, [tiny_input(size=(100, 75))]) < TOLERANCE
+
+
+def test_operators_that_are_admitted_are_those_of_exports(
+    exported: Callable[[str], Exported], paper: Exported
+) -> None:
+    # Files with an unknown one would not have been loaded: what is left is those without use.
+    networks = [paper.network, *(exported(case).network for case in CASES)]
+    networks.append(load_archive(START_MODEL)[0])
+    assert set().union(*map(operators, networks)) == OPERATORS
 
 
 def test_takes_any_size_and_any_number_of_clips(paper: Exported) -> None:

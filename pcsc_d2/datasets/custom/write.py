@@ -146,7 +146,8 @@ def write_own(
         try:
             os.link(path, target)
         except OSError:
-            target.write_bytes(path.read_bytes())
+            with atomic_write(target) as file:
+                file.write(path.read_bytes())
     WRITERS[form](folder, truth)
     description = {"labels": list(truth.labels), "splits": {k: list(v) for k, v in splits.items()}}
     with atomic_write(folder / DESCRIPTION, "w") as file:
