@@ -16,7 +16,7 @@ import torch
 from pcsc_d2.utils.trust import require_trust
 from pcsc_d2.utils.weights import check_sizes
 
-# What the networks that ``pcsc export`` writes use, as tests/export/test_export.py compares. None of
+# What networks of ``pcsc export`` use, as tests/export/test_export.py compares. None of
 # them touches files, addresses or other code.
 _ATEN = """
 Int ScalarImplicit __and__ __derive_index __getitem__ __range_length _convolution
