@@ -13,7 +13,7 @@ from pcsc_d2.cli import main
 from pcsc_d2.experiments import jhmdb_splits
 
 STAND_IN = """
-import json, pathlib, sys
+import json, pathlib, sys, zipfile
 options = {k: sys.argv[i + 1] for i, k in enumerate(sys.argv[:-1])}
 split = int(options["DATASETS.TEST"][len("('jhmdb_split")])
 assert options["DATASETS.TRAIN"] == f"('jhmdb_split{split}_train',)"
@@ -26,7 +26,8 @@ content = {"protocol": "act", "frame": {"0.5": 10.0 * split}}
 (folder / "results.json").write_text(json.dumps(content))  # an evaluation on the way
 if options.get("FAIL") == str(split):
     sys.exit(3)
-(out / "model_final.pth").touch()
+with zipfile.ZipFile(out / "model_final.pth", "w") as model:
+    model.writestr("data", "")
 (folder / "results.json").write_text(json.dumps(content))
 """
 
@@ -72,6 +73,13 @@ def test_interrupted_run_goes_on(run, tmp_path: Path, capsys) -> None:
     assert run("--resume") == 0
     assert [call.split()[0] for call in calls(tmp_path)] == ["1", "2", "2", "3"]
     assert "--resume" in calls(tmp_path)[-1]
+
+
+def test_a_split_whose_model_is_damaged_is_done_again(run, tmp_path: Path) -> None:
+    assert run("--splits", "1", "2") == 0
+    (tmp_path / "out/split2/model_final.pth").write_bytes(b"")
+    assert run("--resume", "--splits", "1", "2") == 0
+    assert [call.split()[0] for call in calls(tmp_path)] == ["1", "2", "2"]
 
 
 def test_evaluating_takes_the_weights_of_each_split(run, tmp_path: Path) -> None:
