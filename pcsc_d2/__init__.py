@@ -7,7 +7,6 @@ and do not pay the seconds and the memory that importing it costs.
 """
 
 import sys
-from importlib.util import find_spec
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "add_pcsc_config"]
@@ -16,6 +15,8 @@ __all__ = ["__version__", "add_pcsc_config"]
 def __getattr__(name: str) -> object:
     if name != "add_pcsc_config":
         raise AttributeError(f"module 'pcsc_d2' has no attribute {name!r}")
+    from importlib.util import find_spec
+
     # find_spec and not try/except: a Detectron2 that is installed but broken must fail loudly.
     if find_spec("detectron2") is None:
         raise AttributeError("add_pcsc_config needs Detectron2, which is not installed")

@@ -47,7 +47,7 @@ def exit_status(work: Callable[[], int | None], command: str) -> int:
     except (ValueError, OSError) as error:
         if not _is_for_the_user(error):
             raise
-        return fail(error)
+        return fail(_reason(error))
 
 
 def fail(reason: object) -> int:
@@ -58,6 +58,13 @@ def fail(reason: object) -> int:
 
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
+
+
+def _reason(error: Exception) -> str:
+    """An error's text; of the system's errors the file and what is wrong with it."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.filename}: {error.strerror.lower()}"
+    return str(error)
 
 
 def _is_for_the_user(error: Exception) -> bool:

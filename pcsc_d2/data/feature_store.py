@@ -1,7 +1,5 @@
 """Maps of key frames that frozen trunks made, kept on disk in half precision.
 
-::
-
     <folder>/about.json                       what made them
     <folder>/<flow key>[.mirrored].npy        one record for each key frame of a video
 

@@ -84,7 +84,7 @@ class StreamResult(NamedTuple):
 
 
 class ActionDetector:
-    """Detects actions in videos::
+    """Detect actions in videos:
 
         detector = ActionDetector("model.pt")
         tubes = detector("video.mp4")           # or an iterable of (H, W, 3) uint8 RGB frames

@@ -44,6 +44,9 @@ def find_tasks(arguments: Sequence[str], start: float, end: float) -> list[Task]
 
     Args:
         start, end: seconds, the part to look through; of a camera only the end counts.
+
+    Raises:
+        ValueError: an argument is empty.
     """
     tasks: list[Task] = []
     paths: dict[Path, str] = {}
@@ -70,6 +73,8 @@ def _camera(number: int, end: float) -> Callable[[Path], Source]:
 
 def _expand(argument: str) -> list[tuple[Path, str]]:
     """Paths of videos, each with a name."""
+    if not argument:
+        raise ValueError("the name of a video is empty")
     path = Path(argument)
     if path.is_dir():
         # What an earlier job wrote is no input. An empty folder says itself what is wrong with it.

@@ -32,7 +32,7 @@ class StageWarmup(HookBase):
     other one before it has learned its own cue.
 
     Args:
-        model: :class:`~pcsc_d2.modeling.TwoStreamRCNN`.
+        model: ``TwoStreamRCNN``.
         iterations: length of the warm-up; 0 for none.
     """
 

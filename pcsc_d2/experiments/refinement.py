@@ -23,6 +23,7 @@ from detectron2.utils.logger import setup_logger
 from torch import nn
 
 from pcsc_d2.data import precompute_flow
+from pcsc_d2.data.custom import check_registered
 from pcsc_d2.engine.actionness.choose import choose
 from pcsc_d2.engine.actionness.collect import collect, truth_of
 from pcsc_d2.engine.actionness.fit import fit_once, predict_videos, sample_store
@@ -81,8 +82,10 @@ def run_seed(folder: Path, train: str, test: str, options: Sequence[str] = ()) -
 
     Raises:
         FileNotFoundError: a detector is not there.
+        ValueError: a dataset is not registered.
     """
     work = folder / "refinement"
+    check_registered([train, test])
     truth = MetadataCatalog.get(test).load_ground_truth()
     rows = {}
     if (folder / "baseline" / "model_final.pth").exists():

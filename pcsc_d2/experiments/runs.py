@@ -1,7 +1,5 @@
 """Training runs of a comparison: every variant from the same stage 0, by ``pcsc train``.
 
-::
-
     <out>/seed<k>/warmup/     stage 0 alone, both streams learning their own cue
     <out>/seed<k>/<variant>/  goes on from there, all variants for the same iterations
 

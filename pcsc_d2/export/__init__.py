@@ -1,7 +1,7 @@
 """A trained detector as one file that runs with torch and torchvision alone.
 
-``pcsc export`` writes it, which needs Detectron2; :func:`load_archive` reads it, which
-does not, and neither does anybody who reads it without this package::
+``pcsc export`` writes it, which needs Detectron2; ``load_archive`` reads it, which
+does not, and neither does anybody who reads it without this package:
 
     extra = {"pcsc_d2.json": ""}
     network = torch.jit.load("model.pt", _extra_files=extra)  # after `import torchvision`

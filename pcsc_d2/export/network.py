@@ -54,7 +54,7 @@ class ExportedStream(nn.Module):
 
 
 class ExportedDetector(nn.Module):
-    """What a file holds. ``torch.jit.load`` gives it back with :meth:`forward` and :meth:`window`.
+    """What a file holds. ``torch.jit.load`` gives it back with ``forward`` and ``window``.
 
     Args:
         rgb, flow: the streams.

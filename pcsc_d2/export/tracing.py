@@ -22,7 +22,7 @@ TRACED_SIZE = (96, 128)
 
 @torch.no_grad()
 def to_network(model: TwoStreamRCNN, clip_length: int) -> torch.jit.ScriptModule:
-    """The model in evaluation mode as a scripted :class:`ExportedDetector`.
+    """The model in evaluation mode as a scripted ``ExportedDetector``.
 
     It runs on the device that the model is on: traced constants stay there.
 

@@ -24,7 +24,7 @@ from pcsc_d2.video.errors import VideoError
 from pcsc_d2.video.open_files import OpenFiles
 from pcsc_d2.video.reading import ByteLRU, FrameCache, VideoSource, read_frames
 
-_logger = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 _OPEN_FILES = 16
 
 
@@ -150,7 +150,7 @@ class FlowStore:
                 else:
                     report.made += 1
                 progress.update()
-        _logger.info("%s", report)
+        logger.info("%s", report)
         return report
 
     def _all_made(
@@ -226,7 +226,7 @@ class FlowStore:
                 )
         stamp = video_stamp(video)
         if stamp is not None and stamp != meta.get("source"):
-            _logger.warning("%s: the video has changed, its flow is computed again", path)
+            logger.warning("%s: the video has changed, its flow is computed again", path)
             return False
         return True
 

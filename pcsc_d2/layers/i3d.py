@@ -177,7 +177,7 @@ class InceptionI3D(nn.Module):
         in_channels: 3 for RGB, 2 for flow.
         width: factor on all channels, rounded to multiples of 8 (of 4 below 16); 1.0 is the
             published network (12.3 M parameters), 0.25 suits a CPU.
-        norm: see :func:`build_norm`.
+        norm: see ``build_norm``.
         freeze_at: modules up to and including this level (2 to 5) get no gradient; 0 freezes none.
         context: frames at either end of a clip, an even number, that are cut off behind c3, so that
             no slice of c2 and c3 that is kept sees the zeros beyond the ends: see

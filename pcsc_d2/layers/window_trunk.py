@@ -4,7 +4,7 @@ The clips of neighbouring key frames overlap in all frames but a few, and so doe
 trunk computes for them. A trunk halves time at the stem, behind c3 and behind c4, so the slices of
 a clip that starts at frame s are those of a window that starts at any s' with s - s' a multiple
 of the stride: a window is run once for each such phase that occurs, two at most for c2 and c3, four
-for c4, eight for c5, and each key frame takes its own slices::
+for c4, eight for c5, and each key frame takes its own slices:
 
     window   0 1 2 3 4 5 6 7 8 9      stem, phase 0:   |0 1|2 3|4 5|6 7|8 9|
     clip at 2    2 3 4 5              stem, phase 1:     |1 2|3 4|5 6|7 8|
@@ -98,7 +98,7 @@ class WindowTrunk(nn.Module):
     """Runs a trunk on clips or on a window; plain enough for ``torch.jit.script``.
 
     Args:
-        parts: as from :func:`trunk_parts`, or traced ones.
+        parts: as from ``trunk_parts``, or traced ones.
         clip_length: T, with the context.
         time_pool: ``"mean"`` or ``"middle"``, as in the config.
         context: frames at either end of a clip that are cut off behind c3.
@@ -146,12 +146,12 @@ class WindowTrunk(nn.Module):
     def window(
         self, frames: torch.Tensor, starts: list[int], shared: int, step: int
     ) -> list[torch.Tensor]:
-        """What :meth:`forward` returns for the clips of a window that start at ``starts``, nearly.
+        """What ``forward`` returns for the clips of a window that start at ``starts``, nearly.
 
         Args:
             frames: ``(1, C, W, H, W)``.
             starts: K first frames of clips, 0-based, ascending; each clip lies in the window.
-            shared: parts run once for the window, 0 to 4, see :class:`Sharing`; the others run
+            shared: parts run once for the window, 0 to 4, see ``Sharing``; the others run
                 for clips.
             step: frames between those clips; maps between are interpolated.
 
@@ -182,7 +182,7 @@ class WindowTrunk(nn.Module):
         return maps
 
     def behind_in_batches(self, clips: list[torch.Tensor], done: int) -> list[torch.Tensor]:
-        """:meth:`behind` for clips of one each, some at a time."""
+        """``behind`` for clips of one each, some at a time."""
         batches: list[list[torch.Tensor]] = []
         for first in range(0, len(clips), self.batch):
             batches.append(self.behind(torch.cat(clips[first : first + self.batch]), done))

@@ -1,7 +1,5 @@
 """Class-specific actionness: is it really action c that this box shows (Section 3.4)?
 
-::
-
     ROI features (R, C, S, S) after cooperation -> per-channel standardisation -> FC + ReLU, ...
                                                 -> N logits, one binary classifier per class
 

@@ -1,7 +1,5 @@
 """The stage loop: heads whose stages swap proposals and ROI features between the streams.
 
-::
-
     stage 0   RPN^rgb -> head -> B_0^rgb          RPN^flow -> head -> B_0^flow
     stage t   P_t^i = B_{t-2}^i u B_{t-1}^j       i is rgb at odd t, flow at even t; j the other
               F_t   = ROI^i + message_t(ROI^j)    both pooled at P_t
@@ -206,7 +204,7 @@ class CooperationROIHeads(ROIHeads):
         proposals: dict[str, list[Instances]],
     ) -> list[StageOutput]:
         """What each head says in testing, in the order in which they run: stage 0 of RGB and of
-        flow, then stages 1, 2, ...; arguments as of :meth:`forward`."""
+        flow, then stages 1, 2, ...; arguments as of ``forward``."""
         return self._run_stages(self._side_by_side(features), proposals, None)[0]
 
     def start_stages_from_stage0(self) -> None:

@@ -1,7 +1,5 @@
 """I3D with Detectron2's feature pyramid on top, as one registered backbone.
 
-::
-
     clip (N, C, T, H, W) -> trunk -> {c2..c5} (N, C_l, T_l, H_l, W_l)
                          -> mean over time -> (N, C_l, H_l, W_l) -> FPN -> {p2..p6}
 
@@ -84,7 +82,7 @@ class _GivenFeatures(Backbone):
 class I3DFPN(Backbone):
     """Clip ``(N, C, T, H, W)`` -> pyramid ``{"p2".."p6"}`` of ``(N, out_channels, H_l, W_l)``.
 
-    H and W have to be multiples of :attr:`size_divisibility`.
+    H and W have to be multiples of ``size_divisibility``.
     """
 
     def __init__(

@@ -1,10 +1,8 @@
 """The two-stream detector (paper Fig. 1), a Detectron2 meta architecture.
 
-::
-
-    rgb clip  -> trunk -> c2..c5 (+ messages from flow) -> FPN -> RPN --+
-                                                                        +-> ROI heads -> Instances
-    flow clip -> trunk -> c2..c5 -----------------------> FPN -> RPN ---+
+rgb clip  -> trunk -> c2..c5 (+ messages from flow) -> FPN -> RPN --+
+                                                                    +-> ROI heads -> Instances
+flow clip -> trunk -> c2..c5 -----------------------> FPN -> RPN ---+
 """
 
 from __future__ import annotations
@@ -84,7 +82,7 @@ class TwoStreamRCNN(nn.Module):
                 (2, T, H, W) in pixels, ``height`` and ``width`` of the original frame, and in
                 training ``instances`` with ``gt_boxes`` (x1 y1 x2 y2, absolute pixels of the
                 clip) and ``gt_classes``. Cached maps may take the place of clips, see
-                :meth:`extract_features`.
+                ``extract_features``.
 
         Returns:
             In inference ``{"instances": Instances(pred_boxes, scores, pred_classes)}`` at the
@@ -139,7 +137,7 @@ class TwoStreamRCNN(nn.Module):
 
     @torch.no_grad()
     def inference(self, batched_inputs: list[dict]) -> list[dict]:
-        """See :meth:`forward`."""
+        """See ``forward``."""
         images, pyramids = self.extract_features(batched_inputs)
         stages = self.detect(images, pyramids)
         outputs = []

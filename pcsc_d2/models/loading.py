@@ -42,4 +42,6 @@ def load_model(
 
     if len(paths) == 1:
         paths = [paths[0] / "config.yaml", paths[0] / "model_final.pth"]
+        if not paths[0].is_file():
+            raise ModelError(f"{model[0] or '.'}: no training run's folder (no config.yaml in it)")
     return load_checkpoint(*paths, device, dense)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from pcsc_d2.utils.extras import missing_package
 
@@ -37,8 +39,14 @@ def render_page(template: Path, **values: Any) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["png_address"] = _png_address
-    return environment.get_template(template.name).render(values)
+    environment.filters |= {"png_address": _png_address, "file_address": _file_address}
+    page = environment.get_template(template.name).render(values)
+    return page.encode("utf-8", "replace").decode("utf-8")  # names of files need not be UTF-8
+
+
+def _file_address(path: str) -> str:
+    """A relative path as an address, whatever bytes its names have."""
+    return quote(os.fsencode(path))
 
 
 def _png_address(png: bytes) -> str:

@@ -60,7 +60,8 @@ def from_frame_pickles(
             columns.append(np.column_stack([boxes, np.full(len(boxes), video)]))
             bar.update(1)
     require(
-        read > 0, f"{folder}: no detections there; expected <video>/<frame>.pkl such as {bad[:1]}"
+        read > 0,
+        f"{folder}: no detections there; expected <video>/<frame>.pkl ({''.join(bad[:1])})",
     )
     if bad:
         warnings.warn(f"{len(bad)} files left out, such as {bad[0]}", stacklevel=2)

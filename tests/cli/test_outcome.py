@@ -150,3 +150,36 @@ def test_an_interrupted_command_says_so_once(code: str, whole_group: bool, tmp_p
     assert (job.returncode, errors) == (130, "interrupted\n")
     with pytest.raises(ProcessLookupError):
         os.killpg(job.pid, 0)
+
+
+EARLY = """
+import _thread, builtins, sys
+plain = builtins.__import__
+
+def stopped(name, *rest):
+    if name == "argparse":
+        _thread.interrupt_main()
+    return plain(name, *rest)
+
+from pcsc_d2.cli import main
+builtins.__import__ = stopped
+sys.exit(main(["--version"]))
+"""
+
+
+def test_a_command_that_is_interrupted_at_its_start_says_so() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", EARLY],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
+
+
+def test_errors_of_the_system_name_the_file_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_status(lambda: tmp_path.read_text(), "tubes") == 2
+    assert capsys.readouterr().err == f"error: {tmp_path}: is a directory\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -49,3 +50,9 @@ def test_without_jinja_one_line_says_so(template: Path, monkeypatch: pytest.Monk
     monkeypatch.setitem(sys.modules, "jinja2", None)
     with pytest.raises(ModuleNotFoundError, match=r"a page needs jinja2.*pcsc_d2\[report\]'$"):
         render_page(template, title="a page")
+
+
+def test_names_that_are_not_utf8(tmp_path: Path) -> None:
+    path = tmp_path / "page.html"
+    path.write_text('<a href="{{ name | file_address }}">{{ name }}</a>')
+    assert render_page(path, name=os.fsdecode(b"a b\xff")) == '<a href="a%20b%FF">a b?</a>'

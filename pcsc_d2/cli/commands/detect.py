@@ -100,7 +100,7 @@ def _add_how(parser: argparse.ArgumentParser) -> None:
 def seconds(text: str) -> float:
     """A time as ``90``, ``1:30`` or ``0:01:30.5``; ValueError where it is none."""
     parts = [float(part) for part in text.split(":")]
-    if len(parts) > 3 or min(parts) < 0:
+    if len(parts) > 3 or not all(part >= 0 for part in parts):  # nan is none either
         raise ValueError(text)
     return sum(part * 60**power for power, part in enumerate(reversed(parts)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -14,7 +15,7 @@ from pcsc_d2.cli.outcome import exit_status
 from pcsc_d2.cli.registry import COMMANDS
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def run(arguments: Sequence[str] | None = None) -> int:
     """Run a subcommand.
 
     Args:
@@ -24,6 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0; 2 where the user has something to mend, which one line on standard
         error says; 130 after Ctrl-C; others as the subcommand's help says.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files need not suit the terminal
+        sys.stdout.reconfigure(errors="backslashreplace")
     words = list(sys.argv[1:] if arguments is None else arguments)
     args = _parser(words[0] if words else "").parse_args(words)
     return exit_status(partial(args.run, args), args.command)
