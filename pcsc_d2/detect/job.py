@@ -86,7 +86,7 @@ def prepare_output(out: Path) -> None:
 
 
 class Job:
-    """Looks through videos and writes what is found; an interrupted job leaves whole results only.
+    """Look through videos and write what is found; an interrupted job leaves whole results only.
 
     Args:
         detector: finds.

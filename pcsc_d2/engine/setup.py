@@ -22,9 +22,15 @@ def setup(args: argparse.Namespace) -> CfgNode:
 
     Args:
         args: of Detectron2's ``default_argument_parser``.
+
+    Raises:
+        ValueError: a dataset is not there, or does not fit the model.
     """
     cfg = get_config(args.config_file, args.opts)
     cfg.freeze()
+    # Before Detectron2 prints hundreds of lines, under which an error is lost.
+    data.register_custom_datasets()
+    data.check_datasets(cfg)
     _log(cfg, args)
     if comm.is_main_process():
         with atomic_write(Path(cfg.OUTPUT_DIR, "config.yaml"), "w") as file:

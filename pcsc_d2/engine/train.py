@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from pcsc_d2.config import uses_cached_features
-from pcsc_d2.data import check_datasets, precompute_flow, register_custom_datasets
+from pcsc_d2.data import precompute_flow
 from pcsc_d2.engine.checkpointing import Checkpointer
 from pcsc_d2.engine.features import precompute_features
 from pcsc_d2.engine.frozen_trunks import check_trunks
@@ -21,8 +21,6 @@ def train(args: argparse.Namespace) -> dict | None:
     """
     cfg = setup(args)
     names = cfg.DATASETS.TEST if args.eval_only else (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)
-    register_custom_datasets()
-    check_datasets(cfg)
     precompute_flow(cfg, names)
     precompute_features(cfg, test=cfg.DATASETS.TEST, train=not args.eval_only)
     if args.eval_only:

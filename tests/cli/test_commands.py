@@ -94,3 +94,18 @@ def test_variants_are_those_of_the_experiments() -> None:
     from pcsc_d2.experiments import runs
 
     assert list(VARIANTS) == list(runs.VARIANTS)
+
+
+@pytest.mark.detectron2
+def test_training_without_data_says_so_in_one_line(tmp_path: Path) -> None:
+    pytest.importorskip("detectron2")
+    done = subprocess.run(
+        [sys.executable, "-m", "pcsc_d2", "train", "--config-file", "jhmdb/quick.yaml"],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT), "DETECTRON2_DATASETS": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: jhmdb_split1_train: there is no folder")
