@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 from pcsc_d2.tubes import Detections, GroundTruth, Tubes
-from pcsc_d2.utils.files import atomic_write, load_arrays, save_arrays
+from pcsc_d2.utils.files import atomic_write, load_arrays, remove_leftovers, save_arrays
 from pcsc_d2.utils.pickles import restricted_load
 
 BOX = (10.0, 10.0, 19.0, 29.0)
@@ -168,6 +169,28 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
         fail()
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["x.txt"]
+
+
+def test_a_full_disk_is_named_and_the_old_file_stays(tmp_path: Path) -> None:
+    path = tmp_path / "x.txt"
+    path.write_text("old")
+
+    def fail() -> None:
+        with atomic_write(path, "w") as file:
+            file.write("new")
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match=r"No space left on device: '.*x\.txt'"):
+        fail()
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["x.txt"]
+
+
+def test_leftovers_of_killed_writers_are_removed(tmp_path: Path) -> None:
+    for name in (".model_1.pth.abc", ".model_final.pth.x", ".other.pth.abc", "model_1.pth"):
+        (tmp_path / name).touch()
+    remove_leftovers(tmp_path, "model_*.pth")
+    assert sorted(os.listdir(tmp_path)) == [".other.pth.abc", "model_1.pth"]
 
 
 def test_ground_truth_round_trip(make_truth: Callable[..., GroundTruth], tmp_path: Path) -> None:
