@@ -60,12 +60,8 @@ def assemble(
     """
     order = np.lexsort((frame, path, detections.classes[index], video))
     video, path, frame, index = video[order], path[order], frame[order], index[order]
-    heads = np.flatnonzero(np.diff(path, prepend=-1))
-    found = np.diff(heads, append=len(path))
-    length = frame[heads + found - 1] - frame[heads] + 1
-    kept = (found > options.gap) & (length >= options.min_length)
-    pick = ranges(heads[kept], found[kept])
-    frame, index, heads, length = frame[pick], index[pick], heads[kept], length[kept]
+    heads, pick, length = _long_paths(path, frame, options)
+    frame, index = frame[pick], index[pick]
     new = np.diff(path[pick], prepend=-1) != 0
     step = np.where(new, 1, np.diff(frame, prepend=0))
     boxes, box_scores, actionness = (
@@ -86,6 +82,17 @@ def assemble(
         actionness,
     )
     return tubes, np.repeat(index, step)
+
+
+def _long_paths(
+    path: np.ndarray, frame: np.ndarray, options: LinkOptions
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of the paths that become tubes, the first row and the length in frames; and their rows."""
+    heads = np.flatnonzero(np.diff(path, prepend=-1))
+    found = np.diff(heads, append=len(path))
+    length = frame[heads + found - 1] - frame[heads] + 1
+    kept = (found > options.gap) & (length >= options.min_length)
+    return heads[kept], ranges(heads[kept], found[kept]), length[kept]
 
 
 def _fill(found: np.ndarray, step: np.ndarray, interpolate: bool) -> np.ndarray:

@@ -34,7 +34,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from tqdm import tqdm
@@ -104,26 +104,26 @@ def generate(
         for split, count in sizes.items()
         for index, plan in enumerate(plan_split(name, split, count, size, length, seed))
     }
-    made_by = {
-        "version": VERSION,
-        "size": list(size),
-        "length": list(length),
-        "seed": seed,
-        "scale": scale,
-    }
+    made_by = {"version": VERSION, "size": list(size), "length": list(length)}
+    made_by |= {"seed": seed, "scale": scale}
     spec = {**made_by, "splits": sizes, "complete": True}
-    found = _read_spec(folder / "spec.json")
-    files = ["annotations.pkl", "actors.json", *(f"videos/{video}.mp4" for video in plans)]
-    if found == spec and all((folder / file).exists() for file in files):
-        return folder
-    same = all(found.get(key) == value for key, value in made_by.items())
-    _remove_videos(folder / "videos", keep=set(plans) if same else set())
-    _write_json(folder / "spec.json", {**spec, "complete": False})
-    with tqdm(plans.items(), f"generating {name}", unit="clip", disable=not progress) as bar:
-        tubes = {video: _make_clip(folder, video, plan, scale) for video, plan in bar}
-    _write_annotations(folder, ground_truth(labels_of(name), plans, tubes, scale), tubes)
-    _write_json(folder / "spec.json", spec)
+    if not _is_complete(folder, spec, plans):
+        found = _read_spec(folder / "spec.json")
+        same = all(found.get(key) == value for key, value in made_by.items())
+        _remove_videos(folder / "videos", keep=set(plans) if same else set())
+        _write_json(folder / "spec.json", {**spec, "complete": False})
+        with tqdm(plans.items(), f"generating {name}", unit="clip", disable=not progress) as bar:
+            tubes = {video: _make_clip(folder, video, plan, scale) for video, plan in bar}
+        _write_annotations(folder, ground_truth(labels_of(name), plans, tubes, scale), tubes)
+        _write_json(folder / "spec.json", spec)
     return folder
+
+
+def _is_complete(folder: Path, spec: Mapping[str, object], videos: Iterable[str]) -> bool:
+    """Whether a set was made with these parameters, and all its files are there."""
+    files = ["annotations.pkl", "actors.json", *(f"videos/{video}.mp4" for video in videos)]
+    made = _read_spec(folder / "spec.json") == spec
+    return made and all((folder / file).exists() for file in files)
 
 
 def write_as_custom(folder: Path, form: str) -> Path:
