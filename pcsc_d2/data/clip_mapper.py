@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 
 import numpy as np
@@ -11,9 +10,9 @@ from detectron2.config import CfgNode, configurable
 from detectron2.data import detection_utils as utils
 from detectron2.data import transforms as T
 
+from pcsc_d2.data.drawing import draw_all
 from pcsc_d2.data.flow_cache import flow_store
 from pcsc_d2.data.to_tensor import flow_to_tensor, rgb_to_tensor
-from pcsc_d2.data.training_clips import numpy_seed
 from pcsc_d2.flow.errors import FlowError
 from pcsc_d2.flow.store import FlowStore
 from pcsc_d2.video import FrameCache, VideoError, clip_indices, flow_indices
@@ -45,7 +44,8 @@ class ClipMapper:
         frame_cache_bytes: int = 512 << 20,
     ) -> None:
         self._is_train = is_train
-        self._augmentations = T.AugmentationList(augmentations)
+        # Transforms among them become augmentations.
+        self._augmentations = T.AugmentationList(augmentations).augs
         self._clip_length = clip_length
         self._flow = flow
         self._frames = FrameCache(frame_cache_bytes)
@@ -69,7 +69,7 @@ class ClipMapper:
 
         Args:
             dataset_dict: of a key frame.
-            seed: of what augmentations draw; None draws from NumPy's generator as it is.
+            seed: of what augmentations draw; None takes one from NumPy's global generator.
 
         Returns:
             None for a clip that cannot be read, after one warning that names the file: training
@@ -82,8 +82,10 @@ class ClipMapper:
                 self._unreadable.add(dataset_dict["file_name"])
                 logger.warning("clips of this video are left out: %s", error)
             return None
-        with contextlib.nullcontext() if seed is None else numpy_seed(seed):
-            transforms = self._augmentations(T.AugInput(frames[len(frames) // 2]))
+        if seed is None:
+            seed = np.random.randint(2**32, dtype=np.uint64)
+        generator = np.random.default_rng(seed)
+        transforms = draw_all(self._augmentations, frames[len(frames) // 2], generator)
         return self._transform(dataset_dict, frames, codes, transforms)
 
     def _read(self, clip: dict) -> tuple[list[np.ndarray], list[np.ndarray]]:

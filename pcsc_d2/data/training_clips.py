@@ -8,9 +8,7 @@ interruption nor the number of loading processes changes a run.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import threading
 from collections.abc import Callable, Hashable, Iterator, Sequence
 
 import numpy as np
@@ -91,21 +89,3 @@ class ClipSampler(ResumableTrainingSampler):
             place = generator.permutation(self._video.max() + 1)
             group = place[self._video] // self._at_a_time
             yield from np.lexsort([generator.random(self._size), group]).tolist()
-
-
-_SEEDING = threading.RLock()
-
-
-@contextlib.contextmanager
-def numpy_seed(seed: int) -> Iterator[None]:
-    """Seed NumPy's global generator, from which Detectron2's augmentations draw, for a while.
-
-    One thread at a time, since they share that generator.
-    """
-    with _SEEDING:
-        state = np.random.get_state()
-        np.random.seed(seed)
-        try:
-            yield
-        finally:
-            np.random.set_state(state)

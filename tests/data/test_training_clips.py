@@ -9,7 +9,8 @@ import pytest
 from detectron2.data import build_detection_train_loader
 
 from pcsc_d2.data import ResumableTrainingSampler, TrainingClips
-from pcsc_d2.data.training_clips import ATTEMPTS, numpy_seed
+from pcsc_d2.data.drawing import numpy_seed
+from pcsc_d2.data.training_clips import ATTEMPTS
 
 DICTS = [{"name": i, "file_name": f"{i}.mp4"} for i in range(7)]
 
@@ -92,15 +93,3 @@ def test_unreadable_clips_are_replaced_alike_in_every_run() -> None:
 def test_dataset_that_cannot_be_read_is_an_error() -> None:
     with pytest.raises(RuntimeError, match=rf"{ATTEMPTS} clips.*\d\.mp4"):
         TrainingClips(DICTS, unreadable, 0)[3]
-
-
-def test_seed_is_borrowed() -> None:
-    np.random.seed(1)
-    expected = np.random.uniform(size=2)
-    np.random.seed(1)
-    first = np.random.uniform()
-    with numpy_seed(9):
-        inside = np.random.uniform()
-    assert [first, np.random.uniform()] == expected.tolist()
-    with numpy_seed(9):
-        assert np.random.uniform() == inside
