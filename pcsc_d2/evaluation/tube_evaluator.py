@@ -6,6 +6,7 @@ import itertools
 import logging
 import math
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,15 +18,15 @@ from detectron2.utils import comm
 from tabulate import tabulate
 
 from pcsc_d2.evaluation.page import write_page
+from pcsc_d2.parallel import gather
 from pcsc_d2.tubes import (
     Detections,
     GroundTruth,
     LinkOptions,
     Refinement,
     RefineOptions,
-    Score,
+    ScoresByIou,
     Tubes,
-    VideoScores,
     link,
     refinement_stats,
     video_map,
@@ -33,14 +34,13 @@ from pcsc_d2.tubes import (
 from pcsc_d2.tubes.boxes import to_inclusive
 from pcsc_d2.tubes.scoring.candidates import FrameCandidates, TubeCandidates
 from pcsc_d2.tubes.scoring.chance import chance
-from pcsc_d2.tubes.scoring.metrics import average_precision
+from pcsc_d2.tubes.scoring.metrics import FRAME_IOUS, STRICT_IOUS
 from pcsc_d2.tubes.scoring.protocol import get_protocol
-from pcsc_d2.tubes.scoring.results import FRAME_IOU, Results
+from pcsc_d2.tubes.scoring.results import Results
 from pcsc_d2.utils.files import write_json
 
 logger = logging.getLogger(__name__)
 
-STRICT_FRAME_IOU = 0.75
 Frames = dict[tuple[str, int], tuple[np.ndarray, ...]]
 
 
@@ -58,6 +58,7 @@ class TubeEvaluator(DatasetEvaluator):
         link_options: how detections become tubes; None scores frames alone.
         refine_options: refines tubes whose detections carry actionness; None leaves them.
         distributed: gather the detections of all ranks.
+        frame_ious: of frame mAP, beside the mean over 0.5 to 0.95.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class TubeEvaluator(DatasetEvaluator):
         link_options: LinkOptions | None = None,
         refine_options: RefineOptions | None = None,
         distributed: bool = True,
+        frame_ious: Sequence[float] = FRAME_IOUS,
     ) -> None:
         self._name = dataset_name
         self._metadata = MetadataCatalog.get(dataset_name)
@@ -76,6 +78,7 @@ class TubeEvaluator(DatasetEvaluator):
         self._link_options = link_options
         self._refine_options = refine_options
         self._distributed = distributed
+        self._frame_ious = tuple(frame_ious)
         self.reset()
 
     def reset(self) -> None:
@@ -97,9 +100,9 @@ class TubeEvaluator(DatasetEvaluator):
         """Score in percent, by what was scored.
 
         Returns:
-            ``{"frame": {"AP50", "AP75", "AP50-<class>", ...}, "video": {"AP20", "AP50", "AP75",
-            "AP50:95"}, "video_unrefined": (where tubes were refined) ..., "frame_stage<t>": ...}``;
-            None on all ranks but the first.
+            ``{"frame": {"AP50", "AP75", "AP50:95", "AP50-<class>", ...}, "video": {"AP20", "AP50",
+            "AP75", "AP50:95"}, "video_unrefined": (where tubes were refined) ...,
+            "frame_stage<t>": ...}``; None on all ranks but the first.
         """
         stages = self._gather()
         if stages is None:
@@ -110,9 +113,8 @@ class TubeEvaluator(DatasetEvaluator):
         tubes, refinement = self._link(detections)
         frames = FrameCandidates(detections, ground_truth, self._protocol)
         found = None if tubes is None else TubeCandidates(tubes, ground_truth, self._protocol)
-        results = Results.of(self._protocol, frames, found)
-        strict = average_precision(frames, STRICT_FRAME_IOU)
-        scores = OrderedDict(frame=_frame_scores(results.frame, strict))
+        results = Results.of(self._protocol, frames, found, self._frame_ious)
+        scores = OrderedDict(frame=_frame_scores(results.frame, self._frame_ious))
         if tubes is not None:
             scores["video"] = _video_scores(results.video)
         if refinement is not None:
@@ -122,8 +124,9 @@ class TubeEvaluator(DatasetEvaluator):
         for name, output in stages.items():
             stage = _to_detections(output, ground_truth)
             frames = FrameCandidates(stage, ground_truth, self._protocol)
-            pair = (average_precision(frames, iou) for iou in (FRAME_IOU, STRICT_FRAME_IOU))
-            scores[f"frame{name}"] = _frame_scores(*pair)
+            ious = sorted({*self._frame_ious, *STRICT_IOUS})
+            stage_scores = ScoresByIou.of(frames, ious)
+            scores[f"frame{name}"] = _frame_scores(stage_scores, self._frame_ious)
         logger.info("Protocol %s, mAP in %%:\n%s", self._protocol.name, _table(scores))
         guessed = chance(ground_truth, protocol=self._protocol)
         logger.info("Chance (true boxes, classes guessed): frame AP50 %.2f", guessed)
@@ -134,7 +137,7 @@ class TubeEvaluator(DatasetEvaluator):
     def _gather(self) -> dict[str, Frames] | None:
         if not self._distributed or comm.get_world_size() == 1:
             return self._stages
-        gathered = comm.gather((self._stages, self._files))
+        gathered = gather((self._stages, self._files))
         if not comm.is_main_process():
             return None
         self._files = dict(itertools.chain.from_iterable(files.items() for _, files in gathered))
@@ -171,7 +174,7 @@ class TubeEvaluator(DatasetEvaluator):
         if refinement is not None:
             refinement.linked.save(folder / "tubes_unrefined.npz")
         stages = {k.removeprefix("frame_"): v for k, v in scores.items() if k[:6] == "frame_"}
-        content = results.to_dict() | {"frame_at_075": _number(scores["frame"]["AP75"])}
+        content = results.to_dict()
         if stages:
             content["stages"] = {
                 name: {column: _number(value) for column, value in columns.items()}
@@ -193,14 +196,15 @@ def _number(score: float) -> float | None:
     return None if math.isnan(score) else score
 
 
-def _frame_scores(*scores: Score) -> dict[str, float]:
-    """``AP50`` and its like, one for each score, then ``AP50-<class>`` and its like."""
-    named = {f"AP{round(100 * score.iou)}": score for score in scores}
+def _frame_scores(scores: ScoresByIou, ious: Sequence[float]) -> dict[str, float]:
+    """``AP50`` and its like, ``AP50:95``, then ``AP50-<class>`` and its like."""
+    named = {f"AP{round(100 * iou)}": scores[iou] for iou in ious}
     per_class = {f"{k}-{c}": ap for k, s in named.items() for c, ap in s.per_class.items()}
-    return {name: score.mean for name, score in named.items()} | per_class
+    means = {name: score.mean for name, score in named.items()} | {"AP50:95": scores.average}
+    return means | per_class
 
 
-def _video_scores(video: VideoScores) -> dict[str, float]:
+def _video_scores(video: ScoresByIou) -> dict[str, float]:
     scores = {f"AP{round(100 * iou)}": video[iou].mean for iou in (0.2, 0.5, 0.75)}
     scores["AP50:95"] = video.average
     per_class = video[0.5].per_class
@@ -234,12 +238,19 @@ def _report_missing(frames: Frames, ground_truth: GroundTruth) -> None:
 
 def _table(scores: dict[str, dict[str, float]]) -> str:
     """Overall scores of every output, and per class those of the final one."""
-    columns = ["AP20", "AP50", "AP75", "AP50:95"]
+    overall = (key for values in scores.values() for key in values if "-" not in key)
+    columns = sorted(dict.fromkeys(overall), key=lambda key: (":" in key, key))
     rows = [[name, *map(values.get, columns)] for name, values in scores.items()]
     overall = tabulate(rows, headers=["", *columns], tablefmt="pipe", floatfmt=".2f")
-    labels = [c.split("-", 1)[1] for c in scores["frame"] if c.startswith("AP50-")]
-    tasks = [task for task in ("frame", "video") if task in scores]
-    rows = [[k, *(scores[task][f"AP50-{k}"] for task in tasks)] for k in labels]
-    headers = ["class", *(f"{task} AP50" for task in tasks)]
+    classes = {task: _first_by_class(scores[task]) for task in ("frame", "video") if task in scores}
+    rows = [[k, *(by_class[k] for _, by_class in classes.values())] for k in classes["frame"][1]]
+    headers = ["class", *(f"{task} {head}" for task, (head, _) in classes.items())]
     per_class = tabulate(rows, headers=headers, tablefmt="pipe", floatfmt=".2f")
     return f"{overall}\n\n{per_class}"
+
+
+def _first_by_class(scores: dict[str, float]) -> tuple[str, dict[str, float]]:
+    """The first column that there is by class, and its values: "AP50", {class: AP}."""
+    keys = [key.split("-", 1) for key in scores if "-" in key]
+    first = keys[0][0] if keys else ""
+    return first, {label: scores[f"{head}-{label}"] for head, label in keys if head == first}

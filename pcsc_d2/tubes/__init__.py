@@ -7,7 +7,7 @@ from pcsc_d2.tubes.linking.online import LinkedFrame, OnlineLinker
 from pcsc_d2.tubes.linking.options import LinkOptions
 from pcsc_d2.tubes.linking.streaming import StreamStep, TubeStream
 from pcsc_d2.tubes.refinement import Refinement, RefineOptions, label_boxes, refine
-from pcsc_d2.tubes.scoring.metrics import Score, VideoScores, frame_map, video_map
+from pcsc_d2.tubes.scoring.metrics import Score, ScoresByIou, frame_map, video_map
 from pcsc_d2.tubes.scoring.protocol import PROTOCOLS, Protocol
 from pcsc_d2.tubes.scoring.refinement_search import (
     RefinementSearch,
@@ -29,10 +29,10 @@ __all__ = [
     "Refinement",
     "RefinementSearch",
     "Score",
+    "ScoresByIou",
     "StreamStep",
     "TubeStream",
     "Tubes",
-    "VideoScores",
     "choose_refinement",
     "frame_map",
     "label_boxes",

@@ -14,7 +14,7 @@ from detectron2.data import MetadataCatalog
 from detectron2.structures import Boxes, Instances
 from detectron2.utils import comm
 
-from pcsc_d2.evaluation import TubeEvaluator
+from pcsc_d2.evaluation import TubeEvaluator, tube_evaluator
 from pcsc_d2.tubes import Detections, GroundTruth, LinkOptions, RefineOptions, Tubes
 
 NAME = "made_by_hand"
@@ -113,6 +113,9 @@ def test_detections_of_little_overlap_score_by_the_threshold() -> None:
     # jump: 20.5 wide, moved by 5: IoU 15.5 / 25.5 = 0.61. sit: 40 wide: IoU 35 / 45 = 0.78.
     scores = feed(evaluator(), perfect(shift=5)).evaluate()["frame"]
     assert scores["AP50"] == 100
+    assert "AP60" not in scores
+    at = feed(evaluator(frame_ious=(0.3, 0.6, 0.62)), perfect(shift=5)).evaluate()["frame"]
+    assert (at["AP30"], at["AP60"], at["AP62"], at["AP50:95"]) == (100, 100, 50, 45)
     assert (scores["AP75-jump"], scores["AP75-sit"], scores["AP75"]) == (0, 100, 50)
 
 
@@ -144,7 +147,14 @@ def test_files_of_an_evaluation(tmp_path: Path) -> None:
     results = json.loads((tmp_path / "results.json").read_text())
     assert results["protocol"] == "act"
     assert results["frame"]["0.5"] == scores["frame"]["AP50"]
-    assert results["frame_at_075"] == scores["frame"]["AP75"]
+    frame = scores["frame"]
+    assert results["frame"] == {
+        "0.5": frame["AP50"],
+        "0.75": frame["AP75"],
+        "0.5:0.95": frame["AP50:95"],
+    }
+    # jump has an IoU of 0.61 with the truth, sit 0.78: 3 and 6 of the ten thresholds.
+    assert frame["AP50:95"] == pytest.approx((30 + 60) / 2)
     assert results["per_class"]["frame"]["0.5"] == {"jump": 100, "sit": 100, "wave": None}
     assert NAME in (tmp_path / "page.html").read_text()
 
@@ -199,7 +209,9 @@ def test_ranks_are_gathered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     # The cut goes through a video: of the first, rank 0 has frames 1 to 7, rank 1 the others.
     other = feed(evaluator(), pairs[7:])
     monkeypatch.setattr(comm, "get_world_size", lambda: 2)
-    monkeypatch.setattr(comm, "gather", lambda data: [data, (other._stages, other._files)])
+    monkeypatch.setattr(
+        tube_evaluator, "gather", lambda data: [data, (other._stages, other._files)]
+    )
     monkeypatch.setattr(comm, "is_main_process", lambda: True)
     together = feed(evaluator(tmp_path / "together"), pairs[:7]).evaluate()
     assert str(together) == str(alone)  # as text, in which NaN equals NaN
@@ -207,7 +219,7 @@ def test_ranks_are_gathered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
         one, two = (np.load(tmp_path / x / name) for x in ("alone", "together"))
         assert one.files == two.files
         assert all(np.array_equal(one[k], two[k]) for k in one.files)
-    monkeypatch.setattr(comm, "gather", lambda data: [])
+    monkeypatch.setattr(tube_evaluator, "gather", lambda data: [])
     monkeypatch.setattr(comm, "is_main_process", lambda: False)
     assert feed(evaluator(tmp_path / "second"), pairs[7:]).evaluate() is None
     assert not (tmp_path / "second").exists()
@@ -215,7 +227,7 @@ def test_ranks_are_gathered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 
 def test_rank_alone_where_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(comm, "get_world_size", lambda: 2)
-    monkeypatch.setattr(comm, "gather", lambda data: pytest.fail("gathered"))
+    monkeypatch.setattr(tube_evaluator, "gather", lambda data: pytest.fail("gathered"))
     assert feed(evaluator(distributed=False), perfect()).evaluate()["frame"]["AP50"] == 100
 
 

@@ -22,6 +22,7 @@ from pcsc_d2.tubes.linking.offline import link
 from pcsc_d2.tubes.linking.options import LinkOptions
 from pcsc_d2.tubes.refinement import Refinement, RefineOptions
 from pcsc_d2.tubes.scoring.averaging import average_results
+from pcsc_d2.tubes.scoring.metrics import FRAME_IOUS
 from pcsc_d2.tubes.scoring.protocol import PROTOCOLS
 from pcsc_d2.tubes.scoring.results import score
 from pcsc_d2.tubes.structures import Tubes
@@ -109,6 +110,14 @@ def _add_score(parser: argparse.ArgumentParser) -> None:
         "--split", type=int, default=1, help="test videos of this split (default 1); 0: all videos"
     )
     parser.add_argument("--protocol", choices=list(PROTOCOLS), default="act")
+    parser.add_argument(
+        "--frame-ious",
+        type=float,
+        nargs="+",
+        default=FRAME_IOUS,
+        metavar="IOU",
+        help="of frame mAP, beside 0.5:0.95 (0.5 0.75)",
+    )
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the scores")
     parser.add_argument("--page", type=Path, metavar="OUT", help="write a page (.html)")
     _add_link_options(parser)
@@ -123,7 +132,7 @@ def _score(options: argparse.Namespace) -> None:
     truth = GroundTruth.load(options.ground_truth)
     truth = truth.split(options.split, "test") if options.split else truth
     tubes = Tubes.load(options.tubes) if options.tubes else _linked(detections, options)
-    results = score(truth, detections, tubes, options.protocol)
+    results = score(truth, detections, tubes, options.protocol, options.frame_ious)
     print(results.table())
     if options.json:
         results.save(options.json)

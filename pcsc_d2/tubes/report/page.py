@@ -17,8 +17,7 @@ from pcsc_d2.tubes.report.charts import (
     threshold_curve,
 )
 from pcsc_d2.tubes.scoring.errors import PARTS, ErrorBreakdown
-from pcsc_d2.tubes.scoring.metrics import STRICT_IOUS
-from pcsc_d2.tubes.scoring.results import COLUMNS, ERROR_IOU, Results
+from pcsc_d2.tubes.scoring.results import ERROR_IOU, Results
 
 _TEMPLATE = Path(__file__).with_name("page.html")
 
@@ -89,25 +88,14 @@ def _error_rows(errors: ErrorBreakdown) -> list[tuple[str, str]]:
 
 
 def _ap_columns(results: Results) -> list[_Column]:
-    columns = []
-    if results.frame is not None:
-        columns.append(("frame", "frame 0.5", results.frame.per_class))
-    if results.video is not None:
-        video = results.video
-        columns += [("video", f"video {iou:g}", video[iou].per_class) for iou in COLUMNS]
-        labels = video[COLUMNS[0]].per_class
-        strict = {
-            k: float(np.mean([video[iou].per_class[k] for iou in STRICT_IOUS])) for k in labels
-        }
-        columns.append(("video", "video 0.5:0.95", strict))
-    means = results.columns().values()
-    return [_Column(*column, mean) for column, mean in zip(columns, means, strict=True)]
+    means, per_class = results.columns(), results.columns_per_class()
+    return [_Column(name.split()[0], name, per_class[name], means[name]) for name in means]
 
 
 def _series(results: Results) -> dict[str, Any]:
     """Scores at the IoU whose curves are drawn, by series."""
-    series = {} if results.frame is None else {"frame": results.frame}
-    return series if results.video is None else {**series, "video": results.video[ERROR_IOU]}
+    both = {"frame": results.frame, "video": results.video}
+    return {name: scores[ERROR_IOU] for name, scores in both.items() if scores is not None}
 
 
 def _curves(series: Mapping[str, Any]) -> list[tuple[str, str, str]]:

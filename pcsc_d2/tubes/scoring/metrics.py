@@ -16,6 +16,7 @@ from pcsc_d2.tubes.structures import Tubes
 
 STRICT_IOUS = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))
 VIDEO_IOUS = (0.2, *STRICT_IOUS)
+FRAME_IOUS = (0.5, 0.75)
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,14 +58,14 @@ class Score:
 
 
 @dataclass(frozen=True, eq=False)
-class VideoScores(Mapping[float, Score]):
-    """Video mAP by tube IoU threshold: ``scores[0.5].mean``."""
+class ScoresByIou(Mapping[float, Score]):
+    """Frame mAP or video mAP by IoU threshold: ``scores[0.5].mean``."""
 
     by_iou: dict[float, Score]
 
     @classmethod
-    def of(cls, candidates: TubeCandidates, ious: Sequence[float] = VIDEO_IOUS) -> VideoScores:
-        """The scores of tubes at some thresholds."""
+    def of(cls, candidates: Candidates, ious: Sequence[float]) -> ScoresByIou:
+        """The scores of detections or tubes at some thresholds."""
         return cls({iou: average_precision(candidates, iou) for iou in ious})
 
     def __getitem__(self, iou: float) -> Score:
@@ -80,6 +81,12 @@ class VideoScores(Mapping[float, Score]):
     def average(self) -> float:
         """Mean over the ten thresholds 0.5, 0.55 to 0.95, in percent; NaN unless all are there."""
         return float(np.mean([self[i].mean if i in self else np.nan for i in STRICT_IOUS]))
+
+    @property
+    def average_per_class(self) -> dict[str, float]:
+        """The same by class; KeyError unless all thresholds are there."""
+        labels = self[STRICT_IOUS[0]].per_class
+        return {k: float(np.mean([self[i].per_class[k] for i in STRICT_IOUS])) for k in labels}
 
 
 def average_precision(
@@ -136,7 +143,7 @@ def video_map(
     ground_truth: GroundTruth,
     ious: Sequence[float] = VIDEO_IOUS,
     protocol: str | Protocol = "act",
-) -> VideoScores:
+) -> ScoresByIou:
     """Video mAP at each tube IoU threshold.
 
     Videos that only one of the two knows are treated as in ``frame_map``.
@@ -144,4 +151,4 @@ def video_map(
     Raises:
         ValueError: as ``frame_map``.
     """
-    return VideoScores.of(TubeCandidates(tubes, ground_truth, protocol), ious)
+    return ScoresByIou.of(TubeCandidates(tubes, ground_truth, protocol), ious)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,14 +13,19 @@ from pcsc_d2.tubes.detections import Detections
 from pcsc_d2.tubes.ground_truth import GroundTruth
 from pcsc_d2.tubes.scoring.candidates import FrameCandidates, TubeCandidates
 from pcsc_d2.tubes.scoring.errors import ErrorBreakdown, frame_errors, tube_errors
-from pcsc_d2.tubes.scoring.metrics import Score, VideoScores, average_precision
+from pcsc_d2.tubes.scoring.metrics import (
+    FRAME_IOUS,
+    STRICT_IOUS,
+    VIDEO_IOUS,
+    ScoresByIou,
+)
 from pcsc_d2.tubes.scoring.protocol import Protocol, get_protocol
 from pcsc_d2.tubes.structures import Tubes
 from pcsc_d2.utils import files as io
 
 COLUMNS = (0.2, 0.5, 0.75)
-FRAME_IOU = 0.5
 ERROR_IOU = 0.5
+AVERAGE = "0.5:0.95"
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,17 +34,19 @@ class Results:
 
     Attributes:
         protocol: its name.
-        frame: frame mAP at IoU 0.5.
+        frame: frame mAP at ``frame_ious`` and at 0.5 to 0.95.
         video: video mAP at 0.2 and at 0.5 to 0.95.
         frame_errors: error analysis of the detections at IoU 0.5.
         video_errors: error analysis of the tubes at IoU 0.5.
+        frame_ious: at which frame mAP is a column.
     """
 
     protocol: str
-    frame: Score | None = None
-    video: VideoScores | None = None
+    frame: ScoresByIou | None = None
+    video: ScoresByIou | None = None
     frame_errors: ErrorBreakdown | None = None
     video_errors: ErrorBreakdown | None = None
+    frame_ious: tuple[float, ...] = FRAME_IOUS
 
     @classmethod
     def of(
@@ -46,28 +54,42 @@ class Results:
         protocol: Protocol,
         frames: FrameCandidates | None = None,
         tubes: TubeCandidates | None = None,
+        frame_ious: Sequence[float] = FRAME_IOUS,
     ) -> Results:
         """The scores of candidates that this protocol made."""
         frame = video = frame_analysis = video_analysis = None
         if frames is not None:
-            frame = average_precision(frames, FRAME_IOU)
+            frame = ScoresByIou.of(frames, sorted({*frame_ious, *STRICT_IOUS}))
             frame_analysis = frame_errors(frames, ERROR_IOU)
         if tubes is not None:
-            video, video_analysis = VideoScores.of(tubes), tube_errors(tubes, ERROR_IOU)
-        return cls(protocol.name, frame, video, frame_analysis, video_analysis)
+            video = ScoresByIou.of(tubes, VIDEO_IOUS)
+            video_analysis = tube_errors(tubes, ERROR_IOU)
+        ious = tuple(frame_ious)
+        return cls(protocol.name, frame, video, frame_analysis, video_analysis, ious)
 
     def columns(self) -> dict[str, float]:
-        """The columns of the paper, in percent: "frame 0.5", "video 0.2", ... "video 0.5:0.95"."""
-        values = {} if self.frame is None else {"frame 0.5": self.frame.mean}
-        if self.video is not None:
-            values |= {f"video {iou:g}": self.video[iou].mean for iou in COLUMNS}
-            values["video 0.5:0.95"] = self.video.average
-        return values
+        """The columns of tables, in percent: "frame 0.5", ... "frame 0.5:0.95", "video 0.2", ..."""
+        return {
+            f"{name} {iou}": value
+            for name, scores, ious in self._shown()
+            for iou, value in _by_name(scores, ious).items()
+        }
+
+    def columns_per_class(self) -> dict[str, dict[str, float]]:
+        """The same columns by class: label -> AP in percent."""
+        return {
+            f"{name} {iou}": values
+            for name, scores, ious in self._shown()
+            for iou, values in [
+                *((f"{iou:g}", scores[iou].per_class) for iou in ious),
+                (AVERAGE, scores.average_per_class),
+            ]
+        }
 
     def without_ground_truth(self) -> list[str]:
         """The classes left out of the means."""
-        score = self.frame or (self.video[COLUMNS[0]] if self.video is not None else None)
-        return score.without_ground_truth if score else []
+        shown = self._shown()
+        return shown[0][1][ERROR_IOU].without_ground_truth if shown else []
 
     def to_dict(self) -> dict[str, Any]:
         """What ``results.json`` holds: "frame", "video", "per_class" and more, in percent.
@@ -75,20 +97,21 @@ class Results:
         NaN (a class without ground truth) becomes None.
         """
         content: dict[str, Any] = {"protocol": self.protocol, "unit": "percent", "per_class": {}}
-        if self.frame is not None:
-            content["frame"] = {"0.5": self.frame.mean}
-            content["per_class"]["frame"] = {"0.5": self.frame.per_class}
-        if self.video is not None:
-            content["video"] = {f"{iou:g}": self.video[iou].mean for iou in COLUMNS}
-            content["video"]["0.5:0.95"] = self.video.average
-            content["per_class"]["video"] = {
-                f"{iou:g}": score.per_class for iou, score in self.video.items()
+        for name, scores, ious in self._shown():
+            content[name] = _by_name(scores, ious)
+            content["per_class"][name] = {
+                f"{iou:g}": score.per_class for iou, score in scores.items()
             }
         for name, errors in (("frame", self.frame_errors), ("video", self.video_errors)):
             if errors is not None:
                 content.setdefault("errors", {})[name] = errors.mean
         content["without_ground_truth"] = self.without_ground_truth()
         return _without_nan(content)
+
+    def _shown(self) -> list[tuple[str, ScoresByIou, Sequence[float]]]:
+        """What there is: its name, and the thresholds that are columns."""
+        both = [("frame", self.frame, self.frame_ious), ("video", self.video, COLUMNS)]
+        return [part for part in both if part[1] is not None]
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write ``to_dict`` as JSON, atomically."""
@@ -114,6 +137,7 @@ def score(
     detections: Detections | None = None,
     tubes: Tubes | None = None,
     protocol: str | Protocol = "act",
+    frame_ious: Sequence[float] = FRAME_IOUS,
 ) -> Results:
     """Score what is given against the ground truth; raises and warns as ``frame_map``."""
     frames = found = None
@@ -126,7 +150,12 @@ def score(
     # Either says the same of videos that do not fit; once is enough.
     for message in dict.fromkeys(str(warning.message) for warning in caught):
         warnings.warn(message, stacklevel=2)
-    return Results.of(get_protocol(protocol), frames, found)
+    return Results.of(get_protocol(protocol), frames, found, frame_ious)
+
+
+def _by_name(scores: ScoresByIou, ious: Sequence[float]) -> dict[str, float]:
+    """The means at some thresholds, and over the ten strict ones."""
+    return {f"{iou:g}": scores[iou].mean for iou in ious} | {AVERAGE: scores.average}
 
 
 def _without_nan(value: Any) -> Any:

@@ -34,7 +34,8 @@ def test_page_is_whole_and_needs_no_network(
     assert "http" not in text
     assert "url(" not in text
     assert "a &lt;b&gt; &amp; c" in text
-    assert f"<b>{results.frame.mean:.2f}</b>" in text
+    for mean in (results.frame[0.5].mean, results.frame[0.75].mean, results.frame.average):
+        assert f"<b>{mean:.2f}</b>" in text
     assert "without ground truth: wave" in text
 
 
@@ -46,7 +47,7 @@ def test_page_of_half_the_results(
     assert "frame mAP" not in report_page(score(truth, tubes=link(crowd)))
     nothing = score(make_truth([], list("abcd"), 60), crowd, link(crowd))
     assert Page(report_page(nothing)).open == []
-    assert nothing.to_dict()["frame"] == {"0.5": None}
+    assert nothing.to_dict()["frame"] == {"0.5": None, "0.75": None, "0.5:0.95": None}
 
 
 def test_hostile_names_stay_text(crowd: Detections, make_truth: Callable[..., GroundTruth]) -> None:

@@ -15,8 +15,8 @@ from pcsc_d2.tubes import (
     Detections,
     GroundTruth,
     LinkOptions,
+    ScoresByIou,
     Tubes,
-    VideoScores,
     frame_map,
     link,
     video_map,
@@ -41,7 +41,7 @@ def truth(real_data: Path) -> GroundTruth:
     return GroundTruth.load(real_data / "jhmdb/annotations/JHMDB-GT.pkl").split(1, "test")
 
 
-def assert_columns(scores: VideoScores, columns: dict[str, float]) -> None:
+def assert_columns(scores: ScoresByIou, columns: dict[str, float]) -> None:
     for name, value in columns.items():
         ours = scores.average if ":" in name else scores[float(name)].mean
         assert ours == pytest.approx(value, abs=PERCENTAGE_POINTS), name
