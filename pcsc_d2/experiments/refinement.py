@@ -24,7 +24,7 @@ from torch import nn
 
 from pcsc_d2.data import precompute_flow
 from pcsc_d2.data.custom import check_registered
-from pcsc_d2.engine.actionness.choose import choose
+from pcsc_d2.engine.actionness.choose import choose, fit_parts
 from pcsc_d2.engine.actionness.collect import collect, truth_of
 from pcsc_d2.engine.actionness.fit import fit_once, predict_videos, sample_store
 from pcsc_d2.engine.actionness.samples import (
@@ -120,7 +120,8 @@ def train_head(
     seed_all_rng(cfg.SEED)
     head = build_actionness_head(cfg, shape)
     folder.mkdir(parents=True, exist_ok=True)
-    choice = choose(cfg, head, files, truth_of(dataset, files), folder)
+    actionness = fit_parts(cfg, head, files, folder)
+    choice = choose(cfg, files, actionness, truth_of(dataset, files))
     return fit_once(cfg, head, files, folder, "head"), choice
 
 

@@ -19,7 +19,7 @@ from detectron2.config import CfgNode
 from torch import nn
 from tqdm import tqdm
 
-from pcsc_d2.engine import epochs_to_iterations
+from pcsc_d2.engine import epochs_to_iterations, settle
 from pcsc_d2.model_zoo import get_config
 from pcsc_d2.models.trained import load_trained, read_config
 from pcsc_d2.utils.programs import end_programs, run_module
@@ -87,7 +87,8 @@ class Comparison:
     Attributes:
         out: the folder of all runs.
         config_file: the baseline's. Of its iterations, MODEL.COOPERATION.WARMUP_ITERS are the
-            warm-up, and the variants go on for the rest.
+            warm-up, and the variants go on for the rest; where there are none, the variants
+            train for all iterations from what the config starts from.
         options: KEY, VALUE, ... for all runs.
     """
 
@@ -97,7 +98,14 @@ class Comparison:
 
     def config(self) -> CfgNode:
         """The baseline's config."""
-        return epochs_to_iterations(get_config(self.config_file, self.options))
+        cfg = get_config(self.config_file, self.options)
+        settle(cfg, self.options)
+        return epochs_to_iterations(cfg)
+
+    @property
+    def has_warmup(self) -> bool:
+        """Whether the variants start from a stage 0 of their own making."""
+        return self.config().MODEL.COOPERATION.WARMUP_ITERS > 0
 
     def warmup(self, seed: int, two_rgb: bool = False) -> Run:
         """Stage 0 alone; two RGB streams need one of their own."""
@@ -109,16 +117,16 @@ class Comparison:
         return self._run(seed, name, length, steps, options)
 
     def variant(self, seed: int, name: str) -> Run:
-        """A variant that goes on from the warm-up."""
-        cfg, start = self.config(), self.warmup(seed, two_rgb=name == "two_rgb")
+        """A variant that goes on from the warm-up, where there is one."""
+        cfg = self.config()
         done = cfg.MODEL.COOPERATION.WARMUP_ITERS
         steps = [step - done for step in cfg.SOLVER.STEPS if step > done]
         drops = len(cfg.SOLVER.STEPS) - len(steps)
-        options = (
-            *("MODEL.WEIGHTS", str(start.weights)),
-            *("SOLVER.BASE_LR", str(cfg.SOLVER.BASE_LR * cfg.SOLVER.GAMMA**drops)),
-            *VARIANTS[name],
-        )
+        options = ("SOLVER.BASE_LR", str(cfg.SOLVER.BASE_LR * cfg.SOLVER.GAMMA**drops))
+        if done:
+            start = self.warmup(seed, two_rgb=name == "two_rgb")
+            options += ("MODEL.WEIGHTS", str(start.weights))
+        options += VARIANTS[name]
         return self._run(seed, name, cfg.SOLVER.MAX_ITER - done, steps, options)
 
     def _run(

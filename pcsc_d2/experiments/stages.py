@@ -49,10 +49,11 @@ def run(
     Raises:
         ChildProcessError: a run failed; its message names the log.
     """
-    starts = [comparison.warmup(seed) for seed in seeds]
-    if "two_rgb" in variants:
-        starts += [comparison.warmup(seed, two_rgb=True) for seed in seeds]
-    side_by_side("stage 0", [start.train for start in starts], jobs)
+    if comparison.has_warmup:
+        starts = [comparison.warmup(seed) for seed in seeds]
+        if "two_rgb" in variants:
+            starts += [comparison.warmup(seed, two_rgb=True) for seed in seeds]
+        side_by_side("stage 0", [start.train for start in starts], jobs)
     runs = {(v, s): comparison.variant(s, v) for s in seeds for v in variants}
     works = [partial(_train_and_score, r, dataset) for r in runs.values()]
     side_by_side("variants", works, jobs)

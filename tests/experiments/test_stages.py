@@ -116,6 +116,32 @@ def test_variants_share_the_warmup_and_the_schedule(tmp_path: Path) -> None:
     assert found["two_rgb"]["MODEL.FLOW.SOURCE"] == "rgb"
 
 
+@pytest.mark.parametrize("config", ["jhmdb/pcsc.yaml", "ucf101_24/mini_pcsc.yaml"])
+def test_without_a_warmup_variants_train_all_the_way(
+    config: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The paper's configs have none."""
+    trained = []
+    monkeypatch.setattr(runs.Run, "train", lambda run, threads: trained.append(run))
+    monkeypatch.setattr(stages, "call", lambda words, log, threads: _write_scores(words))
+    options = ("SOLVER.MAX_ITER", "60", "MODEL.COOPERATION.WARMUP_ITERS", "0")
+    comparison = Comparison(tmp_path, CONFIGS / config, options)
+    scores = stages.run(comparison, ["baseline", "pcsc"], [3], "some_test", jobs=1)
+    assert set(scores) == {"baseline", "pcsc"}
+    assert [run.folder.name for run in trained] == ["baseline", "pcsc"]
+    for found in map(options_of, trained):
+        assert found["SOLVER.MAX_ITER"] == "60"
+        assert found["SOLVER.STEPS"] == "(40, 50)"  # as the epochs have it
+        assert "MODEL.WEIGHTS" not in found
+        assert float(found["SOLVER.BASE_LR"]) == pytest.approx(comparison.config().SOLVER.BASE_LR)
+
+
+def _write_scores(words: Sequence[str]) -> None:
+    folder = Path(words[1])
+    folder.mkdir(parents=True)
+    (folder / f"stages_{words[2]}.json").write_text("{}")
+
+
 def test_failed_run_names_its_log(tmp_path: Path) -> None:
     run = runs.Run(tmp_path / "run", tmp_path / "no.yaml", ())
     with pytest.raises(ChildProcessError, match=r"train\.log"):
