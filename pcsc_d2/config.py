@@ -166,9 +166,19 @@ def _add_actionness(cfg: CfgNode) -> None:
 
 def _add_solver_and_test(cfg: CfgNode) -> None:
     # Where EPOCHS is over 0 it sets MAX_ITER, and STEP_EPOCHS (the epochs after which the rate
-    # drops) sets STEPS, from the size of the training set; WARMUP_ITERS stays iterations.
+    # drops) sets STEPS, from the size of the training set; WARMUP_ITERS stays iterations. MAX_ITER
+    # or STEPS on the command line win over epochs that are not given after them.
     cfg.SOLVER.EPOCHS = 0.0
     cfg.SOLVER.STEP_EPOCHS = ()
+    # Checkpoints of training that stay, the latest ones; 0: all.
+    cfg.SOLVER.KEEP = 3
+    # What model_best.pth is the best by, where TEST.EVAL_PERIOD evaluates on the way; "": none.
+    cfg.TEST.BEST_METRIC = "video/AP50"
+    # Evaluate and export a model whose weights lack its later stages (a baseline's), which are
+    # then copies of stage 0.
+    cfg.TEST.INCOMPLETE_WEIGHTS = False
+    # IoU thresholds of frame mAP, beside the mean over 0.5 to 0.95.
+    cfg.TEST.FRAME_IOUS = (0.5, 0.75)
     # Every stage's output is scored, from one pass.
     cfg.TEST.EVAL_ALL_STAGES = False
     cfg.TEST.TUBES = CfgNode()

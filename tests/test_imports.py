@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "pcsc_d2"
 UTILS = {"utils"}
 LOWER = UTILS | {"pages", "layers", "model_zoo", "tubes", "video", "flow", "datasets"}
-NATIVE = {"data", "modeling", "evaluation"}  # at home in Detectron2
+NATIVE = {"data", "modeling", "evaluation", "parallel"}  # at home in Detectron2
 ALLOWED = {
     "utils": set(),
     "layers": UTILS,
@@ -25,9 +25,10 @@ ALLOWED = {
     "video": {"tubes", *UTILS},
     "flow": {"video", "tubes", *UTILS},
     "datasets": {"flow", "video", "tubes", *UTILS},
-    "data": LOWER,
-    "modeling": LOWER,
-    "evaluation": LOWER,
+    "parallel": UTILS,
+    "data": {"parallel", *LOWER},
+    "modeling": {"parallel", *LOWER},
+    "evaluation": {"parallel", *LOWER},
     "models": NATIVE | LOWER,
     "detect": {"models", *LOWER},
     "export": {"models", "modeling", *LOWER},

@@ -59,10 +59,24 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def add_launch(parser: argparse.ArgumentParser) -> None:
     """How many processes train, on which machines; as Detectron2's ``launch`` takes it."""
-    group = parser.add_argument_group("on several GPUs or machines")
-    group.add_argument("--num-gpus", type=int, default=1, metavar="N", help="of each machine")
+    group = parser.add_argument_group("in several processes (torchrun starts them too)")
+    group.add_argument(
+        "--num-gpus",
+        type=int,
+        default=1,
+        metavar="N",
+        help="of each machine, a process for each; with MODEL.DEVICE cpu, processes on the CPU",
+    )
     group.add_argument("--num-machines", type=int, default=1, metavar="N")
     group.add_argument("--machine-rank", type=int, default=0, metavar="N", help="of this machine")
     group.add_argument(
         "--dist-url", default="auto", metavar="URL", help="of the first machine (tcp://host:port)"
+    )
+    group.add_argument(
+        "--timeout",
+        type=float,
+        default=1800,
+        metavar="SECONDS",
+        help="that a step may take in one process before the job is taken for dead (%(default)g); "
+        "waits for flow, fits and scores have no limit",
     )

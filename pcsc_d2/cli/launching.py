@@ -1,83 +1,148 @@
-"""Work that runs on every GPU, as Detectron2 launches it."""
+"""Work of several processes, as Detectron2 or torchrun launches it."""
 
 from __future__ import annotations
 
 import argparse
+import logging
+import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
 from functools import partial
 
-from pcsc_d2.cli.outcome import INTERRUPTED, exit_status
+from pcsc_d2.cli.outcome import INTERRUPTED, exit_status, fail
 
 Work = Callable[[argparse.Namespace], object]
-# Seconds within which the first process has told what is wrong, and the others are ended.
+# Seconds within which the process that knows what is wrong has told it, and the others are ended.
 _TURN = 20
+# What torch says where the process at the other end of a connection has gone.
+_GONE = ("closed by peer", "reset by peer", "Broken pipe", "Connection refused")
 
 
 def launched(work: Work, args: argparse.Namespace) -> int:
-    """Do work in a process for each GPU; the exit status.
+    """Do work in each process of a job; the exit status.
 
     Args:
         work: of each process; it can be found by its name in its module.
         args: of ``arguments.add_launch``, handed to it.
+
+    Raises:
+        ValueError: options that contradict each other or the machine.
     """
+    from pcsc_d2.model_zoo import get_config
+    from pcsc_d2.parallel import joining
+
+    device = get_config(args.config_file, args.opts).MODEL.DEVICE
+    if joining.started_by_torchrun():
+        return _under_torchrun(work, args, device)
+    _check_device(device, args.num_gpus)
     if args.num_gpus * args.num_machines <= 1:
         work(args)
         return 0
-    _check(args)
+    return _spawned(work, args, device)
+
+
+def _spawned(work: Work, args: argparse.Namespace, device: str) -> int:
+    """Do work in processes that this one starts and, if one of them ends, ends."""
     from detectron2.engine import launch
     from torch.multiprocessing.spawn import ProcessExitedException
 
+    # Of no use to the user: the one line that says why follows.
+    logging.getLogger("torch.multiprocessing.spawn").setLevel(logging.ERROR)
     try:
-        launch(
-            _in_a_process_of_its_own,
-            args.num_gpus,
-            num_machines=args.num_machines,
-            machine_rank=args.machine_rank,
-            dist_url=args.dist_url,
-            args=(work, args),
-        )
+        with _gpus_hidden(not device.startswith("cuda")):
+            launch(
+                _in_a_process_of_its_own,
+                args.num_gpus,
+                num_machines=args.num_machines,
+                machine_rank=args.machine_rank,
+                dist_url=args.dist_url,
+                args=(work, args),
+                timeout=timedelta(seconds=args.timeout),
+            )
     except ProcessExitedException as ended:
-        return ended.exit_code
+        if ended.signal_name is None:
+            return ended.exit_code
+        killed = f"process {ended.error_index} of {args.num_gpus} was ended by {ended.signal_name}"
+        return fail(f"{killed} (out of memory?); --resume goes on")
     return 0
 
 
-def _check(args: argparse.Namespace) -> None:
-    """Look for options that contradict each other, before work starts on them."""
+def _under_torchrun(work: Work, args: argparse.Namespace, device: str) -> int:
+    from pcsc_d2.parallel import joining
+
+    if args.num_gpus * args.num_machines > 1:
+        raise ValueError(
+            "torchrun starts the processes: leave out --num-gpus and --num-machines, which it "
+            "takes as --nproc-per-node and --nnodes"
+        )
+    _check_device(device, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    if joining.restarts():
+        args.resume = True
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with joining.joined(device, timedelta(seconds=args.timeout)):
+        _in_turn(work, args)
+    return 0
+
+
+def _check_device(device: str, processes: int) -> None:
+    """Look whether each process of this machine has a GPU, if it needs one."""
     import torch
 
-    from pcsc_d2.model_zoo import get_config
-
-    device = get_config(args.config_file, args.opts).MODEL.DEVICE
     if not device.startswith("cuda"):
-        raise ValueError(
-            f"several GPUs are asked for and the config says MODEL.DEVICE {device}: leave out "
-            "--num-gpus, or add MODEL.DEVICE cuda"
-        )
+        return
     found = torch.cuda.device_count()
-    if args.num_gpus > found:
-        raise ValueError(f"--num-gpus {args.num_gpus}: there are {found} on this machine")
+    if found == 0:
+        raise ValueError(f"MODEL.DEVICE is {device} and there is no GPU: add MODEL.DEVICE cpu")
+    if processes > found:
+        raise ValueError(f"{processes} GPUs are asked for, and there are {found} on this machine")
+
+
+@contextmanager
+def _gpus_hidden(hidden: bool) -> Iterator[None]:
+    """Let processes that are started here see no GPU: Detectron2 takes NCCL wherever there is one,
+    which cannot send what is on the CPU."""
+    before = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if hidden:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    try:
+        yield
+    finally:
+        if hidden and before is None:
+            del os.environ["CUDA_VISIBLE_DEVICES"]
+        elif hidden:
+            os.environ["CUDA_VISIBLE_DEVICES"] = before
 
 
 def _in_a_process_of_its_own(work: Work, args: argparse.Namespace) -> None:
     """What each process does; Ctrl-C is for their parent, which ends them."""
+    from pcsc_d2.parallel import prepare_waiting
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    prepare_waiting()
     status = exit_status(partial(_in_turn, work, args), args.command)
     if status:
         sys.exit(status)
 
 
 def _in_turn(work: Work, args: argparse.Namespace) -> None:
+    """Do work; of processes that fail alike or because of another one, one tells it."""
     from detectron2.utils import comm
 
     try:
         work(args)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
-    except Exception:
-        # All fail alike as a rule: the first tells it, and the others are ended before they do.
-        if comm.get_local_rank() != 0:
+    except Exception as error:
+        gone = isinstance(error, RuntimeError) and any(words in str(error) for words in _GONE)
+        # The others are ended before they tell it, by the parent that sees the first one end.
+        if gone or comm.get_local_rank() != 0:
             time.sleep(_TURN)
+        if gone:
+            raise ConnectionError(
+                "another process of the job has gone, perhaps on another machine; --resume goes on"
+            ) from error
         raise

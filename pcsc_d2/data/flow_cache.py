@@ -14,8 +14,11 @@ from pcsc_d2.data.datasets import dataset_cache, dataset_root, flow_videos
 from pcsc_d2.flow.conversion import FlowFiles
 from pcsc_d2.flow.methods import FLOW_METHODS, flow_method
 from pcsc_d2.flow.store import FlowReport, FlowStore
+from pcsc_d2.parallel import all_gather, wait_for_all
 
 logger = logging.getLogger(__name__)
+
+Video = tuple[str, str]
 
 
 def flow_store(cfg: CfgNode) -> FlowStore:
@@ -57,17 +60,38 @@ def _converted_folder(method: str, cache: str) -> Path:
 def precompute_flow(cfg: CfgNode, dataset_names: Iterable[str]) -> list[FlowReport]:
     """Compute the flow of all videos of some datasets that is not on disk yet.
 
-    The first rank of each machine works, with a process per core; the others wait. Does nothing
-    where flow is computed on the fly.
+    The ranks of a machine share its work and its cores. Each machine makes all flow, since its
+    folder may be its own; where machines have one folder, a video that another one has made is
+    passed over. Does nothing where flow is computed on the fly.
 
     Returns:
-        A report for each rule by which frames are counted; none on the other ranks.
+        This machine's report for each rule by which frames are counted; none on its other ranks.
     """
     store, reports = flow_store(cfg), []
-    if store.folder is not None and comm.get_local_rank() == 0:
+    if store.folder is not None:
+        processes = max(1, (os.cpu_count() or 1) // comm.get_local_size())
+        first = comm.get_local_rank() == 0
         for rule, videos in flow_videos(dataset_names).items():
-            reports.append(store.precompute(videos.items(), rule, processes=os.cpu_count() or 1))
-            if reports[-1].failed:
+            mine = store.precompute(_share([*videos.items()]), rule, processes, progress=first)
+            reports.append(sum(all_gather(mine)[_machine()], FlowReport()))
+            if first and reports[-1].failed:
                 logger.warning("%s; clips of those videos are left out", reports[-1])
-    comm.synchronize()
-    return reports
+    wait_for_all()
+    return reports if comm.get_local_rank() == 0 else []
+
+
+def _machine() -> slice:
+    """The ranks of this rank's machine."""
+    size = comm.get_local_size()
+    return slice(comm.get_rank() // size * size, (comm.get_rank() // size + 1) * size)
+
+
+def _share(videos: list[Video]) -> list[Video]:
+    """This rank's part of what its machine makes: first what is its machine's, then from the end
+    what is others', so that machines with one folder rarely make the same at the same time."""
+    size, ranks = comm.get_local_size(), comm.get_world_size()
+    machine, machines = comm.get_rank() // size, ranks // size
+    order = videos[machine::machines]
+    for other in range(machine + 1, machine + machines):
+        order += reversed(videos[other % machines :: machines])
+    return order[comm.get_local_rank() :: size]

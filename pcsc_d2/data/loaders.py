@@ -20,6 +20,7 @@ from detectron2.utils import comm
 from torch.utils.data import Dataset, Sampler
 
 from pcsc_d2.data.training_clips import ClipSampler, ResumableTrainingSampler, TrainingClips
+from pcsc_d2.parallel import batch_of_rank
 
 logger = logging.getLogger(__name__)
 
@@ -110,7 +111,11 @@ def training_loader(cfg: CfgNode, dicts: list[dict], mapper: Mapper) -> Iterable
         cfg: whose DATALOADER, SOLVER.IMS_PER_BATCH (over all ranks) and SEED count.
         dicts: the key frames.
         mapper: as in ``TrainingClips``.
+
+    Raises:
+        ValueError: a batch that the ranks cannot share.
     """
+    batch_size = batch_of_rank(cfg.SOLVER.IMS_PER_BATCH, comm.get_world_size())
     clips = TrainingClips(dicts, mapper, cfg.SEED)
     node = cfg.DATALOADER
     if node.VIDEOS_AT_A_TIME > 0:
@@ -119,7 +124,6 @@ def training_loader(cfg: CfgNode, dicts: list[dict], mapper: Mapper) -> Iterable
     else:
         sampler = ResumableTrainingSampler(len(dicts), seed=cfg.SEED)
     if node.THREADS and node.NUM_WORKERS > 0:
-        batch_size = cfg.SOLVER.IMS_PER_BATCH // comm.get_world_size()
         return ThreadLoader(clips, sampler, batch_size, node.NUM_WORKERS)
     return build_detection_train_loader(
         clips,

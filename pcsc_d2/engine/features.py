@@ -44,6 +44,7 @@ from pcsc_d2.engine.frozen_trunks import frozen_streams, trunk_digests
 from pcsc_d2.layers.i3d import fold_norms
 from pcsc_d2.model_zoo import get_config
 from pcsc_d2.modeling.stream import Stream
+from pcsc_d2.parallel import wait_for_all
 from pcsc_d2.utils.files import write_json
 from pcsc_d2.utils.progress import Bar, progress_bar
 
@@ -166,7 +167,7 @@ def _compute(cfg: CfgNode, is_train: bool, dicts: list[dict], name: str) -> None
     if todo:
         chosen = {file_name: videos[file_name] for file_name in todo}
         _Computation(cfg, is_train, stores).run(chosen, todo, name)
-    comm.synchronize()
+    wait_for_all()
 
 
 class _Computation:

@@ -10,15 +10,15 @@ from pathlib import Path
 from detectron2.engine import HookBase, hooks
 from detectron2.utils import comm
 from detectron2.utils.env import seed_all_rng
-from fvcore.common.checkpoint import Checkpointer
 from torch import nn
 
 from pcsc_d2.data.drawing import SEEDING
+from pcsc_d2.engine.checkpointing import FINAL, Checkpointer
 from pcsc_d2.utils.files import atomic_write
 
 logger = logging.getLogger(__name__)
 
-FINAL, BEST = "model_final.pth", "model_best.pth"
+BEST = "model_best"
 
 
 class SeedEachIteration(HookBase):
@@ -109,11 +109,11 @@ class BestCheckpoint(HookBase):
         done = self.trainer.iter + 1
         # The last evaluation comes after training.
         if done % self._period == 0 and done < self.trainer.max_iter and self._is_best():
-            self._checkpointer.save(Path(BEST).stem, iteration=self.trainer.iter)
+            self._checkpointer.save(BEST, iteration=self.trainer.iter)
 
     def after_train(self) -> None:
         if self.trainer.iter + 1 >= self.trainer.max_iter and self._is_best():
-            final, best = (Path(self._checkpointer.save_dir, n) for n in (FINAL, BEST))
+            final, best = (Path(self._checkpointer.save_dir, f"{n}.pth") for n in (FINAL, BEST))
             with atomic_write(best) as target, final.open("rb") as source:
                 shutil.copyfileobj(source, target)
 
@@ -134,5 +134,5 @@ class BestCheckpoint(HookBase):
         if not value > self._best:
             return False
         self._best = value
-        logger.info("%s: %s %.2f", BEST, self._metric, value)
+        logger.info("%s.pth: %s %.2f", BEST, self._metric, value)
         return True

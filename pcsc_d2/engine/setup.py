@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from pathlib import Path
 
 import torch
@@ -13,8 +14,12 @@ from detectron2.utils.env import seed_all_rng
 from detectron2.utils.logger import setup_logger
 
 from pcsc_d2 import data, evaluation, modeling  # noqa: F401  (registers what configs name)
+from pcsc_d2.engine.ignored_keys import ignored_keys
+from pcsc_d2.engine.schedule import settle
 from pcsc_d2.model_zoo import get_config
 from pcsc_d2.utils.files import atomic_write
+
+logger = logging.getLogger(__name__)
 
 
 def setup(args: argparse.Namespace) -> CfgNode:
@@ -27,17 +32,27 @@ def setup(args: argparse.Namespace) -> CfgNode:
         ValueError: a dataset is not there, or does not fit the model.
     """
     cfg = get_config(args.config_file, args.opts)
+    settled = settle(cfg, args.opts)
     cfg.freeze()
     # Before Detectron2 prints hundreds of lines, under which an error is lost.
     data.register_custom_datasets()
     data.check_datasets(cfg)
     _log(cfg, args)
-    if comm.is_main_process():
-        with atomic_write(Path(cfg.OUTPUT_DIR, "config.yaml"), "w") as file:
-            file.write(cfg.dump())
+    for line in settled:
+        logger.info("%s", line)
+    for line in ignored_keys(cfg):
+        logger.warning("%s", line)
+    save_config(cfg)
     seed_all_rng(None if cfg.SEED < 0 else cfg.SEED + comm.get_rank())
     _set_up_torch(cfg, getattr(args, "eval_only", False))
     return cfg
+
+
+def save_config(cfg: CfgNode) -> None:
+    """Write the config that is used to ``OUTPUT_DIR``."""
+    if comm.is_main_process():
+        with atomic_write(Path(cfg.OUTPUT_DIR, "config.yaml"), "w") as file:
+            file.write(cfg.dump())
 
 
 def _log(cfg: CfgNode, args: argparse.Namespace) -> None:
@@ -47,11 +62,11 @@ def _log(cfg: CfgNode, args: argparse.Namespace) -> None:
     rank = comm.get_rank()
     for name in ("fvcore", "pcsc_d2"):
         setup_logger(cfg.OUTPUT_DIR, distributed_rank=rank, name=name)
-    logger = setup_logger(cfg.OUTPUT_DIR, distributed_rank=rank)
-    logger.info("Rank of current process: %d. World size: %d", rank, comm.get_world_size())
-    logger.info("Environment info:\n%s", collect_env_info())
-    logger.info("Command line arguments: %s", args)
-    logger.info("Running with full config:\n%s", cfg.dump())
+    detectron2 = setup_logger(cfg.OUTPUT_DIR, distributed_rank=rank)
+    detectron2.info("Rank of current process: %d. World size: %d", rank, comm.get_world_size())
+    detectron2.info("Environment info:\n%s", collect_env_info())
+    detectron2.info("Command line arguments: %s", args)
+    detectron2.info("Running with full config:\n%s", cfg.dump())
 
 
 def _set_up_torch(cfg: CfgNode, eval_only: bool) -> None:

@@ -26,6 +26,7 @@ from pcsc_d2.data.datasets import annotated_dicts
 from pcsc_d2.layers.i3d_weights import read_weights
 from pcsc_d2.model_zoo.kinetics import CHECKPOINT, KINETICS
 from pcsc_d2.modeling.stream import Stream
+from pcsc_d2.parallel import wait_for_file
 from pcsc_d2.utils.cache import cache_folder
 from pcsc_d2.utils.weights import save_tensors
 
@@ -38,7 +39,8 @@ def estimate_statistics(cfg: CfgNode, stream: Stream) -> None:
 
     They are estimated on MODEL.I3D.PRECISE_BN clips that are spread evenly over the training set,
     and kept in the user's cache for the next run with the same data and settings. Does nothing for
-    other streams and weights. On several ranks, all estimate, and take what the first one kept.
+    other streams and weights. On several ranks, all estimate, and take what the first one of their
+    machine kept.
     """
     trunk = stream.backbone.bottom_up.trunk
     norms = [m for m in trunk.modules() if isinstance(m, _BatchNorm)]
@@ -48,9 +50,10 @@ def estimate_statistics(cfg: CfgNode, stream: Stream) -> None:
     path = _kept(cfg)
     if not path.is_file():
         _estimate(cfg, stream, norms)
-        if comm.is_main_process():
+        if comm.get_local_rank() == 0:
             save_tensors(path, {k: v for k, v in trunk.state_dict().items() if "running" in k})
-        comm.synchronize()
+        # Not all ranks may be here: no collective.
+        wait_for_file(path)
     trunk.load_state_dict(read_weights(path), strict=False)
     logger.info("statistics of flow from %s", path)
 

@@ -9,8 +9,10 @@ from pcsc_d2.data import precompute_flow
 from pcsc_d2.engine.checkpointing import Checkpointer
 from pcsc_d2.engine.features import precompute_features
 from pcsc_d2.engine.frozen_trunks import check_trunks
-from pcsc_d2.engine.setup import setup
+from pcsc_d2.engine.schedule import scheduled
+from pcsc_d2.engine.setup import save_config, setup
 from pcsc_d2.engine.trainer import Trainer
+from pcsc_d2.modeling import what_is_incomplete
 
 
 def train(args: argparse.Namespace) -> dict | None:
@@ -18,9 +20,15 @@ def train(args: argparse.Namespace) -> dict | None:
 
     Args:
         args: of Detectron2's ``default_argument_parser``, or of ``pcsc train``.
+
+    Raises:
+        ValueError: to evaluate, weights that lack stages.
     """
     cfg = setup(args)
     names = cfg.DATASETS.TEST if args.eval_only else (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)
+    if not args.eval_only:
+        cfg = scheduled(cfg)
+        save_config(cfg)
     precompute_flow(cfg, names)
     precompute_features(cfg, test=cfg.DATASETS.TEST, train=not args.eval_only)
     if args.eval_only:
@@ -29,6 +37,9 @@ def train(args: argparse.Namespace) -> dict | None:
         checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=args.resume)
         if uses_cached_features(cfg):
             check_trunks(cfg, model)
+        incomplete = what_is_incomplete(cfg, model)
+        if incomplete:
+            raise ValueError(incomplete)
         return Trainer.test(cfg, model)
     trainer = Trainer(cfg)
     trainer.resume_or_load(resume=args.resume)

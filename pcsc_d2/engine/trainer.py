@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import torch
 from detectron2.config import CfgNode
 from detectron2.data import get_detection_dataset_dicts
-from detectron2.engine import DefaultTrainer, HookBase
+from detectron2.engine import (
+    AMPTrainer,
+    DefaultTrainer,
+    HookBase,
+    SimpleTrainer,
+    TrainerBase,
+    create_ddp_model,
+    hooks,
+)
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 from detectron2.utils.events import EventWriter
@@ -17,24 +26,41 @@ from torch import nn
 from pcsc_d2.config import uses_cached_features
 from pcsc_d2.data import evaluation_loader, start_at, training_dicts, training_loader
 from pcsc_d2.engine.checkpointing import FINAL, Checkpointer
-from pcsc_d2.engine.epochs import epochs_to_iterations
 from pcsc_d2.engine.features import build_mapper, precompute_features
 from pcsc_d2.engine.frozen_trunks import check_trunks
-from pcsc_d2.engine.hooks import SeedEachIteration, StageWarmup
+from pcsc_d2.engine.hooks import (
+    BestCheckpoint,
+    RecentCheckpoints,
+    SeedEachIteration,
+    StageWarmup,
+)
+from pcsc_d2.engine.schedule import scheduled
 from pcsc_d2.engine.statistics import estimate_statistics
 from pcsc_d2.evaluation import TubeEvaluator, link_options, refine_options, with_trained_refinement
+from pcsc_d2.parallel import shared_buffers, wait_for_all
 
 
 class Trainer(DefaultTrainer):
     """Trainer of a two-stream detector; ``--resume`` continues with the same random numbers."""
 
     def __init__(self, cfg: CfgNode) -> None:
-        # Without a seed a resumed run could not draw what the interrupted one would have drawn.
-        if cfg.SEED < 0:
-            cfg = cfg.clone()
-            cfg.defrost()
-            cfg.SEED = comm.shared_random_seed() % 2**31
-        super().__init__(epochs_to_iterations(cfg))
+        # Not DefaultTrainer's, which puts every process on a GPU.
+        TrainerBase.__init__(self)
+        self.cfg = cfg = scheduled(_with_seed(cfg))
+        model = self.build_model(cfg)
+        optimizer = self.build_optimizer(cfg, model)
+        data_loader = self.build_train_loader(cfg)
+        on_gpu = next(model.parameters()).is_cuda
+        devices = [torch.cuda.current_device()] if on_gpu else None
+        model = create_ddp_model(model, broadcast_buffers=False, device_ids=devices)
+        trainer = AMPTrainer if cfg.SOLVER.AMP.ENABLED else SimpleTrainer
+        self._trainer = trainer(model, data_loader, optimizer)
+        self.scheduler = self.build_lr_scheduler(cfg, optimizer)
+        self.checkpointer = Checkpointer(model, cfg.OUTPUT_DIR, trainer=weakref.proxy(self))
+        self.start_iter, self.max_iter = 0, cfg.SOLVER.MAX_ITER
+        # Of the stream of clips, where this run began or went on.
+        self._first_clip = 0
+        self.register_hooks(self.build_hooks())
 
     def resume_or_load(self, resume: bool = True) -> None:
         """Detectron2's; a final checkpoint that is damaged is written again."""
@@ -47,14 +73,34 @@ class Trainer(DefaultTrainer):
             estimate_statistics(self.cfg, self._detector().flow)
         if uses_cached_features(self.cfg):
             check_trunks(self.cfg, self._detector())
-        start_at(self.data_loader, self.start_iter * self.cfg.SOLVER.IMS_PER_BATCH)
+        start_at(self.data_loader, self._first_clip)
+
+    def state_dict(self) -> dict:
+        done = self.iter + 1 - self.start_iter
+        clips = self._first_clip + done * self.cfg.SOLVER.IMS_PER_BATCH
+        return super().state_dict() | {"clips": clips}
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        super().load_state_dict(state_dict)
+        self._first_clip = state_dict.get(
+            "clips", (state_dict["iteration"] + 1) * self.cfg.SOLVER.IMS_PER_BATCH
+        )
 
     def build_hooks(self) -> list[HookBase]:
-        # In place of Detectron2's own, before its hooks take hold of that.
-        state = {"trainer": weakref.proxy(self)}
-        self.checkpointer = Checkpointer(self.model, self.cfg.OUTPUT_DIR, **state)
         warmup = StageWarmup(self._detector(), self.cfg.MODEL.COOPERATION.WARMUP_ITERS)
-        return [SeedEachIteration(self.cfg.SEED), warmup, *super().build_hooks()]
+        return [SeedEachIteration(self.cfg.SEED), warmup, *self._usual_hooks()]
+
+    def _usual_hooks(self) -> Iterator[HookBase | None]:
+        """Detectron2's, with checkpoints pruned and the best one kept."""
+        cfg, checkpointer = self.cfg, self.checkpointer
+        for hook in super().build_hooks():
+            if isinstance(hook, hooks.PeriodicCheckpointer):
+                hook = RecentCheckpoints(
+                    checkpointer, cfg.SOLVER.CHECKPOINT_PERIOD, cfg.SOLVER.KEEP
+                )
+            yield hook
+            if isinstance(hook, hooks.EvalHook) and cfg.TEST.EVAL_PERIOD and cfg.TEST.BEST_METRIC:
+                yield BestCheckpoint(checkpointer, cfg.TEST.EVAL_PERIOD, cfg.TEST.BEST_METRIC)
 
     def _detector(self) -> nn.Module:
         """The model itself, where it trains on several ranks too."""
@@ -85,6 +131,7 @@ class Trainer(DefaultTrainer):
             cfg.TEST.TUBES.PROTOCOL,
             link_options=link_options(cfg) if cfg.TEST.TUBES.ON else None,
             refine_options=refine_options(cfg),
+            frame_ious=cfg.TEST.FRAME_IOUS,
         )
 
     @classmethod
@@ -95,10 +142,24 @@ class Trainer(DefaultTrainer):
         evaluators: DatasetEvaluator | list[DatasetEvaluator] | None = None,
     ) -> dict:
         """Detectron2's, refining tubes as the model's actionness head was trained to."""
-        return super().test(with_trained_refinement(cfg, model), model, evaluators)
+        shared_buffers(model)
+        results = super().test(with_trained_refinement(cfg, model), model, evaluators)
+        # The first process links and scores, which may take longer than a collective may.
+        wait_for_all()
+        return results
 
 
 def _drop_unfinished_line(path: Path) -> None:
     if path.is_file():
         with path.open("rb+") as file:
             file.truncate(file.read().rfind(b"\n") + 1)
+
+
+def _with_seed(cfg: CfgNode) -> CfgNode:
+    """Without a seed a resumed run could not draw what the interrupted one would have drawn."""
+    if cfg.SEED >= 0:
+        return cfg
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.SEED = comm.shared_random_seed() % 2**31
+    return cfg

@@ -36,6 +36,11 @@ class FlowReport:
     present: int = 0
     failed: list[str] = field(default_factory=list)
 
+    def __add__(self, other: FlowReport) -> FlowReport:
+        return FlowReport(
+            self.made + other.made, self.present + other.present, self.failed + other.failed
+        )
+
     def __str__(self) -> str:
         counts = f"flow of {self.made} videos computed, {self.present} were there already"
         return f"{counts}, {len(self.failed)} failed"
@@ -128,6 +133,7 @@ class FlowStore:
         videos: Iterable[tuple[str, str | os.PathLike[str]]],
         rule: DecodingRule = "coded",
         processes: int = 1,
+        progress: bool = True,
     ) -> FlowReport:
         """Compute the flow of all videos that is not there yet; can be stopped and started again.
 
@@ -135,21 +141,27 @@ class FlowStore:
             videos: key and path of each.
             rule: how frames are counted, "coded" or "constant_rate".
             processes: that share the work; a method that shares it itself runs in this one.
+            progress: show a bar.
 
         Returns:
             The counts; a video that cannot be read is reported there, and the others go on.
         """
         report, todo = FlowReport(), list(videos)
-        with tqdm(total=len(todo), desc=f"flow ({self.method.name})", unit="video") as progress:
+        with tqdm(
+            total=len(todo),
+            desc=f"flow ({self.method.name})",
+            unit="video",
+            disable=not progress,
+        ) as bar:
             for outcome in self._all_made(todo, rule, processes):
                 if outcome is None:
                     report.present += 1
                 elif outcome:
                     report.failed.append(outcome)
-                    progress.write(outcome, file=sys.stderr)
+                    bar.write(outcome, file=sys.stderr)
                 else:
                     report.made += 1
-                progress.update()
+                bar.update()
         logger.info("%s", report)
         return report
 

@@ -5,6 +5,7 @@ from pcsc_d2.modeling.actionness_head import (
     ActionnessHead,
     build_actionness_head,
 )
+from pcsc_d2.modeling.completeness import what_is_incomplete
 from pcsc_d2.modeling.cooperation_roi_heads import CooperationROIHeads
 from pcsc_d2.modeling.i3d_fpn import I3DFPN, I3DTrunk, build_i3d_fpn_backbone
 from pcsc_d2.modeling.two_stream_rcnn import TwoStreamRCNN
@@ -18,4 +19,5 @@ __all__ = [
     "TwoStreamRCNN",
     "build_actionness_head",
     "build_i3d_fpn_backbone",
+    "what_is_incomplete",
 ]

@@ -32,6 +32,7 @@ from pcsc_d2.modeling.stage_labels import label_proposals, log_proposals
 from pcsc_d2.modeling.stage_outputs import MODES, combine
 from pcsc_d2.modeling.stream import STREAMS
 from pcsc_d2.modeling.unused_parameters import unused_parameters_loss
+from pcsc_d2.parallel import boxes_share
 
 logger = logging.getLogger(__name__)
 
@@ -117,6 +118,8 @@ class CooperationROIHeads(ROIHeads):
             actionness_head.requires_grad_(False)
         # Lowered while stage 0 warms up in training; see engine.StageWarmup.
         self.active_stages = len(stage_heads)
+        # Those that the weights loaded last had no heads for.
+        self.stages_without_weights: list[int] = []
 
     @classmethod
     def from_config(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict[str, object]:
@@ -224,6 +227,7 @@ class CooperationROIHeads(ROIHeads):
             own = f"{prefix}stage_heads.{stage - 1}."
             found = {k: v for k, v in state_dict.items() if k.startswith(stage0)}
             state_dict.update({own + k.removeprefix(stage0): v for k, v in found.items()})
+        self.stages_without_weights = absent
         if absent:
             logger.info("stages without weights of their own start from stage 0's: %s", absent)
         super()._load_from_state_dict(state_dict, prefix, *args)
@@ -394,7 +398,9 @@ def _losses(
 ) -> dict[str, torch.Tensor]:
     with get_event_storage().name_scope(f"{stream}_stage{stage}"):
         losses = head.predictor.losses(predictions, proposals)
-    return {f"{name}_stage{stage}_{stream}": loss for name, loss in losses.items()}
+    # They are means over boxes, of which ranks have different numbers.
+    share = boxes_share(sum(map(len, proposals)), predictions[0].device)
+    return {f"{name}_stage{stage}_{stream}": loss * share for name, loss in losses.items()}
 
 
 def _output(

@@ -12,6 +12,7 @@ from torch import nn
 
 from pcsc_d2 import data, modeling  # noqa: F401  (registers what configs name)
 from pcsc_d2.model_zoo import get_config
+from pcsc_d2.modeling import what_is_incomplete
 from pcsc_d2.models.info import ModelError
 from pcsc_d2.utils.text import one_line
 from pcsc_d2.utils.weights import DamagedError, load_tensors
@@ -46,7 +47,7 @@ def load_trained(cfg: CfgNode) -> nn.Module:
     """The model of a config with all of MODEL.WEIGHTS in it, in evaluation mode.
 
     Raises:
-        ModelError: no such file, damaged, or it does not fit.
+        ModelError: no such file, damaged, it does not fit, or lacks stages.
     """
     weights = Path(cfg.MODEL.WEIGHTS)
     if not cfg.MODEL.WEIGHTS:
@@ -62,4 +63,7 @@ def load_trained(cfg: CfgNode) -> nn.Module:
     except Exception as error:  # weights of another network, or values that are none
         reason = f"cannot be loaded into the network of its config ({one_line(error)})"
         raise ModelError(f"{weights}: {reason}") from error
+    incomplete = what_is_incomplete(cfg, model)
+    if incomplete:
+        raise ModelError(incomplete)
     return model

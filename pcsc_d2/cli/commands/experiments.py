@@ -104,5 +104,6 @@ def _splits(args: argparse.Namespace) -> int:
     out = args.out or Path("output", f"jhmdb_{config.stem}_splits")
     launch = ["--num-gpus", args.num_gpus, "--num-machines", args.num_machines]
     launch += ["--machine-rank", args.machine_rank, "--dist-url", args.dist_url]
+    launch += ["--timeout", args.timeout]
     splits = Splits(config, out, args.resume, args.eval_only, (*map(str, launch), *args.opts))
     return splits.run(args.splits)

@@ -3,33 +3,38 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from detectron2.config import CfgNode
+from detectron2.utils import comm
 from torch import nn
 
 from pcsc_d2.engine.actionness.fit import fit_once, predict_videos, sample_store
-from pcsc_d2.engine.actionness.samples import all_tubes
+from pcsc_d2.engine.actionness.samples import VideoSamples, all_tubes
+from pcsc_d2.parallel import all_gather
 from pcsc_d2.tubes import GroundTruth, RefinementSearch, RefineOptions, choose_refinement
 
 logger = logging.getLogger(__name__)
 
 
-def choose(
-    cfg: CfgNode, head: nn.Module, files: Sequence[Path], truth: GroundTruth, folder: Path
-) -> RefinementSearch:
-    """The median window and the threshold, chosen on training videos that were held back.
+def fit_parts(
+    cfg: CfgNode, head: nn.Module, files: Sequence[Path], folder: Path
+) -> list[np.ndarray]:
+    """Fit heads and let each say what it thinks of the videos that it did not see.
 
-    The videos are dealt to ``SOLVER.ACTIONNESS.FOLDS`` parts; a head trained on the other parts
-    scores the tubes of each, and the pair of the best video mAP 0.5:0.95 over all of them wins.
+    The videos are dealt to ``SOLVER.ACTIONNESS.FOLDS`` parts, each for a head that learns from the
+    others; one more head, which is kept as "head", learns from all. The ranks share these fits.
 
     Args:
-        head: untrained, copied for each part.
-        truth: ground truth of the videos of the files, in their order.
-        folder: where the heads of the parts are kept, so that an interrupted job goes on.
+        head: untrained, copied for each fit.
+        folder: where the heads are kept, so that an interrupted job goes on.
+
+    Returns:
+        Actionness (M,) of the boxes of each file's tubes, on every rank.
 
     Raises:
         ValueError: fewer than two videos or two parts.
@@ -41,18 +46,36 @@ def choose(
             f"{len(files)} training videos, SOLVER.ACTIONNESS.FOLDS {node.FOLDS}: two of either "
             "are needed to choose the threshold on videos that were held back"
         )
-    actionness: list[np.ndarray | None] = [None] * len(files)
-    stores = {}
-    for fold in range(folds):
-        mine = list(range(fold, len(files), folds))
-        others = [files[i] for i in range(len(files)) if i % folds != fold]
-        logger.info("actionness without part %d of the training videos", fold + 1)
-        trained = fit_once(cfg, copy.deepcopy(head), others, folder, f"fold{fold}")
+    found: dict[int, np.ndarray] = {}
+    for part in range(comm.get_rank(), folds + 1, comm.get_world_size()):
+        if part == folds:
+            logger.info("actionness with all training videos")
+            fit_once(cfg, copy.deepcopy(head), files, folder, "head")
+            continue
+        logger.info("actionness without part %d of the training videos", part + 1)
+        mine = range(part, len(files), folds)
+        others = [files[i] for i in range(len(files)) if i % folds != part]
+        trained = fit_once(cfg, copy.deepcopy(head), others, folder, f"fold{part}")
         held_back = sample_store(cfg, [files[i] for i in mine])
-        for i, values in zip(mine, predict_videos(trained, held_back)):
-            actionness[i] = values
-        stores |= dict(zip(mine, held_back.samples))
-    tubes = all_tubes([stores[i] for i in range(len(files))], actionness)
+        found |= dict(zip(mine, predict_videos(trained, held_back)))
+    everywhere = dict(itertools.chain.from_iterable(f.items() for f in all_gather(found)))
+    return [everywhere[i] for i in range(len(files))]
+
+
+def choose(
+    cfg: CfgNode, files: Sequence[Path], actionness: Sequence[np.ndarray], truth: GroundTruth
+) -> RefinementSearch:
+    """The median window and the threshold, chosen on training videos that were held back.
+
+    A head trained on the other parts of the videos scores the tubes of each, and the pair of the
+    best video mAP 0.5:0.95 over all of them wins.
+
+    Args:
+        actionness: of the boxes of each file's tubes, from ``fit_parts``.
+        truth: ground truth of the videos of the files, in their order.
+    """
+    node = cfg.SOLVER.ACTIONNESS
+    tubes = all_tubes([VideoSamples.load(path) for path in files], actionness)
     base = RefineOptions(min_length=cfg.TEST.TUBES.MIN_LENGTH)
     choice = choose_refinement(
         tubes, truth, node.WINDOWS, node.THRESHOLDS, base, cfg.TEST.TUBES.PROTOCOL, progress=True

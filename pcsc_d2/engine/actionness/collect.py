@@ -27,6 +27,7 @@ from pcsc_d2.data import evaluation_loader
 from pcsc_d2.engine.actionness.samples import VideoSamples
 from pcsc_d2.engine.features import build_mapper, precompute_features
 from pcsc_d2.evaluation import detection_arrays, link_options
+from pcsc_d2.parallel import all_gather, wait_for_all
 from pcsc_d2.tubes import Detections, GroundTruth, label_boxes
 from pcsc_d2.tubes.detections import detection_order
 from pcsc_d2.tubes.linking.offline import link_side_by_side
@@ -79,11 +80,11 @@ def collect(
     used = sum(path.stat().st_size for path in done.values())
     job = _Collection(cfg, model, truth, folder, kinds, keep_detections)
     mine = job.run(dataset, [video for video in order if video not in done], limit - used)
-    left_out = sum(comm.all_gather(mine))
+    left_out = sum(all_gather(mine))
     if left_out:
         share = f"{dataset}: {left_out} of {len(truth.videos)} videos left out"
         logger.warning("%s, as SOLVER.ACTIONNESS.DISK_MB is used up", share)
-    comm.synchronize()
+    wait_for_all()
     paths = (_file(folder, video) for video in range(len(truth.videos)))
     return [path for path in paths if path.exists()]
 
@@ -241,7 +242,7 @@ def _claim(folder: Path, who: dict[str, object]) -> None:
         if not path.exists():
             with atomic_write(path, "w") as file:
                 file.write(note)
-    comm.synchronize()
+    wait_for_all()
     if path.read_text(encoding="utf-8") != note:
         raise ValueError(
             f"{folder}: holds features of another detector, kind or config; remove it or choose "

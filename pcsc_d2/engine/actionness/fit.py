@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from detectron2.config import CfgNode
 from detectron2.structures import Instances
+from detectron2.utils import comm
 from torch import nn
 from tqdm import tqdm
 
@@ -51,7 +52,13 @@ def fit(cfg: CfgNode, head: nn.Module, store: SampleStore, state: Path | None = 
     if done == 0:
         standardise(head, store)
     head.train()
-    with tqdm(total=node.EPOCHS, initial=done, desc="fitting actionness", unit="epoch") as bar:
+    with tqdm(
+        total=node.EPOCHS,
+        initial=done,
+        desc="fitting actionness",
+        unit="epoch",
+        disable=not comm.is_main_process(),
+    ) as bar:
         for epoch in range(done, node.EPOCHS):
             # From the full rate down to a tenth.
             for group in optimizer.param_groups:

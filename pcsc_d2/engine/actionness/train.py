@@ -1,7 +1,7 @@
 """Train the actionness head of a trained detector, choose how tubes are refined, and evaluate.
 
 ``pcsc train-actionness`` is the command. The detector stays as it is. It runs over the training
-videos (all GPUs share them; features go to ``OUTPUT_DIR/actionness``, at most
+videos (all GPUs share them, and the fits; features go to ``OUTPUT_DIR/actionness``, at most
 ``SOLVER.ACTIONNESS.DISK_MB``), the head is fitted, the median window and the threshold are chosen
 on training videos that were held back, and ``OUTPUT_DIR/model_final.pth`` holds detector, head and
 choice. ``--resume`` goes on where an interrupted run stopped, be it within a video set or within a
@@ -22,12 +22,13 @@ from detectron2.utils import comm
 from torch import nn
 
 from pcsc_d2.data import precompute_flow
-from pcsc_d2.engine.actionness.choose import choose
+from pcsc_d2.engine.actionness.choose import choose, fit_parts
 from pcsc_d2.engine.actionness.collect import collect, truth_of
 from pcsc_d2.engine.actionness.fit import fit_once
 from pcsc_d2.engine.checkpointing import FINAL, Checkpointer
 from pcsc_d2.engine.setup import setup
 from pcsc_d2.engine.trainer import Trainer
+from pcsc_d2.parallel import wait_for_all
 from pcsc_d2.tubes import GroundTruth, RefinementSearch
 from pcsc_d2.tubes.assembly import concatenate
 from pcsc_d2.utils.files import atomic_write, write_json
@@ -47,12 +48,12 @@ def main(args: argparse.Namespace) -> dict | None:
     folder = Path(cfg.OUTPUT_DIR, WORK)
     if not args.resume and comm.is_main_process():
         shutil.rmtree(folder, ignore_errors=True)
-    comm.synchronize()
+    wait_for_all()
     model = Trainer.build_model(cfg)
     Checkpointer(model).load(cfg.MODEL.WEIGHTS)
     train(cfg, model.eval(), datasets, folder)
-    # Only the first rank has trained: the others take what it saved.
-    comm.synchronize()
+    # Only the first rank has chosen and saved: the others take what it saved.
+    wait_for_all()
     Checkpointer(model).load(str(Path(cfg.OUTPUT_DIR, "model_final.pth")))
     return Trainer.test(cfg, model) if cfg.DATASETS.TEST else None
 
@@ -71,11 +72,11 @@ def train(cfg: CfgNode, model: nn.Module, datasets: tuple[str, ...], folder: Pat
         found = collect(cfg, model, name, folder / name, [cfg.MODEL.ACTIONNESS.FEATURES], budget)
         files += found
         truths.append(truth_of(name, found))
+    head = model.roi_heads.actionness_head
+    actionness = fit_parts(cfg, head, files, folder)
     if not comm.is_main_process():
         return
-    head = model.roi_heads.actionness_head
-    choice = choose(cfg, head, files, _join(truths), folder)
-    logger.info("actionness with all training videos")
+    choice = choose(cfg, files, actionness, _join(truths))
     fit_once(cfg, head, files, folder, "head")
     head.window.fill_(choice.options.window)
     head.threshold.fill_(choice.options.threshold)

@@ -22,9 +22,10 @@ from torch import nn
 from pcsc_d2 import add_pcsc_config
 from pcsc_d2.data import ClipMapper
 from pcsc_d2.engine import Trainer
+from pcsc_d2.engine.actionness import collect as collecting
 from pcsc_d2.engine.actionness import fit as actionness_fit
 from pcsc_d2.engine.actionness import train as train_actionness
-from pcsc_d2.engine.actionness.choose import choose
+from pcsc_d2.engine.actionness.choose import fit_parts
 from pcsc_d2.engine.actionness.collect import collect
 from pcsc_d2.engine.actionness.fit import (
     class_weights,
@@ -141,8 +142,8 @@ def test_ranks_share_the_videos(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(comm, "get_world_size", lambda: 2)
-    monkeypatch.setattr(comm, "all_gather", lambda value: [value, value])
-    monkeypatch.setattr(comm, "synchronize", lambda: None)
+    monkeypatch.setattr(collecting, "all_gather", lambda value: [value, value])
+    monkeypatch.setattr(collecting, "wait_for_all", lambda: None)
     counts = []
     for rank in (0, 1):
         monkeypatch.setattr(comm, "get_rank", lambda rank=rank: rank)
@@ -294,7 +295,7 @@ def test_fit_is_kept_until_what_it_depends_on_changes(
 def test_one_video_is_too_few_to_hold_any_back(tmp_path: Path) -> None:
     files = store_of(tmp_path).files[:1]
     with pytest.raises(ValueError, match="1 training videos"):
-        choose(fit_config(1), new_head(), files, None, tmp_path)
+        fit_parts(fit_config(1), new_head(), files, tmp_path)
 
 
 def test_damaged_samples_are_named(tmp_path: Path) -> None:

@@ -1,0 +1,24 @@
+"""Processes that train together: how they come together, wait for each other and share work."""
+
+from pcsc_d2.parallel.joining import joined, started_by_torchrun
+from pcsc_d2.parallel.sharing import batch_of_rank, boxes_share, shared_buffers
+from pcsc_d2.parallel.waiting import (
+    all_gather,
+    gather,
+    prepare_waiting,
+    wait_for_all,
+    wait_for_file,
+)
+
+__all__ = [
+    "all_gather",
+    "batch_of_rank",
+    "boxes_share",
+    "gather",
+    "joined",
+    "prepare_waiting",
+    "shared_buffers",
+    "started_by_torchrun",
+    "wait_for_all",
+    "wait_for_file",
+]

@@ -1,0 +1,45 @@
+"""Waits outlast the time limit of collectives."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from detectron2.utils import comm
+
+from pcsc_d2.parallel import all_gather, gather, wait_for_all
+from tests.ranks import STALL, on_ranks
+
+
+def stall_at_each_wait() -> list[object]:
+    found = []
+    for wait in (lambda: wait_for_all(), lambda: gather(comm.get_rank()), lambda: all_gather("x")):
+        if comm.get_rank() == 1:
+            time.sleep(STALL)
+        found.append(wait())
+    return found
+
+
+def stall_at_a_collective() -> str:
+    if comm.get_rank() == 1:
+        time.sleep(STALL)
+    with pytest.raises(RuntimeError) as stopped:
+        comm.synchronize()
+    return str(stopped.value)
+
+
+def test_a_rank_that_stalls_is_waited_for(tmp_path: Path) -> None:
+    assert on_ranks(stall_at_each_wait, 2, tmp_path) == [
+        [None, [0, 1], ["x", "x"]],
+        [None, [], ["x", "x"]],
+    ]
+
+
+def test_collectives_do_have_a_limit(tmp_path: Path) -> None:
+    assert len(on_ranks(stall_at_a_collective, 2, tmp_path)) == 2
+
+
+def test_one_process_waits_for_nobody() -> None:
+    wait_for_all()
+    assert gather(3) == all_gather(3) == [3]
