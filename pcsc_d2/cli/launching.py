@@ -119,9 +119,13 @@ def _gpus_hidden(hidden: bool) -> Iterator[None]:
 
 def _in_a_process_of_its_own(work: Work, args: argparse.Namespace) -> None:
     """What each process does; Ctrl-C is for their parent, which ends them."""
+    import torch
+
     from pcsc_d2.parallel import prepare_waiting
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if not torch.cuda.is_available() and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // args.num_gpus))
     prepare_waiting()
     status = exit_status(partial(_in_turn, work, args), args.command)
     if status:

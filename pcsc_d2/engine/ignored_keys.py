@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 from detectron2.config import CfgNode, get_cfg
@@ -47,5 +48,6 @@ def _differing(name: str, value: object, usual: object) -> Iterator[str]:
     if isinstance(value, CfgNode):
         for key, inner in value.items():
             yield from _differing(f"{name}.{key}", inner, usual.get(key))
-    elif value != usual:
+    # As text, in which lists and tuples are alike: a saved config has lists.
+    elif json.dumps(value) != json.dumps(usual):
         yield name

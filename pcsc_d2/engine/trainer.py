@@ -41,7 +41,14 @@ from pcsc_d2.parallel import shared_buffers, wait_for_all
 
 
 class Trainer(DefaultTrainer):
-    """Trainer of a two-stream detector; ``--resume`` continues with the same random numbers."""
+    """Trainer of a two-stream detector; ``--resume`` continues with the same random numbers.
+
+    Args:
+        cfg: of the run; epochs become iterations (``scheduled``).
+
+    Raises:
+        ValueError: a batch that the ranks cannot share, or mixed precision on the CPU.
+    """
 
     def __init__(self, cfg: CfgNode) -> None:
         # Not DefaultTrainer's, which puts every process on a GPU.
@@ -51,6 +58,8 @@ class Trainer(DefaultTrainer):
         optimizer = self.build_optimizer(cfg, model)
         data_loader = self.build_train_loader(cfg)
         on_gpu = next(model.parameters()).is_cuda
+        if cfg.SOLVER.AMP.ENABLED and not on_gpu:
+            raise ValueError("SOLVER.AMP.ENABLED needs a GPU: add SOLVER.AMP.ENABLED False")
         devices = [torch.cuda.current_device()] if on_gpu else None
         model = create_ddp_model(model, broadcast_buffers=False, device_ids=devices)
         trainer = AMPTrainer if cfg.SOLVER.AMP.ENABLED else SimpleTrainer

@@ -15,9 +15,11 @@ from tests.engine.test_trainer import config, train
 from tests.ranks import on_ranks
 
 ROOT = Path(__file__).parents[2]
-# Six clips a step, and nothing sampled, so that what is drawn does not depend on the rank.
+# Six clips a step, all of one size, as clips of a batch are padded to the largest; and nothing is
+# sampled, so that what is drawn does not depend on the rank.
 OPTIONS = (
     *("SOLVER.IMS_PER_BATCH", 6, "SOLVER.MAX_ITER", 3, "SOLVER.CHECKPOINT_PERIOD", 2),
+    *("INPUT.MIN_SIZE_TRAIN", (48,), "INPUT.CROP.ENABLED", False),
     *("MODEL.I3D.NORM", "GN", "DATALOADER.NUM_WORKERS", 2),
     *("MODEL.RPN.BATCH_SIZE_PER_IMAGE", 10**6, "MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE", 10**5),
 )

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+import torch
 from detectron2.engine import default_argument_parser
+from detectron2.modeling import build_model
 
 from pcsc_d2.engine.train import train
+from pcsc_d2.model_zoo import get_config
 from pcsc_d2.tubes import Detections, Tubes
 from tests.tiny import CONFIGS
 
@@ -61,3 +65,26 @@ def test_evaluation_of_a_model_that_was_never_trained(tmp_path: Path) -> None:
     results = run(tmp_path, "--eval-only", "TEST.TUBES.ON", "False")
     assert list(results) == ["frame", "frame_stage0", "frame_stage1", "frame_stage2"]
     assert not (tmp_path / "inference" / "synthetic_easy_test" / "tubes.npz").exists()
+
+
+def test_evaluation_of_a_baseline_as_pcsc_stops_unless_told(tmp_path: Path) -> None:
+    weights = tmp_path / "baseline.pth"
+    cfg = get_config("synthetic/quick.yaml", [x for pair in SMALL.items() for x in pair])
+    cfg.MODEL.COOPERATION.NUM_STAGES = 0
+    torch.save({"model": build_model(cfg).state_dict()}, weights)
+    line = ["--eval-only", "MODEL.WEIGHTS", str(weights), "TEST.TUBES.ON", "False"]
+    line += ["MODEL.COOPERATION.ROI_MESSAGES", "False"]
+    with pytest.raises(ValueError, match="has no heads of stages 1, 2"):
+        run(tmp_path / "refused", *line)
+    assert "frame" in run(tmp_path / "told", *line, "TEST.INCOMPLETE_WEIGHTS", "True")
+
+
+def test_iterations_that_are_used_are_in_the_saved_config(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # After MAX_ITER and STEPS on the line.
+    monkeypatch.setitem(SMALL, "SOLVER.EPOCHS", 0.1)
+    run(tmp_path, "DATASETS.TEST", "()")
+    saved = get_config(tmp_path / "config.yaml").SOLVER
+    # A tenth of three clips' 48 frames in batches of 2.
+    assert (saved.EPOCHS, saved.MAX_ITER, saved.STEPS) == (0.0, 3, (1,))

@@ -82,6 +82,48 @@ def test_resumed_run_ends_with_the_same_weights(warmup: int, workers: int, tmp_p
     assert all(torch.equal(a, b) for a, b in zip(*momenta))
 
 
+def test_resumed_with_another_batch_goes_on_with_the_next_clip(tmp_path: Path) -> None:
+    train(config(tmp_path), until=INTERRUPTED_AFTER + 1)
+    trainer = Trainer(config(tmp_path, "SOLVER.IMS_PER_BATCH", 3))
+    trainer.resume_or_load(True)
+    assert trainer.start_iter == INTERRUPTED_AFTER
+    assert trainer.data_loader.dataset.sampler.start == 2 * INTERRUPTED_AFTER
+
+
+def checkpoints(folder: Path) -> set[str]:
+    return {path.name for path in folder.glob("*.pth")}
+
+
+def test_latest_checkpoints_and_the_best_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter([{"video": {"AP50": value}} for value in (3.0, 5.0, 4.0, 2.0, 1.0)])
+    monkeypatch.setattr(Trainer, "test", staticmethod(lambda cfg, model: next(scores)))
+    often = ("SOLVER.CHECKPOINT_PERIOD", 1, "TEST.EVAL_PERIOD", 1, "SOLVER.KEEP", 2)
+    train(config(tmp_path, *often), until=4)
+    assert checkpoints(tmp_path) == {"model_0000002.pth", "model_0000003.pth", "model_best.pth"}
+    # The next one is no better than the best before the interruption, and older ones still go.
+    train(config(tmp_path, *often, "SOLVER.MAX_ITER", 5), resume=True)
+    assert checkpoints(tmp_path) == {
+        *("model_0000003.pth", "model_0000004.pth", "model_best.pth", "model_final.pth")
+    }
+    best = torch.load(tmp_path / "model_best.pth", weights_only=False)
+    assert best["iteration"] == 1
+
+
+def test_last_model_can_be_the_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = iter([{"video": {"AP50": value}} for value in (3.0, 5.0)])
+    monkeypatch.setattr(Trainer, "test", staticmethod(lambda cfg, model: next(scores)))
+    train(config(tmp_path, "TEST.EVAL_PERIOD", 1, "SOLVER.MAX_ITER", 2))
+    best, final = (tmp_path / f"model_{name}.pth" for name in ("best", "final"))
+    assert best.read_bytes() == final.read_bytes()
+
+
+def test_mixed_precision_on_the_cpu_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"AMP\.ENABLED needs a GPU"):
+        Trainer(config(tmp_path, "SOLVER.AMP.ENABLED", True))
+
+
 def test_seed_of_the_config_decides_what_is_learned(tmp_path: Path) -> None:
     one, other = (
         train(config(tmp_path / str(seed), "SEED", seed, "SOLVER.MAX_ITER", 1)) for seed in (1, 2)

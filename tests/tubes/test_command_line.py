@@ -49,13 +49,16 @@ def test_link_then_score_without_detectron2_and_torch(folder: Path) -> None:
     assert linked.returncode == 0, linked.stderr
     assert "linking: 100%" in linked.stderr
     options = ("--detections", "d.npz", "--ground-truth", "gt.pkl", "--tubes", "t.npz")
+    options += ("--frame-ious", "0.3", "0.5")
     scored = run(folder, "score", *options, "--json", "r.json", "--page", "r.html")
     assert scored.returncode == 0, scored.stderr
     assert "left out, without ground truth: wave" in scored.stdout
     results = json.loads((folder / "r.json").read_text())
     detections, truth = Detections.load(folder / "d.npz"), GroundTruth.load(folder / "gt.pkl")
     videos = video_map(link(detections), truth)
-    assert results["frame"] == {"0.5": frame_map(detections, truth).mean}
+    assert set(results["frame"]) == {"0.3", "0.5", "0.5:0.95"}
+    for iou in (0.3, 0.5):
+        assert results["frame"][f"{iou}"] == frame_map(detections, truth, iou).mean
     assert results["video"] == {
         "0.2": videos[0.2].mean,
         "0.5": videos[0.5].mean,

@@ -6,7 +6,7 @@ What is finished is kept, and an interrupted comparison goes on where it stopped
         --seeds 1 2 3 --out output/experiments/pairs
     pcsc experiments refinement --runs output/experiments/pairs --seeds 1 2 3 \\
         --train synthetic_pairs_train --test synthetic_pairs_test
-    pcsc experiments jhmdb-splits --config-file jhmdb/pcsc.yaml --num-gpus 2
+    pcsc experiments jhmdb-splits --config-file jhmdb/pcsc.yaml --num-gpus 3
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def _add_splits(parser: argparse.ArgumentParser) -> None:
 def _splits(args: argparse.Namespace) -> int:
     """Train and evaluate a config on all three splits of J-HMDB, and average, as papers report.
 
-        pcsc experiments jhmdb-splits --config-file jhmdb/pcsc.yaml --num-gpus 2
+        pcsc experiments jhmdb-splits --config-file jhmdb/pcsc.yaml --num-gpus 3
 
     Each split is a run of pcsc train in OUT/split<k>; the mean goes to OUT/results.json.
     --resume skips splits that are done and goes on exactly with the one that was interrupted.
