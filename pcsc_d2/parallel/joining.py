@@ -15,7 +15,7 @@ from pcsc_d2.parallel.waiting import prepare_waiting
 
 
 def started_by_torchrun() -> bool:
-    """Whether this process is one of those that torchrun (or Slurm, set up likewise) started."""
+    """Whether this process is one of those that torchrun started."""
     return {"RANK", "LOCAL_RANK", "WORLD_SIZE"} <= os.environ.keys()
 
 
@@ -35,7 +35,14 @@ def joined(device: str, timeout: timedelta) -> Iterator[None]:
     on_gpu = torch.device(device).type == "cuda"
     if on_gpu:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("nccl" if on_gpu else "gloo", timeout=timeout)
+    store, rank, ranks = next(dist.rendezvous("env://", timeout=timeout))
+    dist.init_process_group(
+        "nccl" if on_gpu else "gloo",
+        store=dist.PrefixStore(f"start{_start(store, rank)}", store),
+        rank=rank,
+        world_size=ranks,
+        timeout=timeout,
+    )
     try:
         # Without torchrun there may be no LOCAL_WORLD_SIZE: then they are all on this machine.
         local = os.environ.get("LOCAL_WORLD_SIZE", os.environ["WORLD_SIZE"])
@@ -45,3 +52,12 @@ def joined(device: str, timeout: timedelta) -> Iterator[None]:
         yield
     finally:
         dist.destroy_process_group()
+
+
+def _start(store: dist.Store, rank: int) -> int:
+    """Which start of the job this is: torchrun keeps its store, and in it the addresses of the
+    processes that have gone."""
+    if os.environ.get("GROUP_WORLD_SIZE", "1") == "1":
+        return restarts()
+    # Each machine counts its own failures alone.
+    return store.add(f"pcsc_d2/starts/{rank}", 1)
