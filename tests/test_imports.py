@@ -13,13 +13,14 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "pcsc_d2"
 UTILS = {"utils"}
-LOWER = UTILS | {"pages", "layers", "model_zoo", "tubes", "video", "flow", "datasets"}
+LOWER = UTILS | {"pages", "layers", "runtime", "model_zoo", "tubes", "video", "flow", "datasets"}
 NATIVE = {"data", "modeling", "evaluation", "parallel"}  # at home in Detectron2
 ALLOWED = {
     "utils": set(),
     "layers": UTILS,
     # Reading a config needs Detectron2 when it is done, and not before.
     "model_zoo": {"layers", *UTILS},
+    "runtime": {"layers", *UTILS},
     "pages": UTILS,
     "tubes": {"pages", *UTILS},
     "video": {"tubes", *UTILS},
@@ -41,6 +42,8 @@ LIBRARIES = {
     # torch for files of weights alone, which import it when they are read.
     "utils": {"numpy", "tqdm", "torch"},
     "layers": {"numpy", "torch"},
+    # The engines are imported where one of them is asked for.
+    "runtime": {"numpy", "torch", "onnxruntime", "openvino"},
     "pages": {"jinja2"},
     "tubes": {"numpy", "tqdm", "matplotlib"},
     "video": {"numpy", "tqdm", "cv2", "av", "PIL"},
@@ -107,10 +110,11 @@ def run_hidden(code: str, hidden: str, *arguments: str) -> str:
         ("datasets", "detectron2,fvcore,torch,torchvision"),
         ("detect", "detectron2,fvcore"),
         ("layers", "detectron2,fvcore,cv2,av"),
+        ("runtime", "detectron2,fvcore,cv2,av,onnx,onnxruntime,openvino"),
     ],
 )
 def test_imports_without_detectron2(name: str, hidden: str) -> None:
-    if name in ("layers", "detect"):
+    if name in ("layers", "detect", "runtime"):
         pytest.importorskip("torch")
     count, registered, *loaded = run_hidden(IMPORT_ALL, hidden, f"pcsc_d2.{name}").split()
     folder = PACKAGE / name

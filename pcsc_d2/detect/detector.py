@@ -18,6 +18,7 @@ from pcsc_d2.flow.methods import FLOW_METHODS
 from pcsc_d2.layers.window_trunk import Sharing
 from pcsc_d2.models.clip_model import ClipDetections, ClipModel, detect_window
 from pcsc_d2.models.loading import load_model
+from pcsc_d2.runtime import Engine
 from pcsc_d2.tubes import LinkOptions, Tubes, TubeStream
 from pcsc_d2.tubes.assembly import concatenate
 from pcsc_d2.utils.background import background
@@ -100,10 +101,13 @@ class ActionDetector:
         options: how videos are looked at.
         device: for loading; None takes a GPU where there is one.
         dense: for loading; what neighbouring key frames share, None for nothing.
+        engine, precision: for loading; what runs the network on a CPU, and in which precision: see
+            ``load_model``.
         profile: where the parts' times are counted.
 
     Raises:
         ModelError: the model cannot be loaded.
+        EngineError: the engine cannot run here, or not this model.
         ValueError: the model does not know one of the classes, or its flow cannot be computed.
     """
 
@@ -114,14 +118,17 @@ class ActionDetector:
         device: str | torch.device | None = None,
         dense: Sharing | None = None,
         profile: Profile | None = None,
+        engine: str | None = None,
+        precision: str = "float32",
     ) -> None:
         self.options = options or DetectOptions()
         self.profile = profile or Profile()
         if isinstance(model, (str, Path)):
             model = [model]
         if isinstance(model, Sequence):
-            model = load_model(model, device, dense)
+            model = load_model(model, device, dense, engine, precision)
         self.model: ClipModel = model
+        self.engine: Engine = getattr(model, "engine", Engine())
         self._wanted = _wanted(self.model.info.labels, self.options.classes)
         self._flow = self.options.flow or self.model.info.flow_method
         if self._flow not in FLOW_METHODS:

@@ -13,6 +13,8 @@ from pcsc_d2.engine.schedule import scheduled
 from pcsc_d2.engine.setup import save_config, setup
 from pcsc_d2.engine.trainer import Trainer
 from pcsc_d2.modeling import what_is_incomplete
+from pcsc_d2.modeling.inference import prepare_for_inference
+from pcsc_d2.runtime import choose_engine
 
 
 def train(args: argparse.Namespace) -> dict | None:
@@ -32,6 +34,7 @@ def train(args: argparse.Namespace) -> dict | None:
     precompute_flow(cfg, names)
     precompute_features(cfg, test=cfg.DATASETS.TEST, train=not args.eval_only)
     if args.eval_only:
+        engine = choose_engine(cfg.TEST.ENGINE, cfg.TEST.PRECISION, cfg.MODEL.DEVICE)
         model = Trainer.build_model(cfg)
         checkpointer = Checkpointer(model, cfg.OUTPUT_DIR)
         checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=args.resume)
@@ -40,6 +43,7 @@ def train(args: argparse.Namespace) -> dict | None:
         incomplete = what_is_incomplete(cfg, model)
         if incomplete:
             raise ValueError(incomplete)
+        prepare_for_inference(model.eval(), cfg.INPUT.CLIP_LENGTH, engine)
         return Trainer.test(cfg, model)
     trainer = Trainer(cfg)
     trainer.resume_or_load(resume=args.resume)

@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from detectron2.config import CfgNode
+
 from pcsc_d2.export.comparison import TOLERANCE, difference
+from pcsc_d2.export.network import Network
+from pcsc_d2.export.onnx import OnnxShape, to_onnx_network
 from pcsc_d2.export.tracing import to_network
+from pcsc_d2.modeling import TwoStreamRCNN
 from pcsc_d2.models.archive import load_archive, save_archive
 from pcsc_d2.models.describe import describe
-from pcsc_d2.models.info import ModelError
+from pcsc_d2.models.info import ModelError, ModelInfo
+from pcsc_d2.models.onnx_file import load_onnx, save_onnx
 from pcsc_d2.models.trained import load_trained, read_config
+from pcsc_d2.runtime import choose_engine
 
 
 def export(
@@ -19,6 +26,7 @@ def export(
     out: Path,
     note: str = "",
     labels: Sequence[str] | None = None,
+    onnx: OnnxShape | None = None,
 ) -> str:
     """Write the file, and say what it is in a line or two.
 
@@ -29,19 +37,28 @@ def export(
         note: what the model is, for people.
         labels: class names; None takes them from the metadata of the config's datasets, or, where
             those do not know them, "class 0" and so on (see ``describe``).
+        onnx: makes it an ONNX file, with this fixed in it; None makes it a ``.pt`` file.
 
     Raises:
         ModelError: no such config or weights, labels of another number than the classes, or the
             network does not answer as the model does.
+        EngineError: for an ONNX file: ONNX Runtime, with which it is compared, is not installed.
     """
-    cfg = read_config(config, options)
+    if onnx is not None:
+        choose_engine("onnxruntime")
+    # An ONNX file says nothing of devices; on the CPU it is compared.
+    cfg = read_config(config, options, None if onnx is None else "cpu")
     model = load_trained(cfg)
     info = describe(cfg, model, note, labels)
     partial = out.with_name(f"{out.name}.unchecked")
     out.parent.mkdir(parents=True, exist_ok=True)
     try:
-        save_archive(to_network(model, info.clip_length), info, partial)
-        reached = difference(model, load_archive(partial, info.device)[0], info)
+        if onnx is None:
+            network = _write_archive(model, info, partial)
+            reached = difference(model, network, info)
+        else:
+            network = _write_onnx(cfg, model, info, onnx, partial)
+            reached = difference(model, network, info, onnx.size)
         if reached > TOLERANCE:
             raise ModelError(f"{out}: not written: it would answer {reached:.1e} off the model")
         partial.replace(out)
@@ -49,3 +66,16 @@ def export(
         partial.unlink(missing_ok=True)
     megabytes = out.stat().st_size / 1e6
     return f"{out}: {megabytes:.1f} MB, {len(info.labels)} classes, {reached:.1e} off the model"
+
+
+def _write_archive(model: TwoStreamRCNN, info: ModelInfo, path: Path) -> Network:
+    save_archive(to_network(model, info.clip_length), info, path)
+    return load_archive(path, info.device)[0]
+
+
+def _write_onnx(
+    cfg: CfgNode, model: TwoStreamRCNN, info: ModelInfo, shape: OnnxShape, path: Path
+) -> Network:
+    topk = cfg.TEST.DETECTIONS_PER_IMAGE
+    save_onnx(to_onnx_network(model, info.clip_length, topk, shape), info, path)
+    return load_onnx(path, choose_engine("onnxruntime"))[0]

@@ -5,22 +5,27 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from pcsc_d2.export.network import Detected
+from pcsc_d2.export.network import Detected, Network
 from pcsc_d2.models.info import ModelInfo
 
 TOLERANCE = 1e-4
 
 
 @torch.no_grad()
-def difference(model: nn.Module, network: nn.Module, info: ModelInfo) -> float:
+def difference(
+    model: nn.Module, network: Network, info: ModelInfo, size: tuple[int, int] | None = None
+) -> float:
     """The largest difference in boxes (pixels), scores and actionness over noise of two sizes.
 
     Infinite where the number or the classes of detections differ.
+
+    Args:
+        size: height and width that the network takes, where it takes no other.
     """
     short, long = info.min_size, min(info.max_size, info.min_size * 4 // 3)
     generator = torch.Generator().manual_seed(0)
     worst = 0.0
-    for height, width in ((short, long), (long - 7, short)):
+    for height, width in ((short, long), (long - 7, short)) if size is None else (size,):
         shape = (info.clip_length, height, width)
         rgb = torch.randint(0, 256, (2, 3, *shape), generator=generator, dtype=torch.uint8)
         flow = torch.randn(2, 2, *shape, generator=generator) * 3
@@ -31,12 +36,23 @@ def difference(model: nn.Module, network: nn.Module, info: ModelInfo) -> float:
 
 
 def distance(expected: object, found: Detected) -> float:
-    """Between Detectron2's ``Instances`` and what an exported network gives, of one image."""
+    """Between Detectron2's ``Instances`` and what an exported network gives, of one image.
+
+    Each detection is held against the nearest one of its class, in both directions: where scores
+    are nearly the same, the order depends on rounding.
+    """
     boxes, scores, classes, actionness = (x.cpu() for x in found)
     expected = expected.to("cpu")
-    if len(scores) != len(expected) or not torch.equal(classes, expected.pred_classes):
+    if len(scores) != len(expected):
         return float("inf")
-    pairs = [(boxes, expected.pred_boxes.tensor), (scores, expected.scores)]
+    if not len(scores):
+        return 0.0
+    columns = [boxes, scores[:, None]]
+    others = [expected.pred_boxes.tensor, expected.scores[:, None]]
     if expected.has("actionness"):
-        pairs.append((actionness, expected.actionness))
-    return max([float((a - b).abs().max()) for a, b in pairs if len(a)], default=0.0)
+        columns.append(actionness[:, None])
+        others.append(expected.actionness[:, None])
+    apart = torch.cat(columns, dim=1)[:, None] - torch.cat(others, dim=1)[None]
+    apart = apart.abs().amax(dim=2)
+    apart[classes[:, None] != expected.pred_classes[None]] = float("inf")
+    return float(max(apart.amin(dim=0).max(), apart.amin(dim=1).max()))

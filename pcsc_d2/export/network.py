@@ -6,6 +6,8 @@ heads are traced from the model. So the file has one loop over images and takes 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -15,6 +17,8 @@ from pcsc_d2.layers.window_trunk import WindowTrunk
 # Of one image: boxes (n, 4) float32 x1 y1 x2 y2 in pixels of the clip, as Detectron2's; scores (n,)
 # float32; classes (n,) int64; actionness (n,) float32, or (0,) for a model without that head.
 Detected = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
+# What answers as an exported file does: see ``ExportedDetector.forward``.
+Network = Callable[[torch.Tensor, torch.Tensor], list[Detected]]
 
 
 class ExportedStream(nn.Module):

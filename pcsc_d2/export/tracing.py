@@ -42,7 +42,7 @@ def to_network(model: TwoStreamRCNN, clip_length: int) -> torch.jit.ScriptModule
             maps.append(streams[name](clip))
         detector = ExportedDetector(
             **streams,
-            heads=_trace_heads(model, *maps),
+            heads=trace_heads(model, *maps, TRACED_SIZE),
             clip_length=clip_length,
             second_sees_rgb=model.flow.source == "rgb",
         )
@@ -64,11 +64,19 @@ def _trace_stream(stream: Stream, clip: torch.Tensor, clip_length: int) -> Expor
     )
 
 
-def _trace_heads(
-    model: TwoStreamRCNN, rgb: list[torch.Tensor], flow: list[torch.Tensor]
+def trace_heads(
+    model: TwoStreamRCNN,
+    rgb: list[torch.Tensor],
+    flow: list[torch.Tensor],
+    size: tuple[int, int],
 ) -> nn.Module:
-    size = torch.tensor(TRACED_SIZE)
-    adapter = TracingAdapter(model, (rgb, flow, size), _detect_one)
+    """Pyramids, RPNs and heads of one image, traced; other sizes fit as well.
+
+    Args:
+        rgb, flow: c2..c5 of either stream with time pooled.
+        size: height and width of the clip that they are from.
+    """
+    adapter = TracingAdapter(model, (rgb, flow, torch.tensor(size)), _detect_one)
     return torch.jit.trace(adapter, adapter.flattened_inputs, check_trace=False)
 
 

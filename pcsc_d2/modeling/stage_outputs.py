@@ -70,12 +70,14 @@ def _average(
     best = scores.new_zeros(len(kept), len(sources))
     best.scatter_reduce_(1, source.expand(len(kept), -1), supported, reduce="amax")
     mean = best.mean(dim=1)
-    order = mean.argsort(descending=True, stable=True)[: limits.topk]
+    order = mean.argsort(descending=True)[: limits.topk]
+    # By index_select: the ONNX exporter does not know the type of a sorted order.
+    chosen = kept.index_select(0, order)
     return Instances(
         image_size,
-        pred_boxes=Boxes(boxes[kept][order]),
-        scores=mean[order],
-        pred_classes=classes[kept][order],
+        pred_boxes=Boxes(boxes[chosen]),
+        scores=mean.index_select(0, order),
+        pred_classes=classes[chosen],
     )
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from pcsc_d2.layers.window_trunk import Sharing
 from pcsc_d2.models.clip_model import ClipDetections, ClipTensors, boxes_in_frame
 from pcsc_d2.models.info import ModelError, ModelInfo
+from pcsc_d2.runtime import COMPILERS, Engine, choose_engine
 
 
 class CheckpointModel:
@@ -20,10 +21,12 @@ class CheckpointModel:
     Args:
         network: a ``TwoStreamRCNN`` in inference mode.
         info: what it is.
+        engine: what runs its trunks.
     """
 
-    def __init__(self, network: nn.Module, info: ModelInfo) -> None:
+    def __init__(self, network: nn.Module, info: ModelInfo, engine: Engine | None = None) -> None:
         self.network, self.info = network, info
+        self.engine = engine or Engine()
 
     @torch.inference_mode()
     def __call__(self, clips: Sequence[ClipTensors], size: tuple[int, int]) -> list[ClipDetections]:
@@ -49,10 +52,12 @@ def _to_arrays(instances: object, size: tuple[int, int]) -> ClipDetections:
 class DenseCheckpointModel(CheckpointModel):
     """The same, with the key frames of a window sharing the trunks' work."""
 
-    def __init__(self, network: nn.Module, info: ModelInfo, sharing: Sharing) -> None:
+    def __init__(
+        self, network: nn.Module, info: ModelInfo, sharing: Sharing, engine: Engine | None = None
+    ) -> None:
         from pcsc_d2.modeling.dense import DenseDetector
 
-        super().__init__(network, info)
+        super().__init__(network, info, engine)
         self._dense = DenseDetector(network, info.clip_length, sharing)
 
     @torch.inference_mode()
@@ -65,30 +70,42 @@ class DenseCheckpointModel(CheckpointModel):
 
 
 def load_checkpoint(
-    config: Path, weights: Path, device: str | torch.device | None, dense: Sharing | None
+    config: Path,
+    weights: Path,
+    device: str | torch.device | None,
+    dense: Sharing | None,
+    engine: str = "torch",
+    precision: str = "float32",
 ) -> CheckpointModel:
     """Build the network of a config and fill it.
 
     Args:
         device: None takes a GPU where there is one.
+        engine, precision: see ``choose_engine``.
 
     Raises:
         ModelError: Detectron2 is not installed, a file is absent or damaged, they do not fit, or
             clips cannot share what ``dense`` says.
+        EngineError: the engine cannot run here.
     """
     if find_spec("detectron2") is None:
         reason = "a checkpoint needs Detectron2, which is not installed; export it where it is"
         raise ModelError(f"{weights}: {reason} (python -m pcsc_d2.export)")
+    from pcsc_d2.modeling.inference import prepare_for_inference
     from pcsc_d2.models.describe import describe
     from pcsc_d2.models.trained import load_trained, read_config
 
+    if device is None and engine in COMPILERS:
+        device = "cpu"
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    chosen = choose_engine(engine, precision, device)
     cfg = read_config(config, ["MODEL.WEIGHTS", str(weights)], device)
     network = load_trained(cfg)
     info = describe(cfg, network, f"{weights} with {config.name}")
+    prepare_for_inference(network, info.clip_length, chosen)
     if dense is None:
-        return CheckpointModel(network, info)
+        return CheckpointModel(network, info, chosen)
     try:
-        return DenseCheckpointModel(network, info, dense)
+        return DenseCheckpointModel(network, info, dense, chosen)
     except ValueError as error:
         raise ModelError(f"{weights}: {error}") from None

@@ -1,4 +1,4 @@
-"""An exported file as a model: torch and torchvision alone."""
+"""An exported file as a model, of either format; Detectron2 is not needed."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from pcsc_d2.layers.window_trunk import Sharing
 from pcsc_d2.models.archive import load_archive
 from pcsc_d2.models.clip_model import ClipDetections, ClipTensors, boxes_in_frame
 from pcsc_d2.models.info import ModelError, ModelInfo
+from pcsc_d2.models.onnx_file import OnnxNetwork, load_onnx
+from pcsc_d2.runtime import COMPILERS, Engine, EngineError, choose_engine
 
 
 class ExportedModel:
@@ -21,10 +23,17 @@ class ExportedModel:
         network: takes clips (N, 3, T, h, w) and (N, 2, T, h, w) and gives, of each, boxes in
             pixels of the clip, scores, classes and actionness.
         info: what it is.
+        engine: what runs it.
     """
 
-    def __init__(self, network: torch.jit.ScriptModule, info: ModelInfo) -> None:
+    def __init__(
+        self,
+        network: torch.jit.ScriptModule | OnnxNetwork,
+        info: ModelInfo,
+        engine: Engine | None = None,
+    ) -> None:
         self.network, self.info = network, info
+        self.engine = engine or Engine()
 
     @torch.inference_mode()
     def __call__(self, clips: Sequence[ClipTensors], size: tuple[int, int]) -> list[ClipDetections]:
@@ -71,26 +80,32 @@ class DenseExportedModel(ExportedModel):
 
 
 def load_exported(
-    path: Path, device: str | torch.device | None, dense: Sharing | None
+    path: Path,
+    device: str | torch.device | None,
+    dense: Sharing | None,
+    engine: str | None = None,
+    precision: str = "float32",
 ) -> ExportedModel:
-    """Load a file that ``pcsc export`` wrote.
+    """Load a file that ``pcsc export`` wrote; its name ends in .onnx if it is an ONNX file.
 
     Args:
         device: None takes the GPU where there is one and the file was made for it.
+        engine, precision: see ``choose_engine``; None is torch for a ``.pt`` file, and the fastest
+            that is installed for an ONNX file.
 
     Raises:
         ModelError: not such a file, damaged, made for another device, or its clips cannot share
             what ``dense`` says.
+        EngineError: the engine cannot run here, or not this file.
     """
-    automatic = ["cuda", "cpu"] if torch.cuda.is_available() else ["cpu"]
-    for kind in automatic if device is None else [device]:
-        try:
-            network, info = load_archive(path, kind)
-            break
-        except ModelError as error:
-            failure = error
-    else:
-        raise failure
+    if path.suffix == ".onnx":
+        return _load_onnx(path, device, dense, engine or "auto", precision)
+    if engine in COMPILERS:
+        raise EngineError(
+            f"{path}: a .pt file runs in torch alone; export it as .onnx for {engine}"
+        )
+    choose_engine("torch", precision)
+    network, info = _load_archive(path, device)
     if dense is None:
         return ExportedModel(network, info)
     try:
@@ -98,3 +113,29 @@ def load_exported(
     except ValueError as error:
         raise ModelError(f"{path}: {error}") from None
     return DenseExportedModel(network, info, shared, dense.step)
+
+
+def _load_onnx(
+    path: Path,
+    device: str | torch.device | None,
+    dense: Sharing | None,
+    engine: str,
+    precision: str,
+) -> ExportedModel:
+    if dense is not None:
+        reason = "an ONNX file takes clips one by one; for dense mode give a checkpoint or .pt file"
+        raise ModelError(f"{path}: {reason}")
+    chosen = choose_engine(engine, precision, device or "cpu", COMPILERS)
+    return ExportedModel(*load_onnx(path, chosen), chosen)
+
+
+def _load_archive(
+    path: Path, device: str | torch.device | None
+) -> tuple[torch.jit.ScriptModule, ModelInfo]:
+    automatic = ["cuda", "cpu"] if torch.cuda.is_available() else ["cpu"]
+    for kind in automatic if device is None else [device]:
+        try:
+            return load_archive(path, kind)
+        except ModelError as error:
+            failure = error
+    raise failure

@@ -16,6 +16,8 @@ def load_model(
     model: Sequence[str | Path],
     device: str | torch.device | None = None,
     dense: Sharing | None = None,
+    engine: str | None = None,
+    precision: str = "float32",
 ) -> ClipModel:
     """Load a model for ``detect``.
 
@@ -24,10 +26,14 @@ def load_model(
             ``config.yaml`` and ``model_final.pth``. The last two need Detectron2.
         device: where the network runs; None takes a GPU where there is one.
         dense: what neighbouring key frames share; None looks at each clip by itself.
+        engine: what runs the network on a CPU, one of ``pcsc_d2.runtime.ENGINES``; None is torch,
+            but for an ONNX file the fastest that is installed.
+        precision: one of ``pcsc_d2.runtime.PRECISIONS``.
 
     Raises:
         ModelError: nothing there, damaged, of another format, its clips cannot share what
             ``dense`` says, or Detectron2 is needed.
+        EngineError: the engine is not installed, or cannot run this or here.
     """
     paths = [Path(p) for p in model]
     missing = [p for p in paths if not p.exists()]
@@ -37,11 +43,11 @@ def load_model(
     if len(paths) == 1 and paths[0].is_file():
         from pcsc_d2.models.exported import load_exported
 
-        return load_exported(paths[0], device, dense)
+        return load_exported(paths[0], device, dense, engine, precision)
     from pcsc_d2.models.checkpoint import load_checkpoint
 
     if len(paths) == 1:
         paths = [paths[0] / "config.yaml", paths[0] / "model_final.pth"]
         if not paths[0].is_file():
             raise ModelError(f"{model[0] or '.'}: no training run's folder (no config.yaml in it)")
-    return load_checkpoint(*paths, device, dense)
+    return load_checkpoint(*paths, device, dense, engine or "torch", precision)

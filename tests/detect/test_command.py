@@ -210,6 +210,7 @@ def test_profile_names_the_parts(
 ) -> None:
     run(square_video, "--profile")
     printed = capsys.readouterr().out
+    assert "network by torch, float32" in printed
     for part in ("decode", "flow", "network", "link", "draw", "write"):
         assert part in printed
 

@@ -16,6 +16,8 @@ from detectron2.modeling import build_model
 from pcsc_d2 import cli
 from pcsc_d2.export import ModelError, ModelInfo, load_archive
 from pcsc_d2.models.loading import load_model
+from pcsc_d2.models.onnx_file import load_onnx
+from pcsc_d2.runtime import Engine
 from tests.tiny import tiny_config
 
 INFO = ModelInfo(tuple("abcd"), clip_length=8, min_size=64, max_size=400, flow_method="dis")
@@ -63,9 +65,42 @@ def test_writes_a_file_that_says_what_it_is(
     assert [p.name for p in out.parent.iterdir()] == ["model.pt"]
 
 
+def test_writes_an_onnx_file(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("onnxruntime")
+    out = tmp_path / "new" / "model.onnx"
+    assert run(checkpoint, out, "--note", "a trial", "--size", "64x80", "--one-clip") == 0
+    assert f"{out}: " in capsys.readouterr().out
+    network, info = load_onnx(out, Engine("onnxruntime"))
+    assert asdict(info) == asdict(INFO) | {
+        "labels": ("red-sway", "green-sway", "blue-bounce", "blue-twist"),
+        "note": "a trial",
+    }
+    clips = torch.zeros(2, 3, 8, 64, 80, dtype=torch.uint8), torch.zeros(2, 2, 8, 64, 80)
+    for boxes, scores, classes, actionness in network(*clips):
+        assert boxes.shape == (len(scores), 4)
+        assert len(classes) == len(scores) > 0
+        assert len(actionness) == 0
+    assert [p.name for p in out.parent.iterdir()] == ["model.onnx"]
+
+
+def test_onnx_files_need_onnx_runtime(
+    checkpoint: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("pcsc_d2.runtime.choice.find_spec", lambda _: None)
+    assert run(checkpoint, tmp_path / "model.onnx") == 2
+    said = "error: engine onnxruntime is not installed: pip install 'pcsc_d2[onnx]'\n"
+    assert capsys.readouterr().err == said
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
+        (["--size", "64x80"], "--size and --one-clip are for ONNX files; give --format onnx"),
         (["--labels", "a,b"], "2 labels for 4 classes"),
         (["MODEL.I3D.WIDTH", "0.125"], "cannot be loaded into the network of its config"),
         (["MODEL.NOTHING", "1"], "config.yaml"),

@@ -11,6 +11,8 @@ from pcsc_d2.detect import ActionDetector, ModelError, load_model
 from pcsc_d2.detect.clips import resize_frames, windows
 from pcsc_d2.detect.profile import Profile
 from pcsc_d2.detect.sources import FileSource
+from pcsc_d2.layers.window_trunk import Sharing
+from pcsc_d2.runtime import Engine
 from tests.square_model import encode, square_frames
 
 pytestmark = pytest.mark.detectron2
@@ -88,6 +90,27 @@ def test_the_detections_are_those_of_evaluation(folder: Path, video: Path) -> No
         np.testing.assert_allclose(each.scores, scores, atol=1e-5)
         np.testing.assert_allclose(each.boxes, boxes, atol=1e-3)
         assert each.classes.tolist() == classes.tolist()
+
+
+@pytest.mark.parametrize("dense", [None, Sharing()])
+def test_engines_find_the_same(
+    folder: Path,
+    video: Path,
+    dense: Sharing | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("openvino")
+    monkeypatch.setenv("PCSC_CACHE", str(tmp_path))
+    expected, found = (
+        ActionDetector([folder], device="cpu", dense=dense, engine=engine)
+        for engine in (None, "openvino")
+    )
+    assert (expected.model.engine, found.model.engine) == (Engine(), Engine("openvino"))
+    pairs = zip(expected.detections(FileSource(video)), found.detections(FileSource(video)))
+    for (number, _, one), (_, _, other) in pairs:
+        assert len(one.scores) == len(other.scores) > 3, number
+        np.testing.assert_allclose(np.sort(one.scores), np.sort(other.scores), atol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import torch
 from pcsc_d2.detect import ActionDetector, ModelError, ModelInfo, load_model
 from pcsc_d2.export import save_archive
 from pcsc_d2.layers.window_trunk import Sharing
+from pcsc_d2.runtime import EngineError
 from pcsc_d2.tubes import RefineOptions
 from tests.square_model import square_at, square_frames
 
@@ -80,6 +81,13 @@ def test_what_the_file_says(archive: Path) -> None:
 def test_clips_too_short_to_share(archive: Path) -> None:
     with pytest.raises(ModelError, match=r"model\.pt: clips of 4 frames cannot share up to c5"):
         load_model([archive], "cpu", Sharing("c5"))
+
+
+def test_engines_are_for_other_files(archive: Path) -> None:
+    with pytest.raises(EngineError, match=r"model\.pt: a \.pt file runs in torch alone"):
+        load_model([archive], engine="openvino")
+    with pytest.raises(EngineError, match="engine torch runs in float32 alone"):
+        load_model([archive], precision="bf16")
 
 
 def test_another_device(archive: Path) -> None:

@@ -73,6 +73,18 @@ def _add_how(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("how it is done")
     group.add_argument("--device", help="cpu, cuda, ... (default: a GPU where there is one)")
     group.add_argument(
+        "--engine",
+        choices=("torch", "onnxruntime", "openvino", "auto"),
+        help="what runs the network on a CPU (default: torch; for an ONNX file, and with auto, the "
+        "fastest that is installed)",
+    )
+    group.add_argument(
+        "--precision",
+        choices=("float32", "bf16"),
+        default="float32",
+        help="bf16 is for openvino, on processors that have it (default: %(default)s)",
+    )
+    group.add_argument(
         "--batch", type=int, metavar="N", help="key frames that go through the network at once"
     )
     group.add_argument(
@@ -114,8 +126,9 @@ def run(args: argparse.Namespace) -> int:
     sharing, options = _options(args)
     prepare_output(args.out)
     tasks = find_tasks(args.videos, args.start, args.end)
-    detector = ActionDetector(args.model, options, args.device, sharing)
-    settings = _settings(args.model, sharing, options)
+    how = {"engine": args.engine, "precision": args.precision}
+    detector = ActionDetector(args.model, options, args.device, sharing, **how)
+    settings = {**_settings(args.model, sharing, options), "engine": str(detector.engine)}
     job = Job(detector, args.out, settings, args.resume, not args.quiet)
     try:
         report = _done(job, tasks)
@@ -126,7 +139,7 @@ def run(args: argparse.Namespace) -> int:
         return PROBLEMS
     _tell(report, args.out)
     if args.profile:
-        print(detector.profile.table())
+        print(f"network by {detector.engine}", detector.profile.table(), sep="\n")
     return PROBLEMS if report.problems else FINE
 
 

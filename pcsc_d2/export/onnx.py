@@ -1,0 +1,128 @@
+"""From a Detectron2 model to an ONNX file of standard operators."""
+
+from __future__ import annotations
+
+import warnings
+from copy import deepcopy
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from pcsc_d2.export.tracing import TRACED_SIZE, trace_heads
+from pcsc_d2.layers.folding import fold_norms
+from pcsc_d2.layers.window_trunk import LEVELS
+from pcsc_d2.modeling import TwoStreamRCNN
+from pcsc_d2.modeling.stream import STREAMS, Stream
+from pcsc_d2.models.onnx_clips import PREFIX, for_any_clips, for_one_clip
+from pcsc_d2.models.onnx_file import OUTPUTS
+from pcsc_d2.runtime.graphs import to_onnx
+
+Maps = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
+# See ``models/onnx_file.py``.
+Padded = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class OnnxShape:
+    """What is fixed in the file.
+
+    Attributes:
+        size: height and width of the clips; None leaves them free.
+        one_clip: takes one clip at a time; otherwise any number, by a loop over them.
+    """
+
+    size: tuple[int, int] | None = None
+    one_clip: bool = False
+
+
+class _StreamMaps(nn.Module):
+    """Raw clips (N, C, T, h, w) -> c2..c5 with time pooled; what a file has of a stream."""
+
+    def __init__(self, stream: Stream) -> None:
+        super().__init__()
+        self.trunk = stream.backbone.bottom_up
+        self.trunk.levels = LEVELS  # all, as in dense mode; pyramids take those they need
+        self.register_buffer("mean", stream.pixel_mean)
+        self.register_buffer("std", stream.pixel_std)
+        self.divisor = stream.backbone.size_divisibility
+
+    def forward(self, clips: torch.Tensor) -> Maps:
+        x = ((clips.float() - self.mean) / self.std).clamp(-1, 1)
+        bottom, right = -x.shape[-2] % self.divisor, -x.shape[-1] % self.divisor
+        return tuple(self.trunk(F.pad(x, [0, right, 0, bottom])).values())
+
+
+class _OneClip(nn.Module):
+    """A network for one clip, whose outputs are padded and have no axis for clips.
+
+    Args:
+        rgb, flow: see ``_StreamMaps``.
+        heads: traced; see ``trace_heads``.
+        topk: detections that are padded to.
+        actionness: whether the heads give it.
+    """
+
+    def __init__(
+        self, rgb: nn.Module, flow: nn.Module, heads: nn.Module, topk: int, actionness: bool
+    ) -> None:
+        super().__init__()
+        self.rgb = rgb
+        self.flow = flow
+        self.heads = heads
+        self.topk = topk
+        self.actionness = actionness
+
+    def forward(self, *clips: torch.Tensor) -> Padded:
+        """The RGB clip, and the flow unless both streams see RGB."""
+        size = torch._shape_as_tensor(clips[0])[-2:]
+        found = self.heads(*self.rgb(clips[0]), *self.flow(clips[-1]), size)
+        boxes, scores, classes, actionness = found
+        more = [0, self.topk - scores.shape[0]]
+        return (
+            F.pad(boxes, [0, 0, *more]),
+            F.pad(scores, more),
+            F.pad(classes, more, value=-1),
+            F.pad(actionness if self.actionness else torch.zeros_like(scores), more),
+            torch._shape_as_tensor(scores)[0],
+        )
+
+
+@torch.no_grad()
+def to_onnx_network(model: TwoStreamRCNN, clip_length: int, topk: int, shape: OnnxShape) -> bytes:
+    """The model in evaluation mode as the bytes of an ONNX file.
+
+    Args:
+        clip_length: T.
+        topk: detections that an image has at most.
+        shape: what is fixed.
+    """
+    import onnx
+
+    size = shape.size or TRACED_SIZE
+    clips = {"rgb": torch.randint(0, 256, (1, 3, clip_length, *size), dtype=torch.uint8)}
+    if model.flow.source != "rgb":
+        clips["flow"] = torch.randn(1, 2, clip_length, *size)
+    inner = {PREFIX + name: clip for name, clip in clips.items()}
+    free = {} if shape.size else {name: {3: "height", 4: "width"} for name in inner}
+    network = _traced(deepcopy(model), clips, topk, size)
+    made = onnx.load_from_string(to_onnx(network, inner, [PREFIX + x for x in OUTPUTS], free))
+    (for_one_clip if shape.one_clip else for_any_clips)(made)
+    return made.SerializeToString()
+
+
+def _traced(
+    model: TwoStreamRCNN, clips: dict[str, torch.Tensor], topk: int, size: tuple[int, int]
+) -> torch.jit.ScriptModule:
+    """A :class:`_OneClip` of the model, whose norms are folded, in place."""
+    fold_norms(model)
+    streams = {name: _StreamMaps(getattr(model, name)).eval() for name in STREAMS}
+    maps = [list(streams[name](clips.get(name, clips["rgb"]))) for name in STREAMS]
+    with warnings.catch_warnings():
+        # What tracing cannot record is named in its warnings; export compares the outcome instead.
+        warnings.simplefilter("ignore")
+        heads = trace_heads(model, *maps, size)
+        actionness = getattr(model.roi_heads, "actionness_head", None) is not None
+        network = _OneClip(**streams, heads=heads, topk=topk, actionness=actionness).eval()
+        return torch.jit.trace(network, tuple(clips.values()), check_trace=False)

@@ -1,0 +1,36 @@
+"""Norms folded into the convolutions before them, for inference."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from pcsc_d2.layers.i3d import Unit3d
+
+
+@torch.no_grad()
+def fold_norms(network: nn.Module) -> int:
+    """Fold the norms of all ``Unit3d`` with fixed statistics, in place.
+
+    The answers stay the same but for rounding; the network cannot be trained, nor its weights be
+    saved, afterwards.
+
+    Args:
+        network: in evaluation mode. Group norms, which depend on the input, stay.
+
+    Returns:
+        The number of norms folded.
+    """
+    units = [m for m in network.modules() if isinstance(m, Unit3d)]
+    fixed = [unit for unit in units if isinstance(unit.bn, nn.modules.batchnorm._BatchNorm)]
+    for unit in fixed:
+        _fold(unit)
+    return len(fixed)
+
+
+def _fold(unit: Unit3d) -> None:
+    conv, norm = unit.conv3d, unit.bn
+    scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
+    conv.weight = nn.Parameter(conv.weight * scale.view(-1, 1, 1, 1, 1), requires_grad=False)
+    conv.bias = nn.Parameter(norm.bias - norm.running_mean * scale, requires_grad=False)
+    unit.bn = nn.Identity()

@@ -1,0 +1,31 @@
+"""A loaded model made faster where it is not trained any more; its answers stay the same."""
+
+from __future__ import annotations
+
+import torch
+
+from pcsc_d2.layers.folding import fold_norms
+from pcsc_d2.modeling.stream import STREAMS
+from pcsc_d2.modeling.two_stream_rcnn import TwoStreamRCNN
+from pcsc_d2.runtime import Engine
+from pcsc_d2.runtime.trunk import compile_trunk
+
+
+def prepare_for_inference(model: TwoStreamRCNN, clip_length: int, engine: Engine) -> None:
+    """Fold norms into convolutions and, on an engine, compile the trunks, in place.
+
+    The model can neither be trained nor saved afterwards.
+
+    Args:
+        model: in evaluation mode.
+        clip_length: T.
+        engine: what runs the trunks; pyramids, RPNs and heads stay in torch.
+    """
+    fold_norms(model)
+    for name in STREAMS:
+        trunk = getattr(model, name).backbone.bottom_up.trunk
+        if engine.name != "torch":
+            compile_trunk(trunk, engine, clip_length)
+        elif model.device.type == "cpu":
+            # Clips are turned into this layout once, at the stem.
+            trunk.to(memory_format=torch.channels_last_3d)
