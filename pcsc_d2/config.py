@@ -83,7 +83,8 @@ def _add_backbone(cfg: CfgNode) -> None:
     cfg.MODEL.RGB.PIXEL_MEAN = [127.5, 127.5, 127.5]
     cfg.MODEL.RGB.PIXEL_STD = [127.5, 127.5, 127.5]
     # Trunk weights, used where MODEL.WEIGHTS is empty: a file of either public port of Kinetics
-    # I3D; or "kinetics", which pcsc weights fetches.
+    # I3D; a model of this project, for its trunk of this stream; or "kinetics", which pcsc weights
+    # fetches.
     cfg.MODEL.RGB.WEIGHTS = ""
     cfg.MODEL.FLOW = CfgNode()
     # What the second stream sees: "flow", or "rgb" for the ablation with two RGB streams (which

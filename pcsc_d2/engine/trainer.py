@@ -96,8 +96,11 @@ class Trainer(DefaultTrainer):
         )
 
     def build_hooks(self) -> list[HookBase]:
-        warmup = StageWarmup(self._detector(), self.cfg.MODEL.COOPERATION.WARMUP_ITERS)
-        return [SeedEachIteration(self.cfg.SEED), warmup, *self._usual_hooks()]
+        own = [SeedEachIteration(self.cfg.SEED)]
+        if hasattr(self._detector(), "roi_heads"):
+            warmup = self.cfg.MODEL.COOPERATION.WARMUP_ITERS
+            own.append(StageWarmup(self._detector(), warmup))
+        return [*own, *self._usual_hooks()]
 
     def _usual_hooks(self) -> Iterator[HookBase | None]:
         """Detectron2's, with checkpoints pruned and the best one kept."""

@@ -53,16 +53,23 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
     return state
 
 
-def load_i3d_weights(trunk: InceptionI3D, path: str | Path) -> None:
-    """Fill the trunk from a file of either public port (RGB or flow).
+def load_i3d_weights(trunk: InceptionI3D, path: str | Path, prefix: str = "") -> None:
+    """Fill the trunk from a file of either public port (RGB or flow), or of a model that holds it.
 
     The ports' classifier is left aside, and ``num_batches_tracked`` may be absent.
+
+    Args:
+        prefix: of the trunk's names in a model's file; what goes by other names is left aside.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the file does not fit; the message names the keys.
     """
-    fill_trunk(trunk, {_trunk_key(k): v for k, v in read_weights(path).items()}, path)
+    state = read_weights(path)
+    within = {
+        k.removeprefix(prefix): v for k, v in state.items() if prefix and k.startswith(prefix)
+    }
+    fill_trunk(trunk, {_trunk_key(k): v for k, v in (within or state).items()}, path)
 
 
 def fill_trunk(

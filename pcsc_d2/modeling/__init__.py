@@ -8,6 +8,7 @@ from pcsc_d2.modeling.actionness_head import (
 from pcsc_d2.modeling.completeness import what_is_incomplete
 from pcsc_d2.modeling.cooperation_roi_heads import CooperationROIHeads
 from pcsc_d2.modeling.i3d_fpn import I3DFPN, I3DTrunk, build_i3d_fpn_backbone
+from pcsc_d2.modeling.trunk_classifier import TrunkClassifier
 from pcsc_d2.modeling.two_stream_rcnn import TwoStreamRCNN
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "ActionnessHead",
     "CooperationROIHeads",
     "I3DTrunk",
+    "TrunkClassifier",
     "TwoStreamRCNN",
     "build_actionness_head",
     "build_i3d_fpn_backbone",

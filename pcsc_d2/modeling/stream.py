@@ -21,11 +21,11 @@ logger = logging.getLogger(__name__)
 STREAMS = ("rgb", "flow")
 
 
-def _load_weights(trunk: InceptionI3D, weights: str) -> None:
+def _load_weights(trunk: InceptionI3D, weights: str, stream: str) -> None:
     if weights == KINETICS:
         load_kinetics(trunk)
     else:
-        load_i3d_weights(trunk, weights)
+        load_i3d_weights(trunk, weights, f"{stream}.backbone.bottom_up.trunk.")
 
 
 def _say_random(name: str, norm: str) -> None:
@@ -74,7 +74,7 @@ class Stream(nn.Module):
         backbone = build_backbone(cfg, ShapeSpec(channels=len(pixels.PIXEL_MEAN)))
         # MODEL.WEIGHTS is a whole detector and overrides what a trunk starts from.
         if node.WEIGHTS and not cfg.MODEL.WEIGHTS:
-            _load_weights(backbone.bottom_up.trunk, node.WEIGHTS)
+            _load_weights(backbone.bottom_up.trunk, node.WEIGHTS, name)
         elif not cfg.MODEL.WEIGHTS:
             _say_random(name, cfg.MODEL.I3D.NORM)
         return {

@@ -91,3 +91,18 @@ def test_checkpoint_keeps_the_statistics(tmp_path: Path) -> None:
     model = Trainer.build_model(cfg)
     DetectionCheckpointer(model).load(cfg.MODEL.WEIGHTS)
     assert torch.equal(model.state_dict()[FLOW], expected)
+
+
+def test_flow_trunk_trains_by_itself(tmp_path: Path) -> None:
+    alone = ("MODEL.META_ARCHITECTURE", "TrunkClassifier", "MODEL.I3D.FREEZE_AT", 3)
+    cfg = config(tmp_path, *alone, "MODEL.I3D.NORM", "BN", "SOLVER.IMS_PER_BATCH", 2)
+    trainer = Trainer(cfg)
+    trainer.resume_or_load(False)
+    before = trainer.model.state_dict()[FLOW].clone()
+    trainer.train()
+    trained = trainer.model.state_dict()
+    assert not torch.equal(trained[FLOW], before)
+    Trainer(cfg).resume_or_load(True)
+    weights = str(tmp_path / "model_final.pth")
+    model = Trainer.build_model(config(tmp_path, "MODEL.FLOW.WEIGHTS", weights))
+    assert torch.equal(model.state_dict()[FLOW], trained[FLOW])

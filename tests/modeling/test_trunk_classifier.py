@@ -1,0 +1,72 @@
+"""The flow trunk under classifiers of cells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from detectron2.modeling import build_model
+from detectron2.structures import Boxes, Instances
+
+from pcsc_d2.modeling.trunk_classifier import cell_labels
+from tests.tiny import tiny_config, tiny_input
+
+OPTIONS = ["MODEL.META_ARCHITECTURE", "TrunkClassifier", "MODEL.I3D.NORM", "BN"]
+TRUNK = "flow.backbone.bottom_up.trunk."
+
+
+def test_labels_of_cells() -> None:
+    truth = Instances((64, 96))
+    truth.gt_boxes = Boxes(torch.tensor([[0.0, 0.0, 40.0, 30.0], [60.0, 20.0, 96.0, 64.0]]))
+    truth.gt_classes = torch.tensor([2, 1])
+    # Centres at 8, 24, 40, ... of either axis.
+    assert cell_labels(truth, (4, 6), 16, 4).tolist() == [
+        [2, 2, 2, 4, 4, 4],
+        [2, 2, 2, 4, 1, 1],
+        [4, 4, 4, 4, 1, 1],
+        [4, 4, 4, 4, 1, 1],
+    ]
+
+
+def test_learns_the_upper_part_alone() -> None:
+    torch.manual_seed(0)
+    model = build_model(tiny_config([*OPTIONS, "MODEL.I3D.FREEZE_AT", 3])).train()
+    model.dropout = 0.0
+    inputs = [tiny_input(seed) for seed in range(2)]
+    learned = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.SGD(learned, lr=0.05, momentum=0.9)
+    totals = []
+    for _ in range(15):
+        losses = model(inputs)
+        assert set(losses) == {"loss_cls_c4", "loss_cls_c5"}
+        totals.append(sum(losses.values()))
+        optimizer.zero_grad()
+        totals[-1].backward()
+        optimizer.step()
+    assert totals[-1] < 0.7 * totals[0]
+    names = {
+        n.removeprefix(TRUNK).split(".")[0]
+        for n, p in model.named_parameters()
+        if p.grad is not None
+    }
+    assert {"Mixed_4b", "Mixed_5c", "classifiers"} <= names
+    assert not names & {"Conv3d_1a_7x7", "Mixed_3c", "flow"}
+
+
+def test_detector_takes_its_trunk(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = build_model(tiny_config(OPTIONS))
+    torch.save({"model": model.state_dict()}, tmp_path / "flow.pth")
+    detector = build_model(
+        tiny_config(["MODEL.FLOW.WEIGHTS", str(tmp_path / "flow.pth"), *OPTIONS[2:]])
+    )
+    expected = model.state_dict()
+    found = {k: v for k, v in detector.state_dict().items() if k.startswith(TRUNK)}
+    assert found
+    assert all(torch.equal(v, expected[k]) for k, v in found.items())
+
+
+def test_detects_nothing() -> None:
+    with pytest.raises(ValueError, match="detects nothing"):
+        build_model(tiny_config(OPTIONS)).eval()([tiny_input()])
