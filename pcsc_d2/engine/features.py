@@ -41,7 +41,7 @@ from pcsc_d2.data.feature_mapper import FeatureMapper, feature_size
 from pcsc_d2.data.feature_store import FeatureStore, fill
 from pcsc_d2.data.loaders import Mapper
 from pcsc_d2.engine.frozen_trunks import frozen_streams, trunk_digests
-from pcsc_d2.layers.i3d import fold_norms
+from pcsc_d2.layers.folding import fold_norms
 from pcsc_d2.model_zoo import get_config
 from pcsc_d2.modeling.stream import Stream
 from pcsc_d2.parallel import wait_for_all

@@ -21,7 +21,6 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 TAPS = {"Conv3d_2c_3x3": "c2", "Mixed_3c": "c3", "Mixed_4f": "c4", "Mixed_5c": "c5"}
 STRIDES = {"c2": (2, 4), "c3": (2, 8), "c4": (4, 16), "c5": (8, 32)}
@@ -123,18 +122,6 @@ class Unit3d(nn.Module):
         if self.conv3d.stride[0] > 1:
             x = _pad_same(x, self.conv3d.kernel_size, self.conv3d.stride)
         return F.relu(self.bn(self.conv3d(x)), inplace=True)
-
-
-def fold_norms(trunk: nn.Module) -> None:
-    """Put the norms into the convolutions, for inference alone; norms other than batch norm stay.
-
-    Args:
-        trunk: in evaluation mode; changed in place.
-    """
-    for unit in trunk.modules():
-        if isinstance(unit, Unit3d) and isinstance(unit.bn, nn.modules.batchnorm._BatchNorm):
-            unit.conv3d = fuse_conv_bn_eval(unit.conv3d, unit.bn)
-            unit.bn = nn.Identity()
 
 
 class MaxPool3dSame(nn.Module):

@@ -23,7 +23,6 @@ from pcsc_d2.engine.actionness.collect import collect
 from pcsc_d2.engine.features import build_mapper, feature_stores, precompute_features
 from pcsc_d2.experiments import stage_scores
 from pcsc_d2.layers import InceptionI3D
-from pcsc_d2.layers.i3d import fold_norms
 from pcsc_d2.modeling import TwoStreamRCNN
 from tests.tiny import tiny_config
 
@@ -287,17 +286,6 @@ def test_checkpoint_of_other_trunks_is_refused(cfg: CfgNode, tmp_path: Path) -> 
     # Named as what the run starts from, it has the maps that it had.
     cfg.MODEL.WEIGHTS = str(tmp_path / "out" / "model_final.pth")
     Trainer(cfg).resume_or_load(False)
-
-
-def test_folded_norms_change_nothing() -> None:
-    torch.manual_seed(0)
-    trunk = plausible(InceptionI3D(3, width=0.0625, norm="BN"))
-    clip = torch.rand(1, 3, 8, 32, 32)
-    before = trunk(clip)
-    fold_norms(trunk)
-    assert not any(isinstance(m, torch.nn.BatchNorm3d) for m in trunk.modules())
-    for level, x in trunk(clip).items():
-        assert (x - before[level]).norm() < 1e-5 * before[level].norm()
 
 
 def test_actionness_and_stages_look_at_maps_too(
