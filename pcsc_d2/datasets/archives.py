@@ -6,7 +6,6 @@ import shutil
 import stat
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
@@ -62,7 +61,12 @@ def unpack(archive: Path, folder: Path) -> Path:
         members = _zip_members if archive.suffix.lower() in _ZIP else _tar_members
         for member in tqdm(members(archive, folder), f"unpacking {archive.name}", unit="file"):
             _write(archive, member, folder)
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, RuntimeError) as error:
+    except (OSError, MemoryError):
+        raise
+    # A damaged archive can raise nearly any error on the way.
+    except Exception as error:
+        if isinstance(error, ValueError) and str(error).startswith(str(archive)):
+            raise
         raise ValueError(f"{archive}: damaged or encrypted ({error}); fetch it again") from error
     with atomic_write(done, "w") as file:
         file.write(stamp)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,8 +15,14 @@ from pcsc_d2.detect.camera import CameraSource
 from pcsc_d2.detect.results import SUMMARY
 from pcsc_d2.detect.sources import FileSource, Source
 from pcsc_d2.detect.standard_input import standard_input
+from pcsc_d2.utils.text import printable
 from pcsc_d2.video import VideoError
 from pcsc_d2.video.files import walk_videos
+
+# The page of all videos, which is beside their folders.
+PAGE = "index.html"
+# Bytes of a folder's name; file systems take 255.
+_LONGEST = 200
 
 
 @dataclass(frozen=True)
@@ -48,19 +55,24 @@ def find_tasks(arguments: Sequence[str], start: float, end: float) -> list[Task]
     Raises:
         ValueError: an argument is empty.
     """
-    tasks: list[Task] = []
+    live: list[Task] = []
     paths: dict[Path, str] = {}
+    seen: set[str] = set()
     for argument in arguments:
         if argument == "-":
-            tasks.append(Task("standard input", "stdin", _standard_input(start, end)))
+            live.append(Task("standard input", "stdin", _standard_input(start, end)))
         elif argument.isdecimal() and not os.path.exists(argument):
             number = int(argument)
             name = f"camera {number}"
-            tasks.append(Task(name, f"camera{number}", _camera(number, end)))
+            live.append(Task(name, f"camera{number}", _camera(number, end)))
         else:
             for path, name in _expand(argument):
-                paths.setdefault(path, name)
-    return _folders(paths, start, end) + tasks
+                # One file by two paths is one video.
+                if (real := os.path.realpath(path)) not in seen:
+                    seen.add(real)
+                    paths[path] = name
+    live = list({task.folder: task for task in live}.values())
+    return _folders(paths, start, end, {task.folder for task in live}) + live
 
 
 def _standard_input(start: float, end: float) -> Callable[[Path], Source]:
@@ -76,53 +88,74 @@ def _expand(argument: str) -> list[tuple[Path, str]]:
     if not argument:
         raise ValueError("the name of a video is empty")
     path = Path(argument)
-    if path.is_dir():
+    if _exists(path) and path.is_dir():
         # What an earlier job wrote is no input. An empty folder says itself what is wrong with it.
         videos = list(walk_videos(path, SUMMARY)) or [path]
         return [(p, str(p.relative_to(path)) if p != path else p.name) for p in videos]
-    if not path.exists() and glob.has_magic(argument):
+    if not _exists(path) and glob.has_magic(argument):
         matches = sorted(glob.glob(argument, recursive=True))
         if matches:
             return [pair for match in matches for pair in _expand(match)]
     return [(path, path.name)]
 
 
-def _folders(paths: dict[Path, str], start: float, end: float) -> list[Task]:
-    """Give each video a folder of its own: its name without the suffix where that is unique."""
+def _folders(paths: dict[Path, str], start: float, end: float, names: set[str]) -> list[Task]:
+    """Give each video a folder of its own: its name without the suffix where that is unique.
+
+    Args:
+        names: that are taken.
+    """
     plain = {path: _safe(os.path.splitext(name)[0]) for path, name in paths.items()}
     counts = Counter(plain.values())
-    taken: set[str] = set()
+    taken = {*names, PAGE}
     tasks = []
     for path, name in paths.items():
         wanted = plain[path] if counts[plain[path]] == 1 else _safe(name)
         folder, again = wanted, 2
-        while folder in taken:
+        # Some disks hold names that differ in case for the same.
+        while folder.casefold() in taken:
             folder, again = f"{wanted}-{again}", again + 1
-        taken.add(folder)
+        taken.add(folder.casefold())
         opener = _file(path, start, end)
-        tasks.append(Task(str(path), folder, opener, _stamp(path) | {"part": f"{start} {end}"}))
+        stamp = _stamp(path) | {"part": f"{start} {end}"}
+        tasks.append(Task(printable(path), folder, opener, stamp))
     return tasks
 
 
 def _safe(name: str) -> str:
-    """A relative path as one folder name."""
+    """A relative path as one folder name that any disk takes."""
     parts = [part for part in Path(name).parts if part not in ("/", "..", ".")]
-    return "__".join(parts).lstrip(".") or "video"
+    text = unicodedata.normalize("NFC", printable("__".join(parts)))
+    # Backslashes and colons are no part of a name elsewhere; "-2" and more has to fit behind it.
+    text = text.replace("\\", "_").replace(":", "_").encode()[:_LONGEST].decode("utf-8", "ignore")
+    return text.lstrip(".").rstrip(". ") or "video"
 
 
 def _file(path: Path, start: float, end: float) -> Callable[[Path], Source]:
     def open_file(_: Path) -> Source:
-        if not path.exists():
+        if not _exists(path):
             what = "matches the pattern" if glob.has_magic(str(path)) else "is there"
-            raise VideoError(path, f"no such video: nothing {what} (looked for {path.absolute()})")
+            looked = printable(path.absolute())
+            raise VideoError(path, f"no such video: nothing {what} (looked for {looked})")
         return FileSource(path, start, end)
 
     return open_file
 
 
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name that is too long, or holds a zero byte
+        return False
+
+
 def _stamp(path: Path) -> dict[str, Any]:
     try:
         status = path.stat()
-    except OSError:
+    except (OSError, ValueError):
         return {}
-    return {"source": str(path.resolve()), "bytes": status.st_size, "changed": status.st_mtime}
+    return {
+        "source": printable(path.resolve()),
+        "bytes": status.st_size,
+        "changed": status.st_mtime,
+    }

@@ -9,6 +9,7 @@ import errno
 import itertools
 import tempfile
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,14 +21,16 @@ from typing import Any
 from tqdm import tqdm
 
 from pcsc_d2.detect.detector import ActionDetector
-from pcsc_d2.detect.inputs import Task
+from pcsc_d2.detect.inputs import PAGE, Task
 from pcsc_d2.detect.page import write_page
 from pcsc_d2.detect.results import SUMMARY, Summary
-from pcsc_d2.detect.video_job import CancelledError, VideoJob
+from pcsc_d2.detect.video_job import WORK_PREFIX, CancelledError, VideoJob
 from pcsc_d2.flow.errors import FlowError
+from pcsc_d2.utils.leftovers import remove_abandoned
 from pcsc_d2.video import VideoError
 
-PAGE = "index.html"
+# The page is written anew after so many seconds, and so many times the seconds that it takes.
+_PAGE_SECONDS, _PAGE_SHARE = 5.0, 20
 # Videos that the report has a line for.
 _LINES = 20
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
@@ -75,11 +78,16 @@ def _count(number: int, what: str) -> str:
 
 
 def prepare_output(out: Path) -> None:
-    """Make the output folder; OutputError says why nothing can be written there."""
+    """Make the output folder, without what a killed job left unfinished there.
+
+    Raises:
+        OutputError: why nothing can be written there.
+    """
     try:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=out):
             pass
+        remove_abandoned([*out.glob(f"{WORK_PREFIX}*"), *out.glob(f".{PAGE}.*")])
     except OSError as error:
         reason = error.strerror or str(error)
         raise OutputError(f"{out}: cannot be written to ({reason}); give another --out") from None
@@ -109,6 +117,7 @@ class Job:
         self._cancelled = threading.Event()
         self._seeing = tqdm(desc="detecting", unit="frame", position=0, disable=not progress)
         self._drawing = tqdm(desc="drawing  ", unit="frame", position=1, disable=not progress)
+        self._page_due = 0.0
         self.report = Report()
 
     def run(self, tasks: Sequence[Task]) -> Report:
@@ -152,6 +161,18 @@ class Job:
         except OSError as error:
             raise OutputError(f"{self._out / PAGE}: cannot be written: {error.strerror}") from error
 
+    def _refresh_page(self) -> None:
+        """Write the page where that takes little of the time since it was last written.
+
+        It grows with the number of videos, and their number times itself would be the work.
+        """
+        if time.monotonic() < self._page_due:
+            return
+        started = time.monotonic()
+        self.write_page()
+        now = time.monotonic()
+        self._page_due = now + max(_PAGE_SECONDS, _PAGE_SHARE * (now - started))
+
     def _is_done(self, task: Task) -> bool:
         if not self._resume or task.stamp is None:
             return False
@@ -194,7 +215,7 @@ class Job:
         try:
             summary = video.write(self._stamp(video.task), self._drawing.update)
             self._account(video.task, summary, self.report.done)
-            self.write_page()
+            self._refresh_page()
         except CancelledError:
             video.discard()
         except BaseException as error:

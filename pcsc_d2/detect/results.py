@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,8 +14,29 @@ import numpy as np
 
 from pcsc_d2.detect.video_result import VideoResult
 from pcsc_d2.utils.files import atomic_write
+from pcsc_d2.utils.parsing import reading
+from pcsc_d2.utils.text import plain_cell
 
 SUMMARY, JSON, CSV, VIDEO = "summary.json", "tubes.json", "tubes.csv", "annotated.mp4"
+
+
+_TUBE_TYPES = {
+    "tube": int, "label": str, "score": float, "start": float, "end": float, "start_frame": int,
+    "end_frame": int,
+}  # fmt: skip
+_TYPES = {
+    "video": str, "height": int, "width": int, "frames": int, "start": float, "end": float,
+    "problem": str, "model": str, "stamp": dict, "tubes": list,
+}  # fmt: skip
+
+
+def _check_types(about: dict[str, Any], types: dict[str, type]) -> None:
+    """Raise ValueError unless every value is there and of its type; numbers are finite."""
+    for name, kind in types.items():
+        value = about[name]
+        numbers = (int, float) if kind is float else (kind,)
+        if type(value) not in numbers or (kind is float and not math.isfinite(value)):
+            raise ValueError(f"'{name}' is {value!r}")
 
 
 @dataclass(frozen=True)
@@ -45,10 +67,15 @@ class Summary:
 
     @classmethod
     def load(cls, path: Path) -> Summary | None:
-        """Read a file; None where there is none or it is of another version."""
+        """Read a file; None where there is none, or one that this version did not write."""
         try:
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
+            with reading(path, "a summary"):
+                about = json.loads(path.read_text(encoding="utf-8"))
+                _check_types(about, _TYPES)
+                for tube in about["tubes"]:
+                    _check_types(tube, _TUBE_TYPES)
+                return cls(**about)
+        except (OSError, ValueError):
             return None
 
     def save(self, path: Path) -> None:
@@ -134,7 +161,7 @@ def write_csv(path: Path, summary: Summary, result: VideoResult) -> None:
 
 
 def _rows(outline: dict[str, Any], columns: dict[str, Any]) -> Iterator[list[Any]]:
-    tube = [outline["tube"], outline["label"], outline["score"]]
+    tube = [outline["tube"], plain_cell(outline["label"]), outline["score"]]
     extra = columns.get("actionness")
     each = zip(columns["times"], columns["scores"], columns["boxes"])
     for i, (time, score, box) in enumerate(each):

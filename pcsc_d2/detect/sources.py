@@ -9,11 +9,14 @@ from typing import NamedTuple, Protocol
 import av
 import numpy as np
 
+from pcsc_d2.utils.text import printable
 from pcsc_d2.video import VideoError
 from pcsc_d2.video.decoding import FileReader, FrameReader, open_reader
 
 # How much of what a header promises may be missing: sound is often a little longer.
 _TOLERANCE, _TOLERANCE_SECONDS = 0.05, 0.5
+# Of a video without sound.
+_TOLERANCE_FRAMES = 2.5
 
 
 class Frame(NamedTuple):
@@ -68,10 +71,11 @@ class FileSource:
 
     def __init__(self, path: Path, start: float = 0.0, end: float = float("inf")) -> None:
         self.path, self.start, self.end = path, start, end
-        self.name, self.problem = path.name, ""
+        self.name, self.problem = printable(path.name), ""
         reader = open_reader(path, "coded")
         self.rate = reader.rate
         self._seconds = _promised(reader)
+        self._tolerance = _tolerance(reader, self._seconds)
         reader.close()
         known = self._seconds or end < float("inf")
         last = min(end, self._seconds or float("inf"))
@@ -90,7 +94,7 @@ class FileSource:
         if last is None:
             raise VideoError(self.path, f"has no frame between {self.start} and {self.end} s")
         ended, promised = last + 1 / self.rate, min(self._seconds, self.end)
-        if not self.problem and promised - ended > max(_TOLERANCE * promised, _TOLERANCE_SECONDS):
+        if not self.problem and promised - ended > self._tolerance:
             self.problem = f"ends after {ended:.1f} of {promised:.1f} seconds; fetch it again"
 
     def again(self) -> FileSource:
@@ -119,6 +123,13 @@ def _promised(reader: FrameReader) -> float:
     if stream.duration is not None:
         return float(stream.duration * stream.time_base)
     return (container.duration or 0) / av.time_base
+
+
+def _tolerance(reader: FrameReader, promised: float) -> float:
+    """How many seconds of what a header promises may be missing."""
+    if isinstance(reader, FileReader) and len(reader.container.streams) > 1:
+        return max(_TOLERANCE * promised, _TOLERANCE_SECONDS)
+    return _TOLERANCE_FRAMES / reader.rate
 
 
 class _Clock:

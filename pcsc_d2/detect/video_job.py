@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,9 +25,12 @@ from pcsc_d2.detect.results import (
 )
 from pcsc_d2.detect.sources import Frame, Source
 from pcsc_d2.detect.video_result import Recorder, VideoResult
+from pcsc_d2.utils.leftovers import HeldFolder
 from pcsc_d2.video import VideoError
 
 Count = Callable[[int], Any]
+# Of the hidden folders in which results are made, and of the old ones that they replace.
+WORK_PREFIX = ".detect-"
 
 
 class CancelledError(Exception):
@@ -57,7 +59,8 @@ class VideoJob:
             raise FileExistsError(
                 f"{self.place} is there and holds no results; remove or rename it"
             )
-        self._work = Path(tempfile.mkdtemp(dir=out, prefix=".detect-"))
+        self._held = HeldFolder(out, WORK_PREFIX)
+        self._work = self._held.path
         self._kept = self._work / "kept"  # what is not part of the results
         self._kept.mkdir()
         self._source: Source | None = None
@@ -106,6 +109,7 @@ class VideoJob:
         summary.save(work / SUMMARY)
         self._result = None
         shutil.rmtree(self._kept)
+        self._held.release()
         self._put_in_place()
         return summary
 

@@ -21,7 +21,6 @@ import json
 import math
 import os
 import zipfile
-import zlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -30,11 +29,15 @@ import numpy as np
 
 from pcsc_d2.flow.errors import FlowError
 from pcsc_d2.utils.files import atomic_write
+from pcsc_d2.utils.parsing import reading
 
 FORMAT = 1
 _ZERO, _LEVELS = 128, 127
 _META = "meta.json"
 _PNG_LEVEL = 3
+# What damaged files are called, and what they cannot hold: fields or pixels, bytes of a field.
+_WHAT = "a flow file of this version (remove it, if it is damaged)"
+_MOST, _LARGEST_MEMBER = 1 << 24, 1 << 30
 _LARGEST = float(np.finfo(np.float16).max)
 
 
@@ -95,13 +98,21 @@ class FlowFile:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = path
-        try:
+        with reading(path, _WHAT, FlowError):
             self._archive = zipfile.ZipFile(path)
-            self.meta: dict[str, Any] = json.loads(self._archive.read(_META))
-        except (zipfile.BadZipFile, KeyError, ValueError, EOFError):
-            raise self._damaged() from None
-        if self.meta.get("format") != FORMAT:
-            raise self._damaged()
+            self._sizes = {m.filename: m.file_size for m in self._archive.infolist()}
+            self.meta: dict[str, Any] = json.loads(self._member(_META))
+            if self.meta.get("format") != FORMAT:
+                raise ValueError("it is of another version, or of none")
+            size = self.meta.get("size", [1, 1])
+            numbers = [self.meta["fields"], *size]
+            if len(size) != 2 or any(type(n) is not int or not 0 <= n <= _MOST for n in numbers):
+                raise ValueError(f"{numbers} are no number of fields, height and width")
+
+    def _member(self, name: str) -> bytes:
+        if self._sizes[name] > _LARGEST_MEMBER:
+            raise ValueError(f"its member {name} unpacks to {self._sizes[name]:,} bytes")
+        return self._archive.read(name)
 
     def __enter__(self) -> FlowFile:
         return self
@@ -123,20 +134,15 @@ class FlowFile:
         return [self._field(i) for i in indices]
 
     def _field(self, index: int) -> np.ndarray:
-        try:
+        with reading(self.path, _WHAT, FlowError):
             if f"{index:06d}.npy" in self._archive.NameToInfo:
-                data = self._archive.read(f"{index:06d}.npy")
+                data = self._member(f"{index:06d}.npy")
                 return np.load(io.BytesIO(data), allow_pickle=False).transpose(1, 2, 0)
-            png = self._archive.read(f"{index:06d}.png")
-        except (zipfile.BadZipFile, zlib.error, KeyError, EOFError, ValueError):
-            raise self._damaged() from None
-        image = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_GRAYSCALE)
-        if image is None:
-            raise self._damaged()
-        return image.reshape(2, -1, image.shape[1]).transpose(1, 2, 0)
-
-    def _damaged(self) -> FlowError:
-        return FlowError(f"{self.path}: not a flow file of this version, or damaged; remove it")
+            png = np.frombuffer(self._member(f"{index:06d}.png"), np.uint8)
+            image = cv2.imdecode(png, cv2.IMREAD_GRAYSCALE) if png.size else None
+            if image is None:
+                raise ValueError(f"its field {index} is no image")
+            return image.reshape(2, -1, image.shape[1]).transpose(1, 2, 0)
 
 
 def _write_member(archive: zipfile.ZipFile, index: int, codes: np.ndarray) -> None:

@@ -32,6 +32,7 @@ import numpy as np
 
 from pcsc_d2.flow.errors import FlowError
 from pcsc_d2.flow.methods import FLOW_METHODS
+from pcsc_d2.utils.parsing import reading
 from pcsc_d2.video.files import is_hidden, is_image_file, video_name
 
 _MAGIC = np.float32(202021.25)
@@ -143,7 +144,8 @@ def read_flow(files: tuple[Path, ...], bound: float = 20.0) -> np.ndarray:
 
 
 def _read_flo(path: Path) -> np.ndarray:
-    data = path.read_bytes()
+    with reading(path, "a .flo file", FlowError):
+        data = path.read_bytes()
     if len(data) < 12 or np.frombuffer(data[:4], "<f4")[0] != _MAGIC:
         raise FlowError(f"{path}: not a .flo file")
     width, height = np.frombuffer(data[4:12], "<i4").tolist()
@@ -155,7 +157,9 @@ def _read_flo(path: Path) -> np.ndarray:
 
 
 def _image(path: Path, mode: int) -> np.ndarray:
-    image = cv2.imread(str(path), mode)
+    with reading(path, "an image", FlowError):
+        data = np.fromfile(path, np.uint8)
+        image = cv2.imdecode(data, mode) if data.size else None
     if image is None:
         raise FlowError(f"{path}: the flow image cannot be read; fetch it again")
     return image

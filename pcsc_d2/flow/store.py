@@ -18,6 +18,7 @@ from tqdm import tqdm
 from pcsc_d2.flow.codec import FlowFile, decode_flow, encode_flow, write_flow_file
 from pcsc_d2.flow.errors import FlowError
 from pcsc_d2.flow.methods import FlowMethod, flow_method
+from pcsc_d2.utils.leftovers import remove_abandoned
 from pcsc_d2.utils.pools import process_pool
 from pcsc_d2.video.decoding import DecodingRule
 from pcsc_d2.video.errors import VideoError
@@ -147,6 +148,9 @@ class FlowStore:
             The counts; a video that cannot be read is reported there, and the others go on.
         """
         report, todo = FlowReport(), list(videos)
+        if self.folder is not None:
+            unfinished = (self.folder / self.method.name).rglob(".*.zip.*")
+            remove_abandoned(unfinished)
         with tqdm(
             total=len(todo),
             desc=f"flow ({self.method.name})",

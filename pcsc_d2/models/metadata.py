@@ -29,7 +29,7 @@ def from_json(text: str | bytes) -> ModelInfo:
     """
     try:
         about = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"its metadata is no JSON ({error})") from None
     version = about.pop("format", None) if isinstance(about, dict) else None
     if version not in (2, FORMAT):

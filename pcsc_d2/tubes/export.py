@@ -13,19 +13,20 @@ import numpy as np
 from pcsc_d2.tubes.detections import Detections
 from pcsc_d2.tubes.structures import Tubes
 from pcsc_d2.utils import files as io
+from pcsc_d2.utils.text import plain_cell
 
 
 def to_csv(what: Detections | Tubes, path: str | os.PathLike[str]) -> None:
     """One row a box: video, frame (1-based), label, score, x1, y1, x2, y2 (0-based, inclusive).
 
     Tubes have two columns more: the tube's number and its score. Actionness is the last column
-    where it is there.
+    where it is there. Names that a spreadsheet would take for a formula begin with ``'``.
     """
     columns = _columns(what)
     with io.atomic_write(path, "w") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
-        writer.writerows(zip(*(_plain(column) for column in columns.values()), strict=True))
+        writer.writerows(zip(*(_cells(column) for column in columns.values()), strict=True))
 
 
 def to_json(what: Detections | Tubes, path: str | os.PathLike[str]) -> None:
@@ -86,3 +87,8 @@ def _plain(column: np.ndarray) -> list[Any]:
     if column.dtype == np.float32:
         return [float(str(value)) for value in column]
     return column.tolist()
+
+
+def _cells(column: np.ndarray) -> list[Any]:
+    """The same for CSV."""
+    return [plain_cell(value) for value in _plain(column)]

@@ -121,6 +121,8 @@ class GroundTruth:
         with reading(path, "ground truth"):
             truth = cls._from_content(content, bad)
             checks.require(len(truth.tubes) or not bad, bad[0] if bad else "")
+            shares = len(truth.tubes) and np.abs(truth.tubes.boxes).max() <= 1
+            checks.require(not shares, "boxes between 0 and 1, shares of the frame; write pixels")
         if bad:
             more = f"{len(bad)} of {len(bad) + len(truth.tubes)} tubes are left out"
             warnings.warn(f"{path}: {more} (the first: {bad[0]})", stacklevel=2)

@@ -13,6 +13,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from pcsc_d2.utils.leftovers import hold
 from pcsc_d2.utils.parsing import reading
 
 # What a zip may unpack to: either so many bytes, or so many times its own.
@@ -73,7 +74,7 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     encoding = None if "b" in mode else "utf-8"
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{_short(path.name)}.")
     try:
         # mkstemp makes private files; what is written here is as readable as any other file.
         umask = os.umask(0)
@@ -82,6 +83,7 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[
         os.close(handle)
         # Opened by its name, which some writers (FFmpeg for "index first") open once more.
         with open(temporary, mode, encoding=encoding) as file:
+            hold(file.fileno())
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -103,6 +105,11 @@ def remove_leftovers(folder: str | os.PathLike[str], names: str) -> None:
     """
     for leftover in Path(folder).glob(f".{names}.*"):
         leftover.unlink(missing_ok=True)
+
+
+def _short(name: str) -> str:
+    """A name that leaves room for what makes it unique, in the 255 bytes that it may have."""
+    return os.fsdecode(os.fsencode(name)[:200])
 
 
 def _open_existing(path: str | os.PathLike[str]) -> IO[bytes]:

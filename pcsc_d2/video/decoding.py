@@ -131,7 +131,15 @@ class FileReader:
         self.stream.thread_type, self.stream.codec_context.thread_count = "NONE", 1
         self._packets = self._places = self._decoded = 0
         self._damage = ""
+        self._promised = self._frames_by_length()
         self._is_open = self._from_start = True
+
+    def _frames_by_length(self) -> int:
+        """The number of frames by the length that Matroska's header tells, 0 where it does not."""
+        told = "matroska" in self.container.format.name and len(self.container.streams) == 1
+        seconds = (self.container.duration or 0) / av.time_base if told else 0
+        # As many as that at the constant rate: coded ones may be fewer, see `_places`.
+        return round(seconds * self.rate)
 
     @cached_property
     def size(self) -> tuple[int, int]:
@@ -333,8 +341,9 @@ class FileReader:
         if not self._decoded:
             raise VideoError(self.path, "not one frame decodes; fetch it again")
         found = max(self._packets, self._places)
-        if self.stream.frames - found > _HEADER_TOLERANCE:
-            reason = f"is cut off: {found} frames of {self.stream.frames}; fetch it again"
+        promised = self.stream.frames or self._promised
+        if promised - found > _HEADER_TOLERANCE:
+            reason = f"is cut off: {found} frames of {promised}; fetch it again"
             raise VideoError(self.path, reason, self._decoded)
         if self._damage:
             reason = f"{self._damage}; what decodes behind it is used; fetch it again"

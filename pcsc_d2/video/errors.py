@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pcsc_d2.utils.text import printable
+
 
 class VideoError(ValueError):
     """A video that is missing, empty, cut off or no video; one line that names the file.
@@ -19,4 +21,4 @@ class VideoError(ValueError):
         self.path, self.reason, self.decoded = str(path), reason, decoded
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.reason}"
+        return f"{printable(self.path)}: {self.reason}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,8 +13,10 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import iterparse
 
 from pcsc_d2.datasets.custom.rows import Annotations, plain_name
+from pcsc_d2.utils.parsing import reading
 
 _LARGEST_XML = 1 << 30
+_DEEPEST = 50
 
 
 def read_cvat(path: Path, known: Mapping[str, Path], attribute: str | None) -> Annotations:
@@ -23,28 +26,33 @@ def read_cvat(path: Path, known: Mapping[str, Path], attribute: str | None) -> A
     from the first on; a track ends with its last box, since CVAT exports every frame.
     """
     rows = Annotations(path, "track", first_frame=0, interpolated=True)
-    try:
-        if path.suffix.lower() != ".zip":
-            with path.open("rb") as file:
-                return _parse_cvat(file, rows, known, attribute)
-        with zipfile.ZipFile(path) as archive:
-            if archive.getinfo("annotations.xml").file_size > _LARGEST_XML:
-                raise ValueError(f"{path}: annotations.xml unpacks to more than 1 GiB; refused")
-            with archive.open("annotations.xml") as file:
-                return _parse_cvat(file, rows, known, attribute)
-    except (zipfile.BadZipFile, KeyError):
-        raise ValueError(f"{path}: no zip that holds annotations.xml") from None
-    except DefusedXmlException:
-        raise ValueError(f"{path}: declares XML entities or a DTD, which CVAT never does") from None
-    except ParseError as error:
-        raise ValueError(f"{path}: cannot be read as XML: {error}") from None
+    with reading(path, "XML of CVAT"):
+        try:
+            if path.suffix.lower() != ".zip":
+                with path.open("rb") as file:
+                    return _parse_cvat(file, rows, known, attribute)
+            with zipfile.ZipFile(path) as archive:
+                if archive.getinfo("annotations.xml").file_size > _LARGEST_XML:
+                    raise ValueError("annotations.xml unpacks to more than 1 GiB; refused")
+                with archive.open("annotations.xml") as file:
+                    return _parse_cvat(file, rows, known, attribute)
+        except (zipfile.BadZipFile, KeyError):
+            raise ValueError(f"{path}: no zip that holds annotations.xml") from None
+        except DefusedXmlException:
+            what = "declares XML entities or a DTD, which CVAT never does"
+            raise ValueError(f"{path}: {what}") from None
+        except ParseError as error:
+            raise ValueError(f"{path}: cannot be read as XML: {error}") from None
 
 
 def _parse_cvat(
     file: IO[bytes], rows: Annotations, known: Mapping[str, Path], attribute: str | None
 ) -> Annotations:
-    root, videos, number = None, {}, 0
+    root, videos, number, depth = None, {}, 0, 0
     for event, element in iterparse(file, events=("start", "end"), forbid_dtd=True):
+        depth += 1 if event == "start" else -1
+        if depth > _DEEPEST:
+            raise ValueError(f"elements within {depth} others; CVAT has fewer than {_DEEPEST}")
         if root is None:
             root = element
         if event == "start" or element.tag not in ("meta", "track", "image"):
@@ -104,11 +112,24 @@ def _add_track(
                 gone = True
                 continue
             segment, gone = segment + gone, False
-            corners = tuple(float(box.attrib[name]) for name in ("xtl", "ytl", "xbr", "ybr"))
+            corners = _enclosing(box)
             name = f"{number}.{segment}"
             rows.add(place, video, name, label.strip(), int(box.attrib["frame"]), corners)
     except (KeyError, ValueError) as error:
         raise rows.wrong(place, f"a box is not as expected ({error})") from None
+
+
+def _enclosing(box: Element) -> tuple[float, ...]:
+    """The upright box around a rectangle, which CVAT may have turned about its centre."""
+    x1, y1, x2, y2 = (float(box.attrib[name]) for name in ("xtl", "ytl", "xbr", "ybr"))
+    turn = math.radians(float(box.get("rotation", 0)))
+    if not turn:
+        return x1, y1, x2, y2
+    sine, cosine = abs(math.sin(turn)), abs(math.cos(turn))
+    width, height = x2 - x1, y2 - y1
+    half_x, half_y = (width * cosine + height * sine) / 2, (width * sine + height * cosine) / 2
+    x, y = (x1 + x2) / 2, (y1 + y2) / 2
+    return x - half_x, y - half_y, x + half_x, y + half_y
 
 
 def _stay_until(rows: Annotations, frame: int) -> None:

@@ -21,6 +21,8 @@ from pcsc_d2.video.files import find_videos
 logger = logging.getLogger(__name__)
 # A gap that is interpolated whatever its length.
 _ANY_GAP = 1 << 40
+# Pixels of the shortest side of a box, less what rounding may take.
+_SMALLEST = 0.99
 
 
 def read_own(
@@ -44,6 +46,8 @@ def read_own(
     """
     there = find_videos(videos)
     tables = [read_rows(path, there, description.label_attribute) for path in annotations]
+    for table in tables:
+        _refuse_shares(table)
     labels = _labels(tables, description)
     names = sorted({name for t in tables for name in (*t.videos, *t.sizes)})
     clips = measure_clips({n: there[n] for n in names if n in there}, description.decoding, issues)
@@ -60,6 +64,14 @@ def read_own(
     videos_array = np.array(names, np.str_)
     tubes = checked_tubes(raw, videos_array, labels, size[:, 0], size[:, 1:], issues)
     return GroundTruth(labels, videos_array, size[:, 0], size[:, 1:], tubes, [], [])
+
+
+def _refuse_shares(table: Annotations) -> None:
+    """Raise ValueError for boxes between 0 and 1: shares of the frame, as AVA has them."""
+    if table.boxes and np.abs(np.array(table.boxes)).max() <= 1:
+        box = _shown(np.array(table.boxes[0]))
+        what = f"the box {box}, like all, is between 0 and 1: a share of the frame; write pixels"
+        raise table.wrong(table.places[0], what)
 
 
 def _labels(tables: Sequence[Annotations], description: Description) -> tuple[str, ...]:
@@ -153,14 +165,16 @@ def _proper(
     absent = np.array([name not in there for name in table.videos], bool)
     height_width = size[video, 1:]
     inverted = (boxes[:, 2:] <= boxes[:, :2]).any(1)
+    tiny = ~inverted & (boxes[:, 2:] - boxes[:, :2] < _SMALLEST).any(1)
     outside = (boxes[:, 2:] <= 0).any(1) | (boxes[:, :2] >= height_width[:, ::-1]).any(1)
     late = ~absent & (frame > size[video, 0])
-    counted = ~absent & (inverted | outside)
+    counted = ~absent & (inverted | outside | tiny)
     for rows, counter in ((counted, issues.dropped), (late & ~counted, issues.beyond)):
         counter.update(Counter(table.videos[i] for i in np.flatnonzero(rows)))
     for rows, text in (
         (absent, lambda i: f"no video '{table.videos[i]}'{_meant(table.videos[i], list(there))}"),
         (inverted, lambda i: f"the box {_shown(boxes[i])} is inverted or empty"),
+        (tiny, lambda i: f"the box {_shown(boxes[i])} is smaller than a pixel"),
         (outside & ~inverted, lambda i: f"the box {_shown(boxes[i])} is outside the image"),
         (
             late,
@@ -171,7 +185,7 @@ def _proper(
         ),
     ):
         _warn(table, np.flatnonzero(rows), text)
-    return ~(inverted | (outside & ~absent) | late)
+    return ~(inverted | tiny | (outside & ~absent) | late)
 
 
 def _shown(box: np.ndarray) -> str:
