@@ -107,7 +107,7 @@ def test_floats_are_neither_rounded_nor_clipped(tmp_path, video):
         FlowStore(tmp_path / "flow", KnownFlow()).read(video, "v", [0])
     content = store.path("v").read_bytes()
     store.path("v").write_bytes(content[:60] + b"\0" * 40 + content[100:])
-    with pytest.raises(FlowError, match="damaged; remove it"):
+    with pytest.raises(FlowError, match="remove it, if it is damaged"):
         FlowStore(tmp_path / "flow", KnownFlow(), None).read(video, "v", [0])
 
 
@@ -169,10 +169,10 @@ def test_damaged_flow_file_is_named(tmp_path, video):
     path = store.path("v")
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
-    with pytest.raises(FlowError, match=r"v\.zip: not a flow file.*remove it"):
+    with pytest.raises(FlowError, match=r"v\.zip: cannot be read as a flow file.*remove it"):
         FlowStore(tmp_path / "flow").read(video, "v", [0])
     path.write_bytes(content[:200] + b"\0" * 100 + content[300:])
-    with pytest.raises(FlowError, match="damaged; remove it"):
+    with pytest.raises(FlowError, match="remove it, if it is damaged"):
         FlowStore(tmp_path / "flow").read(video, "v", [0])
 
 
