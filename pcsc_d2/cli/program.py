@@ -25,8 +25,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0; 2 where the user has something to mend, which one line on standard
         error says; 130 after Ctrl-C; others as the subcommand's help says.
     """
-    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files need not suit the terminal
-        sys.stdout.reconfigure(errors="backslashreplace")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names of files need not suit the terminal
+            stream.reconfigure(errors="backslashreplace")
     words = list(sys.argv[1:] if arguments is None else arguments)
     args = _parser(words[0] if words else "").parse_args(words)
     return exit_status(partial(args.run, args), args.command)

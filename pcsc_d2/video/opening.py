@@ -55,6 +55,8 @@ def video_stream(path: Path, container: av.container.InputContainer) -> av.Video
         what = "only a cover picture" if streams else "no video stream"
         raise VideoError(path, f"holds {what}; fetch it again")
     stream = moving[0]
+    if stream.codec_context is None:
+        raise VideoError(path, "is of a codec that is not known, or damaged; encode it again")
     if stream.height * stream.width > _MOST_PIXELS:
         size = f"{stream.width} x {stream.height}"
         raise VideoError(path, f"has frames of {size} pixels, more than {_MOST_PIXELS:,}; refused")

@@ -96,7 +96,8 @@ def array_file(arrays: dict[str, np.ndarray], rng: random.Random) -> bytes:
     elif way == 1:
         arrays[name] = array.reshape(-1)[: rng.randint(0, 3)]
     elif way == 2:
-        arrays[name] = array.astype(rng.choice(["S5", "U5", "f2", "c8", "?", "M8[s]"]))
+        other = rng.choice(["S5", "U5", "f2", "c8", "?", "M8[s]"])
+        arrays[name] = np.zeros(array.shape, other)
     elif way == 3 and array.dtype.kind in "if" and array.size:
         array = array.copy()
         array.flat[rng.randrange(array.size)] = rng.choice([-1, 0, 30_000])

@@ -112,6 +112,7 @@ def _read_coco(path: Path) -> Annotations:
     rows = Annotations(path, "annotation", first_frame=0)
     place: object = ""
     try:
+        place = "of a category"
         classes = {c["id"]: plain_text(c["name"]) for c in content["categories"]}
         rows.names = tuple(classes[i] for i in sorted(classes))
         place = "of a video"

@@ -67,6 +67,7 @@ def plain_text(text: object) -> str:
     """A label in the one Unicode form of its letters; ValueError where it is no text."""
     if not isinstance(text, str) or not text.strip():
         raise ValueError(f"{text!r} is no label")
+    text.encode()  # half of a letter, which JSON can hold, can be written nowhere
     return unicodedata.normalize("NFC", text.strip())
 
 

@@ -122,6 +122,9 @@ def _read(file: Path) -> dict[str, Any]:
     with reading(file, "results of the evaluator"):
         if not isinstance(content, dict) or "protocol" not in content or not columns(content):
             raise ValueError("it holds none")
+        for name in ("protocol", "unit"):
+            if not isinstance(content.get(name, ""), str):
+                raise ValueError(f"'{name}' is {content[name]!r}, no text")
         for name, value in [*columns(content).items(), *_stage_scores(content)]:
             if value is not None and type(value) not in (int, float):
                 raise ValueError(f"'{name}' is {value!r}, no number")
