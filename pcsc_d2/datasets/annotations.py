@@ -19,6 +19,8 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -47,6 +49,9 @@ class _Video(NamedTuple):
     tubes: list[_Tube]
 
 
+_PROBE = "import sys, scipy.io; scipy.io.loadmat(sys.argv[1])"
+
+
 def read_annotations(
     path: str | os.PathLike[str],
     test_list: str | os.PathLike[str] | None = None,
@@ -71,7 +76,9 @@ def read_annotations(
         ValueError: not of these layouts, or a pickle that asks for more than plain data.
     """
     issues = AnnotationIssues() if issues is None else issues
-    content = _load_mat(path) if Path(path).suffix == ".mat" else restricted_load(path)
+    if is_matlab := Path(path).suffix == ".mat":
+        _try_apart(path)
+    content = _load_mat(path) if is_matlab else restricted_load(path)
     if isinstance(content, Mapping) and "gttubes" in content:
         truth = clip_to_image(GroundTruth.load(path), issues)
     else:
@@ -274,3 +281,10 @@ def _load_mat(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise FileNotFoundError(f"{path}: no such file")
     with reading(path, "a MATLAB file"):
         return scipy.io.loadmat(path)
+
+
+def _try_apart(path: str | os.PathLike[str]) -> None:
+    """Raise ValueError where reading ends the process: SciPy's reader can, on damaged files."""
+    done = subprocess.run([sys.executable, "-c", _PROBE, os.fspath(path)], capture_output=True)
+    if done.returncode < 0:
+        raise ValueError(f"{path}: it is damaged, reading it crashes; fetch it again")

@@ -253,3 +253,12 @@ def test_cut_off_pickle_is_refused(tmp_path, pyannot):
     path.write_bytes(zlib.compress(b"x"))
     with pytest.raises(ValueError, match=r"a\.pkl: cannot be read as a pickle"):
         read_annotations(path)
+
+
+def test_file_that_crashes_its_reader_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "a.mat"
+    path.touch()
+    crash = "import os; os.kill(os.getpid(), 9)"
+    monkeypatch.setattr("pcsc_d2.datasets.annotations._PROBE", crash)
+    with pytest.raises(ValueError, match=r"a\.mat: it is damaged, reading it crashes"):
+        read_annotations(path)
