@@ -169,7 +169,7 @@ def test_what_dense_mode_shares(
 ) -> None:
     asked = []
     monkeypatch.setattr(
-        "pcsc_d2.detect.detector.load_model", lambda *args: asked.append(args[-1]) or model
+        "pcsc_d2.detect.detector.load_model", lambda *args: asked.append(args[2]) or model
     )
     assert run(square_video) == 0
     assert run(square_video, "--dense") == 0

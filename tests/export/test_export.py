@@ -161,7 +161,7 @@ def test_actionness_comes_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     def with_actionness(*args: object) -> list:
         stages = without(*args)
         for found in stages[-1]:
-            found.actionness = 1 - found.scores
+            found.actionness = found.scores.sigmoid()
         return stages
 
     monkeypatch.setattr(model, "detect", with_actionness)
