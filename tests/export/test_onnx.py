@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,7 +41,9 @@ class Exported(NamedTuple):
 
 def exported(options: list, folder: Path, shape: OnnxShape) -> Exported:
     model = make_model(options)
-    save_onnx(to_onnx_network(model, 8, 100, shape), INFO, folder / "model.onnx")
+    has_actionness = getattr(model.roi_heads, "actionness_head", None) is not None
+    info = replace(INFO, actionness=has_actionness)
+    save_onnx(to_onnx_network(model, 8, 100, shape), info, folder / "model.onnx")
     return Exported(model, folder / "model.onnx", load_onnx(folder / "model.onnx", ORT)[0])
 
 
