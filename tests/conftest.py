@@ -15,7 +15,15 @@ HAS_DETECTRON2 = find_spec("detectron2") is not None
 # Small videos and tubes made on the spot, for the tests of several packages.
 pytest_plugins = ["tests.videos", "tests.tube_makers", "tests.square_model"]
 
-NEEDS_DETECTRON2 = ("data", "modeling", "evaluation", "engine", "experiments", "export")
+NEEDS_DETECTRON2 = (
+    "data",
+    "engine",
+    "evaluation",
+    "experiments",
+    "export",
+    "modeling",
+    "parallel",
+)
 HERE = Path(__file__).parent
 
 collect_ignore = [] if HAS_DETECTRON2 else [str(HERE / name) for name in NEEDS_DETECTRON2]

@@ -137,9 +137,10 @@ class FileReader:
     def _frames_by_length(self) -> int:
         """The number of frames by the length that Matroska's header tells, 0 where it does not."""
         told = "matroska" in self.container.format.name and len(self.container.streams) == 1
-        seconds = (self.container.duration or 0) / av.time_base if told else 0
+        # The length counts from time 0, where a clip that was cut out of another does not begin.
+        length = (self.container.duration or 0) - max(self.container.start_time or 0, 0)
         # As many as that at the constant rate: coded ones may be fewer, see `_places`.
-        return round(seconds * self.rate)
+        return round(max(length, 0) / av.time_base * self.rate) if told else 0
 
     @cached_property
     def size(self) -> tuple[int, int]:
