@@ -33,7 +33,7 @@ def to_onnx(
     """A traced, scripted or plain module as an ONNX file's bytes.
 
     It is torch's exporter of TorchScript: the one for ``torch.export`` cannot follow the heads,
-    where the number of boxes decides what is computed (seen with torch 2.14).
+    where the number of boxes decides what is computed .
 
     Args:
         module: in evaluation mode.

@@ -44,4 +44,4 @@ def test_the_notebook_is_kept_with_what_it_printed() -> None:
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
     assert "frame mAP at IoU 0.5" in code[-1].outputs[0].text
-    assert "/root/" not in NOTEBOOK.read_text(encoding="utf-8")
+    assert str(Path.home()) not in NOTEBOOK.read_text(encoding="utf-8")
