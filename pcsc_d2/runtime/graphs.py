@@ -32,8 +32,7 @@ def to_onnx(
 ) -> bytes:
     """A traced, scripted or plain module as an ONNX file's bytes.
 
-    It is torch's exporter of TorchScript: the one for ``torch.export`` cannot follow the heads,
-    where the number of boxes decides what is computed .
+    It is torch's exporter of TorchScript, since the heads that it is given are traced.
 
     Args:
         module: in evaluation mode.
