@@ -9,6 +9,7 @@ import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.data import detection_utils as utils
 from detectron2.data import transforms as T
+from detectron2.structures import Instances
 
 from pcsc_d2.data.drawing import draw_all
 from pcsc_d2.data.flow_cache import flow_store
@@ -108,11 +109,18 @@ class ClipMapper:
         example["rgb"] = torch.as_tensor(np.ascontiguousarray(rgb))
         example["flow"] = torch.as_tensor(np.ascontiguousarray(flow))
         if self._is_train:
-            size = rgb.shape[2:]
-            boxes = [
-                utils.transform_instance_annotations(dict(a), transforms, size)
-                for a in clip["annotations"]
-            ]
-            instances = utils.annotations_to_instances(boxes, size)
-            example["instances"] = utils.filter_empty_instances(instances)
+            example["instances"] = boxes_to_train_on(clip["annotations"], transforms, rgb.shape[2:])
         return example
+
+
+def boxes_to_train_on(
+    annotations: list[dict], transforms: T.TransformList, size: tuple[int, int]
+) -> Instances:
+    """The annotated boxes of a key frame after its transforms, without those that are empty.
+
+    Args:
+        annotations: of a dataset dict; left as they are.
+        size: height and width after the transforms.
+    """
+    boxes = [utils.transform_instance_annotations(dict(a), transforms, size) for a in annotations]
+    return utils.filter_empty_instances(utils.annotations_to_instances(boxes, size))

@@ -7,10 +7,9 @@ from collections.abc import Mapping
 
 import numpy as np
 from detectron2.config import CfgNode
-from detectron2.data import detection_utils as utils
 from detectron2.data import transforms as T
 
-from pcsc_d2.data.clip_mapper import KEPT_KEYS
+from pcsc_d2.data.clip_mapper import KEPT_KEYS, boxes_to_train_on
 from pcsc_d2.data.feature_store import FeatureStore
 
 logger = logging.getLogger(__name__)
@@ -64,12 +63,8 @@ class FeatureMapper:
         example = {k: dataset_dict[k] for k in KEPT_KEYS}
         example |= {"features": features, "image_size": size}
         if self._is_train:
-            boxes = [
-                utils.transform_instance_annotations(dict(a), transforms, size)
-                for a in dataset_dict["annotations"]
-            ]
-            instances = utils.annotations_to_instances(boxes, size)
-            example["instances"] = utils.filter_empty_instances(instances)
+            annotations = dataset_dict["annotations"]
+            example["instances"] = boxes_to_train_on(annotations, transforms, size)
         return example
 
     def _transforms(self, clip: dict, mirrored: bool) -> T.TransformList:
