@@ -17,7 +17,8 @@ def register(name: str, folder: str, part: str, split: int = 1, every: int = 1) 
 
 def register_all() -> None:
     """Register all datasets of this module."""
-    for part in ("train", "test"):
+    # "fit" and "val" are the training side in two parts that share no film.
+    for part in ("train", "test", "fit", "val"):
         register(f"ucf101_24_{part}", "ucf24", part)
         for split in (1, 2, 3):
             register(f"jhmdb_split{split}_{part}", "jhmdb", part, split)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pcsc_d2.datasets.annotations import read_annotations, read_video_list
+from pcsc_d2.datasets.holdout import hold_out
 from pcsc_d2.datasets.repair import AnnotationIssues
 from pcsc_d2.datasets.synthetic.clips import SETS, labels_of
 from pcsc_d2.datasets.synthetic.truth import split_videos
@@ -82,13 +83,17 @@ class DatasetFiles:
 
         Args:
             truth: what ``ground_truth`` gave.
-            part: ``"train"`` or ``"test"``; of generated clips and of one's own data any split by
-                name.
+            part: ``"train"`` or ``"test"``; ``"fit"`` or ``"val"`` for the two parts of the
+                training side, see ``holdout``; of generated clips and of one's own data any
+                split by name.
             split: 1-based; generated clips and one's own data have one.
 
         Raises:
             ValueError: there is no such part or split.
         """
+        if part in ("fit", "val"):
+            train = truth.split(split, "train")
+            return train.select(hold_out(train.videos.tolist(), part))
         return truth.split(split, part)
 
     def log(self, issues: AnnotationIssues, root: Path) -> None:

@@ -24,7 +24,9 @@ NAMES = [
     "ucf101_24_train",
     "ucf101_24_mini_train",
     "ucf101_24_test",
-    *(f"jhmdb_split{n}_{part}" for n in (1, 2, 3) for part in ("train", "test")),
+    "ucf101_24_fit",
+    "ucf101_24_val",
+    *(f"jhmdb_split{n}_{p}" for n in (1, 2, 3) for p in ("train", "test", "fit", "val")),
     *(f"synthetic_{k}_{part}" for k in ("easy", "pairs") for part in ("train", "val", "test")),
 ]
 SIZE = (48, 64)
