@@ -47,6 +47,8 @@ def _add_input(cfg: CfgNode) -> None:
     cfg.INPUT.FEATURES.KEY_FRAMES = 5
     # Whether evaluation, too, looks at cached maps, those of every key frame; False: at clips.
     cfg.INPUT.FEATURES.EVALUATION = True
+    # What computes them, in float32: see TEST.ENGINE. The maps are the same but for rounding.
+    cfg.INPUT.FEATURES.ENGINE = "auto"
     # Decoded frames that are kept, in MiB (by each loading process), so that clips of one video
     # decode each frame once.
     cfg.INPUT.FRAME_CACHE_MB = 512

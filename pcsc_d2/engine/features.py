@@ -45,6 +45,8 @@ from pcsc_d2.layers.folding import fold_norms
 from pcsc_d2.model_zoo import get_config
 from pcsc_d2.modeling.stream import Stream
 from pcsc_d2.parallel import wait_for_all
+from pcsc_d2.runtime import Engine, choose_engine
+from pcsc_d2.runtime.trunk import compile_trunk
 from pcsc_d2.utils.files import write_json
 from pcsc_d2.utils.progress import Bar, progress_bar
 
@@ -179,7 +181,11 @@ class _Computation:
         self._cfg.INPUT.MIN_SIZE_TEST, self._cfg.INPUT.MAX_SIZE_TEST = feature_size(cfg, is_train)
         self._stores = stores
         self._streams = frozen_streams(cfg)
-        self._trunks = {s: _fast(stream) for s, stream in self._streams.items()}
+        # Float32 whatever TEST.PRECISION is: maps of every engine are the same ones on disk.
+        engine = choose_engine(cfg.INPUT.FEATURES.ENGINE, device=cfg.MODEL.DEVICE)
+        logger.info("trunks run on %s", engine)
+        length = cfg.INPUT.CLIP_LENGTH
+        self._trunks = {s: _fast(x, engine, length) for s, x in self._streams.items()}
 
     def run(
         self, videos: dict[str, list[dict]], todo: dict[str, dict[Path, _Variant]], name: str
@@ -221,7 +227,7 @@ class _Computation:
     def _maps(self, variant: _Variant, batch: list[dict]) -> dict[str, torch.Tensor]:
         inputs = [_mirror(x) for x in batch] if variant.mirrored else batch
         clips = self._streams[variant.stream].preprocess(inputs).tensor
-        return self._trunks[variant.stream](clips.contiguous(memory_format=torch.channels_last_3d))
+        return self._trunks[variant.stream](clips)
 
     def _check_disk(
         self, videos: dict[str, list[dict]], todo: dict[str, dict[Path, _Variant]]
@@ -254,11 +260,14 @@ class _Computation:
         return sum(2 * x.channels * cells // x.stride**2 for x in shapes)
 
 
-def _fast(stream: Stream) -> nn.Module:
-    """A copy of a stream's trunk for inference alone."""
+def _fast(stream: Stream, engine: Engine, clip_length: int) -> nn.Module:
+    """A copy of a stream's trunk for inference alone, on an engine."""
     bottom_up = copy.deepcopy(stream.backbone.bottom_up)
     fold_norms(bottom_up.trunk)
-    return bottom_up.to(memory_format=torch.channels_last_3d)
+    if engine.name == "torch":
+        return bottom_up.to(memory_format=torch.channels_last_3d)
+    compile_trunk(bottom_up.trunk, engine, clip_length)
+    return bottom_up
 
 
 def _mirror(example: dict) -> dict:

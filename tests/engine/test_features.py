@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -250,6 +251,23 @@ def test_changed_video_is_computed_again(cfg: CfgNode, tmp_path: Path) -> None:
     assert np.array_equal(store.read(clip, False)["c3"], np.full((1, 2, 2), 0.5))
     (tmp_path / "video").write_bytes(b"12")
     assert not store.holds([clip], False)
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_engines_make_the_same_maps(engine: str, cfg: CfgNode, tmp_path: Path) -> None:
+    pytest.importorskip(engine)
+    made = {}
+    for name in ("torch", engine):
+        cfg.INPUT.FEATURES.ENGINE = name
+        precompute_features(cfg, test=[TEST])
+        # Neither where they are kept nor what they are is told by the engine.
+        clip = features.get_detection_dataset_dicts(TEST, filter_empty=False)[0]
+        made[name] = {s: x.read(clip, False) for s, x in feature_stores(cfg, False).items()}
+        shutil.rmtree(tmp_path / "features")
+    for s, maps in made["torch"].items():
+        for level, x in maps.items():
+            assert x.abs().max() > 0.1
+            torch.testing.assert_close(made[engine][s][level], x, atol=1e-3, rtol=1e-3)
 
 
 def test_full_disk_is_said_before_the_work(cfg: CfgNode, monkeypatch: pytest.MonkeyPatch) -> None:
