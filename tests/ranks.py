@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,16 +20,27 @@ from pcsc_d2.parallel import prepare_waiting
 def on_ranks(work: Callable[..., object], ranks: int, folder: Path, *arguments: object) -> list:
     """What ``work(*arguments)`` gives on each of some processes, whose collectives have 3 s.
 
-    They are forked, which spares them importing torch.
+    They are forked from a server that has imported what they need and runs no threads: a fork of
+    the tests' own process, where engines left their threads, may crash. ``work`` is a function of
+    a module.
     """
-    jobs = (ranks, str(folder), work, arguments)
-    mp.start_processes(_rank, jobs, nprocs=ranks, start_method="fork")
+    multiprocessing.set_forkserver_preload(["pcsc_d2.engine", "pcsc_d2.evaluation"])
+    # The server keeps the environment that it was started with.
+    jobs = (ranks, str(folder), dict(os.environ), work, arguments)
+    mp.start_processes(_rank, jobs, nprocs=ranks, start_method="forkserver")
     return [torch.load(folder / f"answer{rank}", weights_only=False) for rank in range(ranks)]
 
 
-def _rank(rank: int, ranks: int, folder: str, work: Callable, arguments: tuple) -> None:
+def _rank(
+    rank: int,
+    ranks: int,
+    folder: str,
+    environment: dict[str, str],
+    work: Callable,
+    arguments: tuple,
+) -> None:
     torch.set_num_threads(1)
-    os.environ["LOCAL_RANK"] = str(rank)
+    os.environ.update(environment | {"LOCAL_RANK": str(rank)})
     dist.init_process_group(
         "gloo",
         init_method=f"file://{folder}/rendezvous",
