@@ -79,6 +79,9 @@ def _add_backbone(cfg: CfgNode) -> None:
     # Frames at either end of INPUT.CLIP_LENGTH that only the levels up to c3 look at. With 10
     # dense video mode at step 1 finds what clips one by one give; training computes more.
     cfg.MODEL.I3D.CONTEXT = 0
+    # Share of the trunks' channels that the pyramids do not see in training: pyramids and heads
+    # on frozen trunks learn few clips by heart without it.
+    cfg.MODEL.FPN.DROPOUT = 0.0
 
     cfg.MODEL.RGB = CfgNode()
     cfg.MODEL.RGB.SOURCE = "rgb"

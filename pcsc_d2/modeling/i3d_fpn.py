@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from detectron2.config import CfgNode
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY, FPN, Backbone
@@ -66,14 +67,22 @@ class I3DTrunk(Backbone):
 
 
 class _GivenFeatures(Backbone):
-    """Hands on the feature maps it is given, so that Detectron2's FPN runs its top-down path."""
+    """Hands on the feature maps it is given, so that Detectron2's FPN runs its top-down path.
 
-    def __init__(self, shapes: dict[str, ShapeSpec]) -> None:
+    Args:
+        shapes: of the maps.
+        dropout: share of the maps' channels that are left out in training.
+    """
+
+    def __init__(self, shapes: dict[str, ShapeSpec], dropout: float) -> None:
         super().__init__()
         self._shapes = shapes
+        self._dropout = dropout
 
     def forward(self, features: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        return features
+        if not self._dropout or not self.training:
+            return features
+        return {level: F.dropout2d(x, self._dropout) for level, x in features.items()}
 
     def output_shape(self) -> dict[str, ShapeSpec]:
         return self._shapes
@@ -82,17 +91,23 @@ class _GivenFeatures(Backbone):
 class I3DFPN(Backbone):
     """Clip ``(N, C, T, H, W)`` -> pyramid ``{"p2".."p6"}`` of ``(N, out_channels, H_l, W_l)``.
 
-    H and W have to be multiples of ``size_divisibility``.
+    H and W have to be multiples of ``size_divisibility``. ``dropout`` is the share of the trunk's
+    channels that the pyramid does not see in training.
     """
 
     def __init__(
-        self, bottom_up: I3DTrunk, out_channels: int, norm: str = "", fuse: str = "sum"
+        self,
+        bottom_up: I3DTrunk,
+        out_channels: int,
+        norm: str = "",
+        fuse: str = "sum",
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         shapes = bottom_up.output_shape()
         self.bottom_up = bottom_up
         self.top_down = FPN(
-            _GivenFeatures(shapes),
+            _GivenFeatures(shapes, dropout),
             list(shapes),
             out_channels,
             norm=norm,
@@ -124,4 +139,5 @@ def build_i3d_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> I3DFPN:
         cfg.MODEL.FPN.OUT_CHANNELS,
         norm=cfg.MODEL.FPN.NORM,
         fuse=cfg.MODEL.FPN.FUSE_TYPE,
+        dropout=cfg.MODEL.FPN.DROPOUT,
     )

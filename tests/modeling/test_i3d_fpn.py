@@ -42,6 +42,18 @@ def test_levels_end_at_c5(levels: list[str]) -> None:
         build_backbone(tiny_config(["MODEL.FPN.IN_FEATURES", levels]), ShapeSpec(channels=3))
 
 
+def test_dropout_leaves_out_channels_in_training_alone() -> None:
+    backbone = build_backbone(tiny_config(["MODEL.FPN.DROPOUT", 0.5]), ShapeSpec(channels=3))
+    maps = {
+        k: torch.ones(1, s.channels, 8, 8) for k, s in backbone.bottom_up.output_shape().items()
+    }
+    given = backbone.top_down.bottom_up
+    for x in given(maps).values():
+        assert {*x.flatten().tolist()} == {0.0, 2.0}
+        assert all(len(channel.unique()) == 1 for channel in x[0])
+    assert all(torch.equal(x, maps[k]) for k, x in given.eval()(maps).items())
+
+
 def test_time_pool() -> None:
     clip = torch.randn(1, 3, 16, 32, 32)
     for pool, expected in (
