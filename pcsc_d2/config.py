@@ -83,6 +83,14 @@ def _add_backbone(cfg: CfgNode) -> None:
     # on frozen trunks learn few clips by heart without it.
     cfg.MODEL.FPN.DROPOUT = 0.0
 
+    # Dropout in training: of whole channels of a box's ROI features, and of what the box head hands
+    # to its output layers. On frozen features heads learn their clips by heart without.
+    cfg.MODEL.ROI_BOX_HEAD.FEATURE_DROPOUT = 0.0
+    cfg.MODEL.ROI_BOX_HEAD.DROPOUT = 0.0
+    # Side, in pixels, of the box that is pooled from p4; half of it from p3, and so on. 224 is
+    # Detectron2's, meant for images of 800 pixels.
+    cfg.MODEL.ROI_BOX_HEAD.POOLER_CANONICAL_SIZE = 224
+
     cfg.MODEL.RGB = CfgNode()
     cfg.MODEL.RGB.SOURCE = "rgb"
     cfg.MODEL.RGB.PIXEL_MEAN = [127.5, 127.5, 127.5]
@@ -95,7 +103,7 @@ def _add_backbone(cfg: CfgNode) -> None:
     # What the second stream sees: "flow", or "rgb" for the ablation with two RGB streams (which
     # then takes PIXEL_MEAN and PIXEL_STD from the first).
     cfg.MODEL.FLOW.SOURCE = "flow"
-    # Pixels. Normalised inputs are clipped to [-1, 1], so flow is clipped to +-20 pixels.
+    # Pixels. Normalised flow is clipped to [-1, 1], so flow is clipped to +-20 pixels.
     cfg.MODEL.FLOW.PIXEL_MEAN = [0.0, 0.0]
     cfg.MODEL.FLOW.PIXEL_STD = [20.0, 20.0]
     # "kinetics" are RGB's, the first kernel averaged over RGB for u and v: see I3D.PRECISE_BN.
@@ -121,6 +129,11 @@ def _add_cooperation(cfg: CfgNode) -> None:
     node.NMS_THRESH_CROSS = 0.3
     node.TOPK_TRAIN = 20
     node.TOPK_TEST = 20
+    # The score in training: below 0 the best TOPK_TRAIN always train the next stage. A cut leaves
+    # it with ground truth alone for as long as the stage before knows little.
+    node.SCORE_THRESH_TRAIN = -1.0
+    # False: in training overlapping boxes are kept, as a cascade's are, so that more are positive.
+    node.NMS_IN_TRAINING = True
     # The control: as many stages, each stream keeping to itself. Overrides the switches above.
     node.OWN_STREAM_CONTROL = False
     # How the stages' detections are put together: "union" (the paper's), "average", "last_two".
@@ -185,6 +198,9 @@ def _add_solver_and_test(cfg: CfgNode) -> None:
     cfg.TEST.INCOMPLETE_WEIGHTS = False
     # IoU thresholds of frame mAP, beside the mean over 0.5 to 0.95.
     cfg.TEST.FRAME_IOUS = (0.5, 0.75)
+    # Key frames of a test video that are looked at, evenly spread over those with ground truth, and
+    # scored by frame mAP alone: a quick validation. 0: all, and tubes are linked.
+    cfg.TEST.KEY_FRAMES = 0
     # Every stage's output is scored, from one pass.
     cfg.TEST.EVAL_ALL_STAGES = False
     # What runs the trunks with --eval-only on a CPU: torch, onnxruntime, openvino, or auto for the

@@ -31,6 +31,7 @@ COMMANDS: dict[str, Command] = {
     "features": Command("compute what training on frozen features looks at", "train"),
     "weights": Command("fetch Kinetics weights to start from", "detect"),
     "check": Command("look for what is wrong with datasets before training", "train"),
+    "anchors": Command("see how well a config's anchors fit a dataset", "train"),
     "prepare": Command("lay out UCF101-24 or J-HMDB as they are distributed", "train"),
     "generate": Command("generate clips with known tubes", "train"),
     "flow": Command("compute optical flow ahead of training, or convert what you have", "train"),

@@ -9,7 +9,12 @@ from pcsc_d2.data.custom import (
     register_action_dataset,
     register_custom_datasets,
 )
-from pcsc_d2.data.datasets import count_training_dicts, dataset_root, training_dicts
+from pcsc_d2.data.datasets import (
+    count_training_dicts,
+    dataset_root,
+    evaluation_dicts,
+    training_dicts,
+)
 from pcsc_d2.data.flow_cache import flow_store, precompute_flow
 from pcsc_d2.data.flow_transforms import register_flow_transforms
 from pcsc_d2.data.loaders import evaluation_loader, start_at, training_loader
@@ -24,6 +29,7 @@ __all__ = [
     "check_registered",
     "count_training_dicts",
     "dataset_root",
+    "evaluation_dicts",
     "evaluation_loader",
     "flow_store",
     "precompute_flow",

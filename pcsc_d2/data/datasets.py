@@ -235,6 +235,13 @@ def annotated_dicts(cfg: CfgNode) -> list[dict]:
     )
 
 
+def evaluation_dicts(cfg: CfgNode, name: str) -> list[dict]:
+    """The key frames of a dataset that evaluation looks at: all, or so many with ground truth."""
+    number = cfg.TEST.KEY_FRAMES
+    dicts = get_detection_dataset_dicts(name, filter_empty=number > 0)
+    return _spread_key_frames(dicts, number) if number > 0 else dicts
+
+
 def _spread_key_frames(dicts: list[dict], number: int) -> list[dict]:
     """So many key frames of each video, in the middles of equal parts of it."""
     videos: dict[str, list[dict]] = {}

@@ -20,7 +20,6 @@ from typing import NamedTuple
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.data import get_detection_dataset_dicts
 from detectron2.data.transforms import ResizeShortestEdge
 from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
@@ -31,6 +30,7 @@ from pcsc_d2.config import uses_cached_features
 from pcsc_d2.data import (
     ClipMapper,
     check_registered,
+    evaluation_dicts,
     evaluation_loader,
     precompute_flow,
     register_custom_datasets,
@@ -96,8 +96,7 @@ def precompute_features(cfg: CfgNode, test: Iterable[str] = (), train: bool = Fa
         _compute(cfg, True, training_dicts(cfg), ", ".join(cfg.DATASETS.TRAIN))
     if _looks_at_maps(cfg, False):
         for name in test:
-            dicts = get_detection_dataset_dicts(name, filter_empty=False)
-            _compute(cfg, False, dicts, name)
+            _compute(cfg, False, evaluation_dicts(cfg, name), name)
 
 
 def feature_stores(cfg: CfgNode, is_train: bool) -> dict[str, FeatureStore]:

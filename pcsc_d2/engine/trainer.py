@@ -8,7 +8,6 @@ from pathlib import Path
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.data import get_detection_dataset_dicts
 from detectron2.engine import (
     AMPTrainer,
     DefaultTrainer,
@@ -24,7 +23,13 @@ from detectron2.utils.events import EventWriter
 from torch import nn
 
 from pcsc_d2.config import uses_cached_features
-from pcsc_d2.data import evaluation_loader, start_at, training_dicts, training_loader
+from pcsc_d2.data import (
+    evaluation_dicts,
+    evaluation_loader,
+    start_at,
+    training_dicts,
+    training_loader,
+)
 from pcsc_d2.engine.checkpointing import FINAL, Checkpointer
 from pcsc_d2.engine.features import build_mapper, precompute_features
 from pcsc_d2.engine.frozen_trunks import check_trunks
@@ -131,19 +136,21 @@ class Trainer(DefaultTrainer):
     @classmethod
     def build_test_loader(cls, cfg: CfgNode, dataset_name: str) -> Iterable[list[dict]]:
         precompute_features(cfg, test=[dataset_name])
-        dicts = get_detection_dataset_dicts(dataset_name, filter_empty=False)
+        dicts = evaluation_dicts(cfg, dataset_name)
         return evaluation_loader(cfg, dicts, build_mapper(cfg, is_train=False), dataset_name)
 
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> TubeEvaluator:
         output = Path(cfg.OUTPUT_DIR, "inference", dataset_name)
+        sparse = cfg.TEST.KEY_FRAMES > 0
         return TubeEvaluator(
             dataset_name,
             output,
             cfg.TEST.TUBES.PROTOCOL,
-            link_options=link_options(cfg) if cfg.TEST.TUBES.ON else None,
+            link_options=link_options(cfg) if cfg.TEST.TUBES.ON and not sparse else None,
             refine_options=refine_options(cfg),
             frame_ious=cfg.TEST.FRAME_IOUS,
+            sparse=sparse,
         )
 
     @classmethod

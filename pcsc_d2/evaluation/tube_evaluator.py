@@ -59,6 +59,7 @@ class TubeEvaluator(DatasetEvaluator):
         refine_options: refines tubes whose detections carry actionness; None leaves them.
         distributed: gather the detections of all ranks.
         frame_ious: of frame mAP, beside the mean over 0.5 to 0.95.
+        sparse: only the frames that were looked at count; without it the others are missed.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class TubeEvaluator(DatasetEvaluator):
         refine_options: RefineOptions | None = None,
         distributed: bool = True,
         frame_ious: Sequence[float] = FRAME_IOUS,
+        sparse: bool = False,
     ) -> None:
         self._name = dataset_name
         self._metadata = MetadataCatalog.get(dataset_name)
@@ -79,6 +81,7 @@ class TubeEvaluator(DatasetEvaluator):
         self._refine_options = refine_options
         self._distributed = distributed
         self._frame_ious = tuple(frame_ious)
+        self._sparse = sparse
         self.reset()
 
     def reset(self) -> None:
@@ -108,7 +111,10 @@ class TubeEvaluator(DatasetEvaluator):
         if stages is None:
             return None
         ground_truth = self._metadata.load_ground_truth()
-        _report_missing(stages.get("", {}), ground_truth)
+        if self._sparse:
+            ground_truth = ground_truth.at_frames(stages.get("", {}))
+        else:
+            _report_missing(stages.get("", {}), ground_truth)
         detections = _to_detections(stages.pop("", {}), ground_truth)
         tubes, refinement = self._link(detections)
         frames = FrameCandidates(detections, ground_truth, self._protocol)

@@ -28,16 +28,23 @@ class ExportedStream(nn.Module):
         trunk: of traced parts.
         mean, std: (C, 1, 1, 1).
         divisor: clips are padded to multiples of this many pixels.
+        bounded: what is normalised is cut to [-1, 1].
     """
 
     def __init__(
-        self, trunk: WindowTrunk, mean: torch.Tensor, std: torch.Tensor, divisor: int
+        self,
+        trunk: WindowTrunk,
+        mean: torch.Tensor,
+        std: torch.Tensor,
+        divisor: int,
+        bounded: bool,
     ) -> None:
         super().__init__()
         self.trunk = trunk
         self.register_buffer("mean", mean)
         self.register_buffer("std", std)
         self.divisor = divisor
+        self.bounded = bounded
 
     def forward(self, clips: torch.Tensor) -> list[torch.Tensor]:
         """Raw clips ``(N, C, T, h, w)`` -> c2..c5 with time pooled."""
@@ -52,7 +59,9 @@ class ExportedStream(nn.Module):
 
     def preprocess(self, clips: torch.Tensor) -> torch.Tensor:
         x = clips.to(device=self.mean.device, dtype=torch.float32)
-        x = ((x - self.mean) / self.std).clamp(-1, 1)
+        x = (x - self.mean) / self.std
+        if self.bounded:
+            x = x.clamp(-1, 1)
         bottom, right = -x.shape[-2] % self.divisor, -x.shape[-1] % self.divisor
         return F.pad(x, [0, right, 0, bottom])
 

@@ -47,9 +47,12 @@ class _StreamMaps(nn.Module):
         self.register_buffer("mean", stream.pixel_mean)
         self.register_buffer("std", stream.pixel_std)
         self.divisor = stream.backbone.size_divisibility
+        self.bounded = stream.bounded
 
     def forward(self, clips: torch.Tensor) -> Maps:
-        x = ((clips.float() - self.mean) / self.std).clamp(-1, 1)
+        x = (clips.float() - self.mean) / self.std
+        if self.bounded:
+            x = x.clamp(-1, 1)
         bottom, right = -x.shape[-2] % self.divisor, -x.shape[-1] % self.divisor
         return tuple(self.trunk(F.pad(x, [0, right, 0, bottom])).values())
 

@@ -61,6 +61,7 @@ def _trace_stream(stream: Stream, clip: torch.Tensor, clip_length: int) -> Expor
         stream.pixel_mean,
         stream.pixel_std,
         stream.backbone.size_divisibility,
+        stream.bounded,
     )
 
 

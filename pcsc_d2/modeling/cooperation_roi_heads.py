@@ -28,7 +28,7 @@ from torch import nn
 from pcsc_d2.layers import MessagePassing
 from pcsc_d2.modeling.actionness_head import FEATURES, build_actionness_head
 from pcsc_d2.modeling.proposal_cooperation import BoxSelection, StageOutput, cooperate, select_boxes
-from pcsc_d2.modeling.stage_labels import label_proposals, log_proposals
+from pcsc_d2.modeling.stage_labels import label_proposals, log_proposals, sample_rows
 from pcsc_d2.modeling.stage_outputs import MODES, combine
 from pcsc_d2.modeling.stream import STREAMS
 from pcsc_d2.modeling.unused_parameters import unused_parameters_loss
@@ -40,15 +40,31 @@ Predictions = tuple[torch.Tensor, torch.Tensor]
 
 
 class DetectionHead(nn.Module):
-    """Detectron2's box head and its output layers, as one head of a stream and stage."""
+    """Detectron2's box head and its output layers, as one head of a stream and stage.
 
-    def __init__(self, box_head: nn.Module, predictor: FastRCNNOutputLayers) -> None:
+    Args:
+        box_head: ROI features ``(R, C, size, size)`` -> ``(R, D)``.
+        predictor: of these.
+        feature_dropout: share of the channels of a box's ROI features that training leaves out.
+        dropout: the same of the box head's outputs.
+    """
+
+    def __init__(
+        self,
+        box_head: nn.Module,
+        predictor: FastRCNNOutputLayers,
+        feature_dropout: float = 0.0,
+        dropout: float = 0.0,
+    ) -> None:
         super().__init__()
+        self.feature_dropout = nn.Dropout2d(feature_dropout)
         self.box_head = box_head
+        self.dropout = nn.Dropout(dropout)
         self.predictor = predictor
 
     def forward(self, roi_features: torch.Tensor) -> Predictions:
-        return self.predictor(self.box_head(roi_features))
+        hidden = self.box_head(self.feature_dropout(roi_features))
+        return self.predictor(self.dropout(hidden))
 
 
 def target_stream(stage: int) -> str:
@@ -132,11 +148,16 @@ class CooperationROIHeads(ROIHeads):
 
         def head() -> DetectionHead:
             box_head = build_box_head(cfg, pooled)
-            return DetectionHead(box_head, FastRCNNOutputLayers(cfg, box_head.output_shape))
+            predictor = FastRCNNOutputLayers(cfg, box_head.output_shape)
+            dropouts = cfg.MODEL.ROI_BOX_HEAD.FEATURE_DROPOUT, cfg.MODEL.ROI_BOX_HEAD.DROPOUT
+            return DetectionHead(box_head, predictor, *dropouts)
 
         def selection(nms_thresh: float) -> tuple[BoxSelection, BoxSelection]:
-            topks = (node.TOPK_TEST, node.TOPK_TRAIN)
-            return tuple(BoxSelection(node.SCORE_THRESH, nms_thresh, topk) for topk in topks)
+            train_nms = nms_thresh if node.NMS_IN_TRAINING else 1.0
+            return (
+                BoxSelection(node.SCORE_THRESH, nms_thresh, node.TOPK_TEST),
+                BoxSelection(node.SCORE_THRESH_TRAIN, train_nms, node.TOPK_TRAIN),
+            )
 
         messages = None
         if node.ROI_MESSAGES and exchange:
@@ -150,6 +171,7 @@ class CooperationROIHeads(ROIHeads):
                 scales=[1.0 / input_shape[level].stride for level in levels],
                 sampling_ratio=cfg.MODEL.ROI_BOX_HEAD.POOLER_SAMPLING_RATIO,
                 pooler_type=cfg.MODEL.ROI_BOX_HEAD.POOLER_TYPE,
+                canonical_box_size=cfg.MODEL.ROI_BOX_HEAD.POOLER_CANONICAL_SIZE,
             ),
             "stage0_heads": {stream: head() for stream in STREAMS},
             "stage_heads": [head() for _ in range(node.NUM_STAGES)],
@@ -305,7 +327,10 @@ class CooperationROIHeads(ROIHeads):
         self, pyramid: list[torch.Tensor], proposals: dict[str, list[Instances]]
     ) -> list[StageOutput]:
         """B_0 of both streams, from the proposals that testing would look at."""
-        best = {s: [p[: self.test_proposals] for p in proposals[s]] for s in STREAMS}
+        number = self.test_proposals
+        if self.training:
+            number = max(number, self.own_selection[True].topk)
+        best = {s: [p[:number] for p in proposals[s]] for s in STREAMS}
         rois = self._pool(pyramid, {s: [p.proposal_boxes for p in best[s]] for s in STREAMS})
         heads = {s: self.stage0_heads[s] for s in STREAMS}
         return [
@@ -332,7 +357,25 @@ class CooperationROIHeads(ROIHeads):
         output = _output(head, predictions, proposals, target, origins)
         if not self.training:
             return output, {}
-        return output, _losses(head, predictions, proposals, stage, target)
+        return output, self._stage_losses(head, predictions, proposals, stage, target)
+
+    def _stage_losses(
+        self,
+        head: DetectionHead,
+        predictions: Predictions,
+        proposals: list[Instances],
+        stage: int,
+        target: str,
+    ) -> dict[str, torch.Tensor]:
+        """The losses of a sample of the boxes that a head was shown."""
+        rows = sample_rows(
+            proposals, self.batch_size_per_image, self.positive_fraction, self.num_classes
+        )
+        sampled = [p[kept] for p, kept in zip(proposals, rows)]
+        # Predictions of all images are one behind the other.
+        parts = [p.split([len(x) for x in proposals]) for p in predictions]
+        predictions = tuple(torch.cat([x[kept] for x, kept in zip(part, rows)]) for part in parts)
+        return _losses(head, predictions, sampled, stage, target)
 
     def _select(self, own: StageOutput, cross: StageOutput) -> dict[str, list[Instances]]:
         origins = {"own": select_boxes(own, self.own_selection[self.training])}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from detectron2.modeling.matcher import Matcher
+from detectron2.modeling.sampling import subsample_labels
 from detectron2.structures import Boxes, Instances, pairwise_iou
 from detectron2.utils.events import get_event_storage
 
@@ -12,10 +13,7 @@ from detectron2.utils.events import get_event_storage
 def label_proposals(
     proposals: list[Instances], targets: list[Instances], matcher: Matcher, num_classes: int
 ) -> list[Instances]:
-    """Set ``gt_classes`` (``num_classes`` is background) and ``gt_boxes`` on each proposal.
-
-    A stage has tens of boxes and not thousands, so all of them train it: nothing is sampled.
-    """
+    """Set ``gt_classes`` (``num_classes`` is background) and ``gt_boxes`` on each proposal."""
     for found, wanted in zip(proposals, targets):
         matched, labels = matcher(pairwise_iou(wanted.gt_boxes, found.proposal_boxes))
         if len(wanted):
@@ -26,6 +24,24 @@ def label_proposals(
             found.gt_classes = torch.full_like(matched, num_classes)
             found.gt_boxes = Boxes(torch.zeros_like(found.proposal_boxes.tensor))
     return proposals
+
+
+@torch.no_grad()
+def sample_rows(
+    proposals: list[Instances], number: int, positive_fraction: float, num_classes: int
+) -> list[torch.Tensor]:
+    """Rows of each image's labelled proposals that train a head, drawn as Detectron2 draws them.
+
+    Args:
+        proposals: with ``gt_classes``.
+        number: of an image at most.
+        positive_fraction: of that number, positive at most.
+        num_classes: the label of background.
+    """
+    drawn = [
+        subsample_labels(p.gt_classes, number, positive_fraction, num_classes) for p in proposals
+    ]
+    return [torch.cat(parts).sort().values for parts in drawn]
 
 
 @torch.no_grad()

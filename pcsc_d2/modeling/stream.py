@@ -44,6 +44,7 @@ class Stream(nn.Module):
         backbone: its trunk and its pyramid.
         proposal_generator: Detectron2's RPN.
         pixel_mean, pixel_std: one value per channel C.
+        bounded: cut what is normalised to [-1, 1]; flow has values beyond any bound.
     """
 
     @configurable
@@ -56,9 +57,11 @@ class Stream(nn.Module):
         proposal_generator: nn.Module,
         pixel_mean: list[float],
         pixel_std: list[float],
+        bounded: bool = True,
     ) -> None:
         super().__init__()
         self.name = name
+        self.bounded = bounded
         self.source = source
         self.backbone = backbone
         self.proposal_generator = proposal_generator
@@ -84,6 +87,8 @@ class Stream(nn.Module):
             "proposal_generator": build_proposal_generator(cfg, backbone.output_shape()),
             "pixel_mean": pixels.PIXEL_MEAN,
             "pixel_std": pixels.PIXEL_STD,
+            # Grey levels have bounds of their own, which need not be at 1 for every mean.
+            "bounded": node.SOURCE == "flow",
         }
 
     @property
@@ -91,9 +96,11 @@ class Stream(nn.Module):
         return self.pixel_mean.device
 
     def preprocess(self, batched_inputs: list[dict]) -> ImageList:
-        """Normalise to [-1, 1], clip there, pad to the stride and batch: (N, C, T, H, W)."""
+        """Normalise, cut flow to [-1, 1], pad to the stride and batch: (N, C, T, H, W)."""
         clips = [x[self.source].to(self.device, torch.float32) for x in batched_inputs]
-        clips = [((x - self.pixel_mean) / self.pixel_std).clamp_(-1, 1) for x in clips]
+        clips = [(x - self.pixel_mean) / self.pixel_std for x in clips]
+        if self.bounded:
+            clips = [x.clamp_(-1, 1) for x in clips]
         return ImageList.from_tensors(clips, self.backbone.size_divisibility)
 
     def propose(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -90,6 +90,27 @@ class GroundTruth:
             [[name for name in split if name in chosen] for split in self.train],
             [[name for name in split if name in chosen] for split in self.test],
         )
+
+    def at_frames(self, frames: Iterable[tuple[str, int]]) -> GroundTruth:
+        """What is there in some frames, given as (video, 1-based frame): a tube for each box."""
+        tubes, video = self.tubes, self.tubes.video[self.tubes.box_tubes]
+        # A number for each frame of each video.
+        first = dict(zip(self.videos.tolist(), np.cumsum([0, *self.nframes]).tolist()))
+        wanted = [first[name] + int(frame) for name, frame in frames if name in first]
+        offsets = np.array([first[name] for name in self.videos.tolist()], np.int64)
+        kept = np.isin(offsets[video] + tubes.box_frames, np.array(wanted, np.int64))
+        single = Tubes(
+            self.videos,
+            tubes.labels,
+            video[kept],
+            tubes.classes[tubes.box_tubes][kept],
+            tubes.box_scores[kept],
+            tubes.box_frames[kept],
+            np.arange(kept.sum() + 1),
+            tubes.boxes[kept],
+            tubes.box_scores[kept],
+        )
+        return replace(self, tubes=single)
 
     def split(self, number: int, part: str) -> GroundTruth:
         """The "train" or "test" videos of a split (1-based), in the split's order.

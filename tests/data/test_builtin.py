@@ -11,7 +11,7 @@ import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.structures import BoxMode
 
-from pcsc_d2.data import dataset_root, training_dicts
+from pcsc_d2.data import dataset_root, evaluation_dicts, training_dicts
 from pcsc_d2.data.datasets import ActionDataset
 from pcsc_d2.datasets.layout import dataset_files
 from pcsc_d2.tubes import GroundTruth
@@ -103,6 +103,17 @@ def test_training_is_on_frames_with_ground_truth(make_set: MakeSet) -> None:
     assert [d["frame_index"] for d in training_dicts(cfg)] == [7, 8, 9]
     cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS = False
     assert len(training_dicts(cfg)) == 16
+
+
+def test_a_quick_validation_looks_at_few_frames_with_ground_truth(make_set: MakeSet) -> None:
+    tubes = [("train/a", 0, 3, [[1, 1, 9, 9]] * 9), ("train/b", 0, 5, [[1, 1, 9, 9]])]
+    make_set({"train/a": GREY, "train/b": GREY}, 16, SIZE, tubes)
+    cfg = tiny_config()
+    assert len(evaluation_dicts(cfg, "synthetic_easy_train")) == 32
+    cfg.TEST.KEY_FRAMES = 3
+    found = evaluation_dicts(cfg, "synthetic_easy_train")
+    keys = [(d["video_id"], d["frame_index"]) for d in found]
+    assert keys == [("train/a", 4), ("train/a", 7), ("train/a", 10), ("train/b", 5)]
 
 
 def test_absent_clips_are_counted(make_set: MakeSet, caplog: pytest.LogCaptureFixture) -> None:

@@ -123,6 +123,19 @@ def test_frames_alone_without_links() -> None:
     assert list(feed(evaluator(link_options=None), perfect()).evaluate()) == ["frame"]
 
 
+def test_frames_that_were_not_looked_at_do_not_count_where_few_are(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    few = [pair for pair in perfect() if pair[0]["frame_index"] in (5, 20)]
+    sparse = feed(evaluator(link_options=None, sparse=True), few).evaluate()
+    assert sparse["frame"]["AP50"] == 100
+    assert "not looked at" not in caplog.text
+    assert feed(evaluator(link_options=None), few).evaluate()["frame"]["AP50"] < 20
+    wrong = [(x, {"instances": instances(np.zeros((0, 4)), [])}) for x, _ in few[:2]]
+    halved = feed(evaluator(link_options=None, sparse=True), [*wrong, *few[2:]]).evaluate()
+    assert (halved["frame"]["AP50-jump"], halved["frame"]["AP50-sit"]) == (0, 100)
+
+
 def test_boxes_go_to_the_file_as_they_were_annotated(tmp_path: Path) -> None:
     feed(evaluator(tmp_path), perfect()).evaluate()
     written = Detections.load(tmp_path / "detections.npz")

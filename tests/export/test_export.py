@@ -42,7 +42,7 @@ CASES = {
         *("MODEL.COOPERATION.NUM_STAGES", 2, "MODEL.COOPERATION.OWN_STREAM_CONTROL", True),
         *("MODEL.ROI_BOX_HEAD.CLS_AGNOSTIC_BBOX_REG", False, "MODEL.I3D.TIME_POOL", "middle"),
         *("MODEL.FLOW.SOURCE", "rgb", "MODEL.FLOW.PIXEL_MEAN", [127.5] * 3),
-        *("MODEL.FLOW.PIXEL_STD", [127.5] * 3),
+        *("MODEL.FLOW.PIXEL_STD", [127.5] * 3, "MODEL.RGB.PIXEL_STD", [60.0] * 3),
     ],
 }
 CASES["actionness"] = [*PCSC, "MODEL.ACTIONNESS.ON", True]

@@ -15,6 +15,7 @@ from tests.tiny import tiny_config
 
 SIZE = (400, 400)
 STRIDES = {"p2": 4, "p3": 8, "p4": 16, "p5": 32}
+SHAPES = {k: ShapeSpec(channels=16, stride=s) for k, s in STRIDES.items()}
 BACKGROUND = 4
 ELSEWHERE = [380.0, 380.0, 390.0, 390.0]
 TRUTH = [300.0, 10.0, 320.0, 30.0]
@@ -64,10 +65,11 @@ class KnownHead(nn.Module):
 
 def known_heads(*options: object) -> tuple[CooperationROIHeads, list[KnownHead]]:
     """ROI heads of four stages; the stubs are numbered rgb 0, flow 1, stages 2 to 5."""
-    cfg = tiny_config(["MODEL.COOPERATION.NUM_STAGES", 4, *options])
+    cfg = tiny_config(["MODEL.COOPERATION.NUM_STAGES", 4])
     cfg.MODEL.COOPERATION.SCORE_THRESH = 0.05
-    shapes = {k: ShapeSpec(channels=16, stride=s) for k, s in STRIDES.items()}
-    heads = build_roi_heads(cfg, shapes)
+    cfg.MODEL.COOPERATION.SCORE_THRESH_TRAIN = 0.05
+    cfg.merge_from_list(list(options))
+    heads = build_roi_heads(cfg, SHAPES)
     stubs = [KnownHead(number) for number in range(6)]
     heads.stage0_heads = nn.ModuleDict(dict(zip(STREAMS, stubs)))
     heads.stage_heads = nn.ModuleList(stubs[2:])
@@ -121,6 +123,59 @@ def test_every_proposal_of_a_stage_trains_it_and_ground_truth_does() -> None:
     run(heads.train(), targets=[ground_truth()])
     for stub in stubs[2:]:
         assert stub.classes == [[BACKGROUND, BACKGROUND, BACKGROUND, 3]]
+
+
+def test_the_best_boxes_train_a_stage_whatever_their_score() -> None:
+    heads, stubs = known_heads("MODEL.COOPERATION.SCORE_THRESH_TRAIN", -1.0)
+
+    def unsure(_: tuple, proposals: list[Instances]) -> list[torch.Tensor]:
+        rows = torch.tensor([[0.01, 0.0, 0.0, 0.0, 0.99], [0.0, 0.0, 0.0, 0.0, 1.0]])
+        return [rows.repeat(len(p), 1)[: len(p)] for p in proposals]
+
+    heads.active_stages = 1
+    for stub in stubs:
+        stub.predict_probs = unsure
+    run(heads.train(), targets=[ground_truth()])
+    assert stubs[2].shown == [[*pair(0, 0), pair(1, 0)[0], TRUTH]]
+    run(heads.eval())
+    assert stubs[2].shown == [[]]
+
+
+def test_overlapping_boxes_train_a_stage_where_asked_for() -> None:
+    heads, stubs = known_heads("MODEL.COOPERATION.NMS_IN_TRAINING", False)
+    heads.active_stages = 1
+    run(heads.train(), targets=[ground_truth()])
+    assert stubs[2].shown == [[*pair(0, 0), *pair(1, 0), TRUTH]]
+    run(heads.eval())
+    assert stubs[2].shown == [[*pair(0, 0), pair(1, 0)[0]]]
+
+
+def test_a_stage_trains_on_a_sample_and_hands_on_all() -> None:
+    heads, stubs = known_heads("MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE", 2)
+    run(heads.train(), images=2, targets=[ground_truth()] * 2)
+    for stub in stubs[2:]:
+        assert [sorted(classes) for classes in stub.classes] == [[BACKGROUND] * 2] * 2
+        assert [len(boxes) for boxes in stub.shown] == [4, 4]
+
+
+@pytest.mark.parametrize("option", ["DROPOUT", "FEATURE_DROPOUT"])
+def test_dropout_in_training(option: str) -> None:
+    cfg = tiny_config([f"MODEL.ROI_BOX_HEAD.{option}", 1.0])
+    head = build_roi_heads(cfg, SHAPES).stage0_heads["rgb"]
+    rois = torch.rand(3, 16, 7, 7)
+    assert not head.eval()(rois)[0].std(dim=0).allclose(torch.zeros(5))
+    assert head.train()(rois)[0].std(dim=0).allclose(torch.zeros(5))
+
+
+def test_level_of_a_box_follows_the_canonical_size() -> None:
+    pooled = []
+    for size in (224, 56):
+        options = ["MODEL.ROI_BOX_HEAD.POOLER_CANONICAL_SIZE", size]
+        pooler = build_roi_heads(tiny_config(options), SHAPES).box_pooler
+        levels = [torch.full((1, 1, 128 // d, 128 // d), d) for d in STRIDES.values()]
+        levels = [level.float() for level in levels]
+        pooled.append(pooler(levels, [Boxes(torch.tensor([[9.0, 9.0, 65.0, 65.0]]))]))
+    assert [float(x.mean()) for x in pooled] == [STRIDES["p2"], STRIDES["p4"]]
 
 
 @pytest.mark.parametrize("option", ["OWN_STREAM_CONTROL", "PROPOSALS"])

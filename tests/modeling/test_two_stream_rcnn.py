@@ -259,7 +259,7 @@ def test_clip_as_long_as_it_has_channels_is_normalised_by_channel() -> None:
     stream = model(options).rgb
     clip = torch.tensor([20.0, 125.0, 100.0]).view(3, 1, 1, 1).expand(3, 3, 64, 64)
     batch = stream.preprocess([{"rgb": clip}]).tensor
-    for channel, value in enumerate((0.2, 0.5, -1.0)):  # the last is clipped
+    for channel, value in enumerate((0.2, 0.5, -2.0)):  # grey levels are not clipped
         assert torch.all(batch[0, channel] == value)
 
 
@@ -300,7 +300,8 @@ def test_images_without_ground_truth(numbers: tuple[int, ...], storage: EventSto
 
 def test_stages_without_a_single_proposal(storage: EventStorage) -> None:
     # No score is over 1, so no box passes on; without ground truth a stage sees nothing at all.
-    built = model([*FULL, "MODEL.COOPERATION.SCORE_THRESH", 1.0])
+    cuts = [x for key in ("", "_TRAIN") for x in (f"MODEL.COOPERATION.SCORE_THRESH{key}", 1.0)]
+    built = model([*FULL, *cuts])
     losses = losses_of(built, [tiny_input(boxes=0)])
     assert losses["loss_cls_stage1_rgb"] == 0
     sum(losses.values()).backward()
@@ -312,6 +313,7 @@ def test_two_rgb_streams() -> None:
     built = model([*FULL, "MODEL.FLOW.SOURCE", "rgb"]).eval()
     assert stem(built, "flow").shape[1] == 3
     assert torch.equal(built.flow.pixel_mean, built.rgb.pixel_mean)
+    assert not built.flow.bounded
     clip = tiny_input()
     (output,) = built([clip])
     del clip["flow"]

@@ -1,0 +1,75 @@
+"""How anchors fit boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pcsc_d2.cli import main
+from pcsc_d2.data.anchors import FrameBoxes, boxes_of, measure, suggest
+from tests.tiny import CONFIGS, tiny_config
+
+MakeSet = Callable[..., Path]
+TRAIN = "synthetic_easy_train"
+# Anchors of p4 are centred on pixels 8, 24, 40, ...
+ANCHOR, NARROW = [24.0, 24.0, 56.0, 56.0], [30.0, 10.0, 33.0, 60.0]
+
+
+def config(*options: object) -> object:
+    sizes = ["MODEL.ANCHOR_GENERATOR.SIZES", [[8], [16], [32], [64], [128]]]
+    ratios = ["MODEL.ANCHOR_GENERATOR.ASPECT_RATIOS", [[1.0]]]
+    return tiny_config([*sizes, *ratios, *options])
+
+
+def frame(*boxes: list[float]) -> FrameBoxes:
+    return FrameBoxes((64, 96), torch.tensor(boxes))
+
+
+def test_recall_and_best_overlap() -> None:
+    fit = measure(config(), [frame(ANCHOR), frame(NARROW)])
+    assert fit.recall == (0.5, 0.5)
+    assert 0.5 < fit.best < 0.7
+    assert fit.sizes == [[8], [16], [32], [64], [128]]
+
+
+def test_positives_are_those_of_the_rpn() -> None:
+    # Beside the anchor that fits, its neighbours at 16 pixels overlap by a third.
+    for thresholds, positives in (([0.5, 0.5], 1), ([0.3, 0.3], 5)):
+        cfg = config("MODEL.RPN.IOU_THRESHOLDS", thresholds)
+        assert measure(cfg, [frame(ANCHOR)]).positives == positives
+    # Where no anchor overlaps enough the best one is positive all the same.
+    assert measure(config(), [frame(NARROW), frame(ANCHOR)]).positives >= 1
+
+
+def test_suggestion_is_made_of_the_boxes() -> None:
+    boxes = [[0.0, 0.0, w, 2.0 * w] for w in (10.0, 20.0, 30.0, 40.0, 50.0)]
+    node = suggest(config(), [frame(*boxes)]).MODEL.ANCHOR_GENERATOR
+    assert node.SIZES == [[14], [28], [42], [57], [71]]
+    assert node.ASPECT_RATIOS == [[2.0, 2.0, 2.0]]
+
+
+def test_frames_at_the_size_of_the_network(make_set: MakeSet) -> None:
+    boxes = [[0, 0, 15, 23]] * 2
+    tubes = [("train/a", 1, 3, boxes), ("train/a", 0, 4, boxes), ("train/b", 2, 1, boxes[:1])]
+    grey = np.full((8, 48, 64, 3), 128, np.uint8)
+    make_set({"train/a": grey, "train/b": None}, 8, (48, 64), tubes)
+    frames = boxes_of(config("INPUT.MIN_SIZE_TEST", 96), [TRAIN], 10)
+    assert [len(f.boxes) for f in frames] == [1, 2, 1, 1]
+    assert {f.size for f in frames} == {(96, 128)}
+    assert frames[0].boxes.tolist() == [[0, 0, 32, 48]]
+    assert len(boxes_of(config(), [TRAIN], 2)) == 2
+
+
+def test_command(make_set: MakeSet, capsys: pytest.CaptureFixture) -> None:
+    make_set({"train/a": None}, 8, (48, 64), [("train/a", 1, 1, [[0, 0, 15, 23]] * 3)])
+    line = ["anchors", "--config-file", str(CONFIGS / "synthetic" / "quick.yaml")]
+    assert main([*line, "MODEL.RPN.IOU_THRESHOLDS", "[0.4,0.6]"]) == 0
+    printed = capsys.readouterr().out
+    assert "3 boxes in 3 frames, the first of 96 x 128" in printed
+    assert "IOU_THRESHOLDS [0.4, 0.6]" in printed
+    assert "suggested: SIZES [[39], [39], [39], [39], [39]] ASPECT_RATIOS [[1.5" in printed
+    assert main([*line, "--datasets", "no_such"]) == 2
