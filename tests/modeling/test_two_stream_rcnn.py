@@ -238,7 +238,9 @@ def test_messages_learn_from_the_first_step(storage: EventStorage) -> None:
 
 
 def test_control_keeps_streams_apart(storage: EventStorage) -> None:
-    built = model([*FULL, "MODEL.COOPERATION.OWN_STREAM_CONTROL", True])
+    # So many that nothing is left to chance, which one stream's boxes would move for the other.
+    every_box = ["MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE", 512]
+    built = model([*FULL, *every_box, "MODEL.COOPERATION.OWN_STREAM_CONTROL", True])
     assert not [n for n, _ in built.named_parameters() if "message" in n]
     for stage, pulls in stage_gradients(built).items():
         assert pulls.pop(stage[2:]) > 0
