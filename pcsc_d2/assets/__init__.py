@@ -2,5 +2,8 @@
 
 from pathlib import Path
 
-START_MODEL = Path(__file__).with_name("start.pt")
-"""An exported file; its note says what it is and how it was made."""
+SHIPPED = "start"
+"""Its name; that of ``model_zoo/models.json`` where it is one of those."""
+
+SHIPPED_MODEL = Path(__file__).with_name(f"{SHIPPED}.pt")
+"""An exported file, which ``pcsc detect`` takes where no model is named."""

@@ -50,6 +50,37 @@ def add_config(parser: argparse.ArgumentParser) -> None:
     add_options(parser)
 
 
+def add_config_or_model(parser: argparse.ArgumentParser) -> None:
+    """A config, or a training run that has one; see ``config_and_options``."""
+    group = parser.add_mutually_exclusive_group(required=True)
+    group.add_argument(
+        "--config-file",
+        metavar="FILE",
+        help="a file, or the name of a config that comes with the package (jhmdb/pcsc.yaml)",
+    )
+    group.add_argument(
+        "--model",
+        metavar="NAME",
+        help="a name of pcsc models list that was built here, or a training run's folder",
+    )
+    add_options(parser)
+
+
+def config_and_options(args: argparse.Namespace) -> tuple[Path, list[str]]:
+    """The config's file, and KEY, VALUE, ... with the weights of a model that was named.
+
+    Raises:
+        ValueError: no such config, or no such model is built.
+    """
+    from pcsc_d2.model_zoo import find_config
+    from pcsc_d2.model_zoo.models import training_run
+
+    if args.model is None:
+        return find_config(args.config_file), args.opts
+    run = training_run(args.model)
+    return run / "config.yaml", ["MODEL.WEIGHTS", str(run / "model_final.pth"), *args.opts]
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """KEY VALUE ... at the end of the line."""
     parser.add_argument(

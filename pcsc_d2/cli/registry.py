@@ -27,6 +27,8 @@ COMMANDS: dict[str, Command] = {
     "train": Command("train or evaluate a detector", "train"),
     "train-actionness": Command("teach a trained detector where actions begin and end", "train"),
     "export": Command("make one file of a trained detector, for use without Detectron2", "train"),
+    "evaluate": Command("score a trained detector, or an exported file, on a dataset", "train"),
+    "models": Command("list the models by name, or build one", "train"),
     "tubes": Command("link, score, convert, show and average what any detector found", "report"),
     "features": Command("compute what training on frozen features looks at", "train"),
     "weights": Command("fetch Kinetics weights to start from", "detect"),

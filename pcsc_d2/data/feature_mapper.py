@@ -39,7 +39,7 @@ class FeatureMapper:
         self._absent: set[str] = set()
 
     def __call__(self, dataset_dict: dict, seed: int | None = None) -> dict | None:
-        """See ``TwoStreamRCNN.extract_features`` for the model input.
+        """See ``TwoStreamRCNN.extract_maps`` for the model input.
 
         Args:
             dataset_dict: of a key frame.

@@ -7,7 +7,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from pcsc_d2.assets import START_MODEL
+from pcsc_d2.assets import SHIPPED_MODEL
 from pcsc_d2.datasets.synthetic.clips import plan_split, render_clip
 from pcsc_d2.datasets.synthetic.generate import FPS, actor_types, generate
 from pcsc_d2.datasets.synthetic.truth import split_videos
@@ -56,7 +56,7 @@ def demo(out: Path, options: Sequence[str] = ()) -> int:
         results = train(out, SET, options)
         tubes = _by_video(Tubes.load(results / "tubes.npz"), names)
     scenes = _draw(out, data, truth, tubes)
-    _detect_own_video(out, [out / TRAINING] if results else [START_MODEL])
+    _detect_own_video(out, [out / TRAINING] if results else [SHIPPED_MODEL])
     scores = _scores(results, truth) if results else None
     index = write_index(out, scenes, scores, OWN_RESULTS)
     if scores:
@@ -70,7 +70,7 @@ def _detected(data: Path, names: Sequence[str]) -> dict[str, Tubes]:
     from pcsc_d2.detect.detector import ActionDetector
 
     print("detecting")
-    detector = ActionDetector(START_MODEL)
+    detector = ActionDetector(SHIPPED_MODEL)
     found = {name: detector(data / "videos" / f"{name}.mp4") for name in names}
     return {name: replace(tubes, videos=[name]) for name, tubes in found.items()}
 

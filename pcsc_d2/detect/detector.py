@@ -12,11 +12,13 @@ import numpy as np
 import torch
 
 from pcsc_d2.detect.clips import Window, resize_frames, windows
+from pcsc_d2.detect.kinetics import Guess, PathGuesses
 from pcsc_d2.detect.profile import Profile
 from pcsc_d2.detect.sources import ArraySource, FileSource, Frame, Source
 from pcsc_d2.flow.methods import FLOW_METHODS
 from pcsc_d2.layers.window_trunk import Sharing
 from pcsc_d2.models.clip_model import ClipDetections, ClipModel, detect_window
+from pcsc_d2.models.kinetics import KineticsTrunk
 from pcsc_d2.models.loading import load_model
 from pcsc_d2.runtime import Engine
 from pcsc_d2.tubes import LinkOptions, Tubes, TubeStream
@@ -46,6 +48,8 @@ class DetectOptions:
             ``MIN_BOX_SCORE``, which are not looked at, and for temporal labelling, which would
             need the whole video at once and is left out.
         refine: cut tubes by actionness where the model gives it, as it was trained to.
+        kinetics: also name tubes by Kinetics' 400 classes. Where the model's RGB trunk is that of
+            the Kinetics weights, its maps are used; else that trunk runs besides.
     """
 
     every: int = 1
@@ -55,6 +59,7 @@ class DetectOptions:
     flow: str = ""
     link: LinkOptions | None = None
     refine: bool = True
+    kinetics: bool = False
 
     def __post_init__(self) -> None:
         for name in ("every", "batch"):
@@ -73,6 +78,8 @@ class StreamResult(NamedTuple):
         scores: (n,) of the boxes.
         paths: (n,) the path that each belongs to; a path becomes a tube if it lasts.
         ended: tubes that have ended by now, and will not change any more.
+        kinetics: of each of them the best of Kinetics' names, best first; None where they were
+            not asked for.
     """
 
     frame: int
@@ -82,6 +89,7 @@ class StreamResult(NamedTuple):
     scores: np.ndarray
     paths: np.ndarray
     ended: Tubes
+    kinetics: list[list[Guess]] | None = None
 
 
 class ActionDetector:
@@ -126,7 +134,7 @@ class ActionDetector:
         if isinstance(model, (str, Path)):
             model = [model]
         if isinstance(model, Sequence):
-            model = load_model(model, device, dense, engine, precision)
+            model = load_model(model, device, dense, engine, precision, self.options.kinetics)
         self.model: ClipModel = model
         self.engine: Engine = getattr(model, "engine", Engine())
         self._wanted = _wanted(self.model.info.labels, self.options.classes)
@@ -134,6 +142,7 @@ class ActionDetector:
         if self._flow not in FLOW_METHODS:
             known = ", ".join(FLOW_METHODS)
             raise ValueError(f"flow '{self._flow}' cannot be computed; choose another: {known}")
+        self._trunk = self._own_trunk() if self.options.kinetics else None
         if self.options.link is None and self.model.info.link.temporal_alpha is not None:
             logger.warning("tubes are not labelled in time (TEST.TUBES.TEMPORAL_LABELLING) here")
 
@@ -156,12 +165,17 @@ class ActionDetector:
         source = _source(frames)
         refine = self.model.info.refine if self.options.refine else None
         links = TubeStream(self.model.info.labels, self._link_options(), refine)
+        guesses = PathGuesses() if self.options.kinetics else None
         number, time = 1, 0.0
         for number, time, found in self.detections(source):
             with self.profile.part("link"):
-                step = links.update(number, *found)
-                ended = self._sure(step.ended)
-            linked = step.linked
+                step = links.update(number, *found[:4])
+                linked = step.linked
+                if guesses is not None:
+                    guesses.update(linked, found)
+                ended = self._ended(step.ended, links.ended_paths, guesses)
+                if guesses is not None:
+                    guesses.forget(linked.ended)
             labels = [self.model.info.labels[c] for c in found.classes[linked.index].tolist()]
             yield StreamResult(
                 number,
@@ -170,10 +184,11 @@ class ActionDetector:
                 labels,
                 found.scores[linked.index],
                 linked.path,
-                ended,
+                *ended,
             )
         empty = (_EMPTY.boxes, [], _EMPTY.scores, _EMPTY.classes)
-        yield StreamResult(number, time, *empty, self._sure(links.finish()))
+        last = links.finish()
+        yield StreamResult(number, time, *empty, *self._ended(last, links.ended_paths, guesses))
 
     def detections(self, source: Source) -> Iterator[tuple[int, float, ClipDetections]]:
         """Number, time and detections of each key frame, before they are linked."""
@@ -195,7 +210,18 @@ class ActionDetector:
 
     def _detect(self, window: Window) -> list[ClipDetections]:
         found = detect_window(self.model, window.rgb, window.flow, window.key_frames, window.size)
-        return [self._chosen(each) for each in found]
+        found = [self._chosen(each) for each in found]
+        if self._trunk is None:
+            return found
+        return self._trunk.add(window.rgb, window.key_frames, found, window.size)
+
+    def _own_trunk(self) -> KineticsTrunk | None:
+        """The Kinetics trunk, where the model's own maps are not its."""
+        info = self.model.info
+        if info.kinetics:
+            return None
+        logger.warning("the model's RGB trunk is not Kinetics': a trunk more runs for its names")
+        return KineticsTrunk(info.clip_length, info.device)
 
     def _chosen(self, found: ClipDetections) -> ClipDetections:
         keep = self._wanted[found.classes] & np.isfinite(found.scores)
@@ -209,8 +235,13 @@ class ActionDetector:
             link = replace(trained, min_score=MIN_BOX_SCORE, temporal_alpha=None)
         return link if self.options.every == 1 else replace(link, interpolate=True)
 
-    def _sure(self, tubes: Tubes) -> Tubes:
-        return tubes.take(tubes.scores >= self.options.min_score) if len(tubes) else tubes
+    def _ended(
+        self, tubes: Tubes, paths: np.ndarray, guesses: PathGuesses | None
+    ) -> tuple[Tubes, list[list[Guess]] | None]:
+        """The tubes of high scores, and Kinetics' names for them."""
+        sure = tubes.scores >= self.options.min_score
+        names = None if guesses is None else guesses.of(paths[sure])
+        return tubes.take(sure) if len(tubes) else tubes, names
 
 
 def _wanted(labels: Sequence[str], classes: Sequence[str]) -> np.ndarray:

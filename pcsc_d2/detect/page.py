@@ -38,6 +38,7 @@ def write_page(path: Path, videos: Mapping[str, Summary], problems: Sequence[str
         problems=problems,
         files={"json": JSON, "csv": CSV, "video": VIDEO},
         videos=[_card(folder, video) for folder, video in videos.items()],
+        kinetics=any(tube.get("kinetics") for video in videos.values() for tube in video.tubes),
     )
     with atomic_write(path, "w") as file:
         file.write(page)
@@ -78,6 +79,7 @@ def _bar(tube: Mapping[str, Any], row: int, begin: float, scale: float) -> dict[
     return {
         "label": tube["label"],
         "score": tube["score"],
+        "kinetics": ", ".join(f"{g['label']} {g['score']:.2f}" for g in tube.get("kinetics") or []),
         "caption": f"{tube['label']} {tube['score']:.2f}, {times['from']} to {times['to']}",
         "start": start,
         "end": end,

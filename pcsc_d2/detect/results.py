@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from pcsc_d2.detect.kinetics import BEST
 from pcsc_d2.detect.video_result import VideoResult
 from pcsc_d2.utils.files import atomic_write
 from pcsc_d2.utils.parsing import reading
@@ -24,6 +25,7 @@ _TUBE_TYPES = {
     "tube": int, "label": str, "score": float, "start": float, "end": float, "start_frame": int,
     "end_frame": int,
 }  # fmt: skip
+_GUESS_TYPES = {"label": str, "score": float}
 _TYPES = {
     "video": str, "height": int, "width": int, "frames": int, "start": float, "end": float,
     "problem": str, "model": str, "stamp": dict, "tubes": list,
@@ -51,7 +53,8 @@ class Summary:
         problem: what ended it early, or empty.
         model: what it was found with.
         stamp: what must be the same for the results to be still valid.
-        tubes: of each its number, label, score, and first and last time and frame.
+        tubes: of each its number, label, score, and first and last time and frame; and where they
+            were asked for Kinetics' names, best first, with their scores.
     """
 
     video: str
@@ -74,6 +77,8 @@ class Summary:
                 _check_types(about, _TYPES)
                 for tube in about["tubes"]:
                     _check_types(tube, _TUBE_TYPES)
+                    for guess in tube.get("kinetics") or []:
+                        _check_types(guess, _GUESS_TYPES)
                 return cls(**about)
         except (OSError, ValueError):
             return None
@@ -105,7 +110,7 @@ def summarise(result: VideoResult, video: str, model: str, stamp: dict[str, Any]
 def _outline(result: VideoResult, number: int, position: int) -> dict[str, Any]:
     tubes = result.tubes
     start, end = result.spans[position].tolist()
-    return {
+    outline = {
         "tube": number,
         "label": str(tubes.labels[tubes.classes[position]]),
         "score": round(float(tubes.scores[position]), 4),
@@ -114,6 +119,10 @@ def _outline(result: VideoResult, number: int, position: int) -> dict[str, Any]:
         "start_frame": int(tubes.start[position]),
         "end_frame": int(tubes.last[position]),
     }
+    if result.kinetics is not None:
+        guesses = result.kinetics[position]
+        outline["kinetics"] = [{"label": g.label, "score": round(g.score, 4)} for g in guesses]
+    return outline
 
 
 def write_json(path: Path, summary: Summary, result: VideoResult) -> None:
@@ -154,8 +163,12 @@ def write_csv(path: Path, summary: Summary, result: VideoResult) -> None:
     with atomic_write(path, "w") as file:
         writer = csv.writer(file, lineterminator="\n")
         names = ["tube", "label", "tube_score", "frame", "seconds", "score", "x1", "y1", "x2", "y2"]
-        has_actionness = result.tubes.actionness is not None
-        writer.writerow([*names, "actionness"] if has_actionness else names)
+        if result.tubes.actionness is not None:
+            names.append("actionness")
+        if result.kinetics is not None:
+            for place in range(1, BEST + 1):
+                names += [f"kinetics_{place}", f"kinetics_{place}_score"]
+        writer.writerow(names)
         for i, (_, position) in enumerate(result.in_order()):
             writer.writerows(_rows(summary.tubes[i], _columns(result, position)))
 
@@ -163,7 +176,8 @@ def write_csv(path: Path, summary: Summary, result: VideoResult) -> None:
 def _rows(outline: dict[str, Any], columns: dict[str, Any]) -> Iterator[list[Any]]:
     tube = [outline["tube"], plain_cell(outline["label"]), outline["score"]]
     extra = columns.get("actionness")
+    guesses = [value for guess in outline.get("kinetics", []) for value in guess.values()]
     each = zip(columns["times"], columns["scores"], columns["boxes"])
     for i, (time, score, box) in enumerate(each):
         row = [*tube, outline["start_frame"] + i, time, score, *box]
-        yield row if extra is None else [*row, extra[i]]
+        yield [*row, *guesses] if extra is None else [*row, extra[i], *guesses]

@@ -84,7 +84,7 @@ class VideoJob:
             before = None
             with interrupt_stops(source):
                 for found in self._detector.stream(recorder):
-                    recorder.add(found.ended)
+                    recorder.add(found.ended, found.kinetics)
                     count(found.frame - (before or found.frame - 1))
                     before = found.frame
             if not recorder.frames:

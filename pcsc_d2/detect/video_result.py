@@ -12,6 +12,7 @@ from typing import IO
 
 import numpy as np
 
+from pcsc_d2.detect.kinetics import Guess
 from pcsc_d2.detect.sources import Frame, Source
 from pcsc_d2.tubes import Tubes
 
@@ -30,6 +31,7 @@ class VideoResult:
         size: height and width.
         rate: frames per second, nominal.
         problem: what ended the video early, or empty.
+        kinetics: of each tube the best of Kinetics' names; None where they were not asked for.
     """
 
     tubes: Tubes
@@ -39,6 +41,7 @@ class VideoResult:
     size: tuple[int, int]
     rate: float
     problem: str = ""
+    kinetics: list[list[Guess]] | None = None
 
     @cached_property
     def spans(self) -> np.ndarray:
@@ -86,6 +89,7 @@ class Recorder:
         }
         self._tubes: list[tuple[np.ndarray, ...]] = []
         self._has_actionness = False
+        self._kinetics: list[list[Guess]] | None = None
         self.frames, self.first, self.size = 0, 1, (0, 0)
 
     def __enter__(self) -> Recorder:
@@ -122,8 +126,10 @@ class Recorder:
         self._files["times"].write(np.float64(time).tobytes())
         self.frames += 1
 
-    def add(self, tubes: Tubes) -> None:
-        """Take tubes that have ended."""
+    def add(self, tubes: Tubes, kinetics: list[list[Guess]] | None = None) -> None:
+        """Take tubes that have ended, with Kinetics' names for them where they are asked for."""
+        if kinetics is not None:
+            self._kinetics = [*(self._kinetics or []), *kinetics]
         if not len(tubes):
             return
         self._tubes.append((tubes.classes, tubes.scores, tubes.start, tubes.lengths))
@@ -154,7 +160,8 @@ class Recorder:
         number = np.empty(len(cls), np.int64)
         number[np.lexsort((-score, start))] = np.arange(1, len(cls) + 1)
         times = self._mapped("times", np.float64)
-        return VideoResult(tubes, number, times, self.first, self.size, self.rate, self.problem)
+        about = (self.first, self.size, self.rate, self.problem, self._kinetics)
+        return VideoResult(tubes, number, times, *about)
 
     def _mapped(self, name: str, dtype: type) -> np.ndarray:
         path = self._folder / name

@@ -15,7 +15,7 @@ TOLERANCE = 1e-4
 def difference(
     model: nn.Module, network: Network, info: ModelInfo, size: tuple[int, int] | None = None
 ) -> float:
-    """The largest difference in boxes (pixels), scores and actionness over noise of two sizes.
+    """The largest difference in boxes (pixels) and in all scores over noise of two sizes.
 
     Infinite where the number or the classes of detections differ.
 
@@ -41,7 +41,7 @@ def distance(expected: object, found: Detected) -> float:
     Each detection is held against the nearest one of its class, in both directions: where scores
     are nearly the same, the order depends on rounding.
     """
-    boxes, scores, classes, actionness = (x.cpu() for x in found)
+    boxes, scores, classes, actionness, *kinetics = (x.cpu() for x in found)
     expected = expected.to("cpu")
     if len(scores) != len(expected):
         return float("inf")
@@ -52,6 +52,9 @@ def distance(expected: object, found: Detected) -> float:
     if expected.has("actionness"):
         columns.append(actionness[:, None])
         others.append(expected.actionness[:, None])
+    if expected.has("kinetics") and kinetics:
+        columns.append(kinetics[0].softmax(dim=1))
+        others.append(expected.kinetics.softmax(dim=1))
     apart = torch.cat(columns, dim=1)[:, None] - torch.cat(others, dim=1)[None]
     apart = apart.abs().amax(dim=2)
     apart[classes[:, None] != expected.pred_classes[None]] = float("inf")

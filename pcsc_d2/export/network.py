@@ -15,8 +15,9 @@ from torch import nn
 from pcsc_d2.layers.window_trunk import WindowTrunk
 
 # Of one image: boxes (n, 4) float32 x1 y1 x2 y2 in pixels of the clip, as Detectron2's; scores (n,)
-# float32; classes (n,) int64; actionness (n,) float32, or (0,) for a model without that head.
-Detected = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
+# float32; classes (n,) int64; actionness (n,) float32, or (0,) for a model without that head;
+# logits (n, 400) of the Kinetics classes, or (0,) for a model without the Kinetics trunk.
+Detected = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 # What answers as an exported file does: see ``ExportedDetector.forward``.
 Network = Callable[[torch.Tensor, torch.Tensor], list[Detected]]
 

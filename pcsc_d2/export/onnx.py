@@ -81,7 +81,7 @@ class _OneClip(nn.Module):
         """The RGB clip, and the flow unless both streams see RGB."""
         size = torch._shape_as_tensor(clips[0])[-2:]
         found = self.heads(*self.rgb(clips[0]), *self.flow(clips[-1]), size)
-        boxes, scores, classes, actionness = found
+        boxes, scores, classes, actionness, _ = found
         more = [0, self.topk - scores.shape[0]]
         return (
             F.pad(boxes, [0, 0, *more]),

@@ -91,7 +91,9 @@ def _detect_one(
     ours = [name for name in sys.modules if name.startswith("pcsc_d2.modeling.")]
     with patch_builtin_len(ours):
         found = model.detect(images, model.pyramids(maps))[-1][0]
+        model.add_kinetics([found], rgb[-1])
         found = found[found.pred_boxes.nonempty()]
     scores = found.scores
     actionness = found.actionness if found.has("actionness") else scores.new_zeros(0)
-    return found.pred_boxes.tensor, scores, found.pred_classes, actionness
+    kinetics = found.kinetics if found.has("kinetics") else scores.new_zeros(0)
+    return found.pred_boxes.tensor, scores, found.pred_classes, actionness, kinetics

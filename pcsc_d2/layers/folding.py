@@ -28,9 +28,14 @@ def fold_norms(network: nn.Module) -> int:
     return len(fixed)
 
 
+def norm_scale(norm: nn.modules.batchnorm._BatchNorm) -> torch.Tensor:
+    """What a norm with fixed statistics multiplies each channel by, (C,)."""
+    return norm.weight * (norm.running_var + norm.eps).rsqrt()
+
+
 def _fold(unit: Unit3d) -> None:
     conv, norm = unit.conv3d, unit.bn
-    scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
+    scale = norm_scale(norm)
     conv.weight = nn.Parameter(conv.weight * scale.view(-1, 1, 1, 1, 1), requires_grad=False)
     conv.bias = nn.Parameter(norm.bias - norm.running_mean * scale, requires_grad=False)
     unit.bn = nn.Identity()

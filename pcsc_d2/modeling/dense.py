@@ -96,4 +96,5 @@ class DenseDetector:
         }
         chosen = {s: {level: x[rows] for level, x in levels.items()} for s, levels in maps.items()}
         stages = self._model.detect(batch, self._model.pyramids(chosen))
+        self._model.add_kinetics(stages[-1], chosen["rgb"]["c5"])
         return [{"instances": detector_postprocess(x, *size)} for x in stages[-1]]

@@ -51,6 +51,8 @@ class TwoStreamRCNN(nn.Module):
         self.vis_period = vis_period
         # Lowered while stage 0 warms up in training; see engine.StageWarmup.
         self.active_messages = True
+        # A KineticsClassifier, where whoever detects wants its guesses: see models/kinetics.py.
+        self.kinetics: nn.Module | None = None
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, object]:
@@ -82,7 +84,7 @@ class TwoStreamRCNN(nn.Module):
                 (2, T, H, W) in pixels, ``height`` and ``width`` of the original frame, and in
                 training ``instances`` with ``gt_boxes`` (x1 y1 x2 y2, absolute pixels of the
                 clip) and ``gt_classes``. Cached maps may take the place of clips, see
-                ``extract_features``.
+                ``extract_maps``.
 
         Returns:
             In inference ``{"instances": Instances(pred_boxes, scores, pred_classes)}`` at the
@@ -106,6 +108,14 @@ class TwoStreamRCNN(nn.Module):
     def extract_features(self, batched_inputs: list[dict]) -> tuple[dict[str, ImageList], Pyramids]:
         """Batched clips and feature pyramids ``{"p2".."p6"}`` of both streams.
 
+        Takes what ``extract_maps`` takes.
+        """
+        images, maps = self.extract_maps(batched_inputs)
+        return images, self.pyramids(maps)
+
+    def extract_maps(self, batched_inputs: list[dict]) -> tuple[dict[str, ImageList], Pyramids]:
+        """Batched clips and the trunks' maps ``{"c2".."c5"}`` of both streams.
+
         Inputs may hold maps ``{"c2".."c5"}`` of both streams as ``features``, and the clip's size
         as ``image_size``, in place of clips. The images then have sizes alone.
         """
@@ -113,10 +123,9 @@ class TwoStreamRCNN(nn.Module):
             maps = {s: self._batch([x["features"][s] for x in batched_inputs]) for s in STREAMS}
             nothing = torch.empty(len(batched_inputs), 0, device=self.device)
             images = ImageList(nothing, [tuple(x["image_size"]) for x in batched_inputs])
-            return dict.fromkeys(STREAMS, images), self.pyramids(maps)
+            return dict.fromkeys(STREAMS, images), maps
         images = {s: self._stream(s).preprocess(batched_inputs) for s in STREAMS}
-        features = {s: self._stream(s).backbone.bottom_up(images[s].tensor) for s in STREAMS}
-        return images, self.pyramids(features)
+        return images, {s: self._stream(s).backbone.bottom_up(images[s].tensor) for s in STREAMS}
 
     def _batch(self, maps: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
         """Maps of several key frames as one batch; smaller ones are filled up with zeros."""
@@ -138,8 +147,9 @@ class TwoStreamRCNN(nn.Module):
     @torch.no_grad()
     def inference(self, batched_inputs: list[dict]) -> list[dict]:
         """See ``forward``."""
-        images, pyramids = self.extract_features(batched_inputs)
-        stages = self.detect(images, pyramids)
+        images, maps = self.extract_maps(batched_inputs)
+        stages = self.detect(images, self.pyramids(maps))
+        self.add_kinetics(stages[-1], maps["rgb"]["c5"])
         outputs = []
         for i, (x, size) in enumerate(zip(batched_inputs, images["rgb"].image_sizes)):
             height, width = x.get("height", size[0]), x.get("width", size[1])
@@ -154,6 +164,17 @@ class TwoStreamRCNN(nn.Module):
         proposals, _ = self.propose(images, pyramids, None)
         stages, _ = self.roi_heads(images["rgb"], pyramids, proposals)
         return stages
+
+    def add_kinetics(self, found: list[Instances], c5: torch.Tensor) -> None:
+        """Give detections their ``kinetics``, (n, 400) logits, where that classifier is there.
+
+        Args:
+            found: of each image, boxes in pixels of the clip.
+            c5: (N, C, H, W) of the RGB trunk, time pooled.
+        """
+        if self.kinetics is not None:
+            for i, instances in enumerate(found):
+                instances.kinetics = self.kinetics(c5[i], instances.pred_boxes.tensor)
 
     def _stream(self, name: str) -> Stream:
         return self.rgb if name == "rgb" else self.flow

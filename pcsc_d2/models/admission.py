@@ -7,6 +7,7 @@ method, before any of them runs.
 
 from __future__ import annotations
 
+import io
 import os
 import pickletools
 from collections.abc import Iterator
@@ -44,8 +45,12 @@ _RESTORABLE = {
 }
 
 
-def check_parts(path: str | os.PathLike[str]) -> None:
+def check_parts(path: str | os.PathLike[str], whole: str | bytes) -> None:
     """Look through a TorchScript file that is not loaded yet.
+
+    Args:
+        path: where it comes from.
+        whole: the same, or the bytes that a packed file was put together to (see ``packing``).
 
     Raises:
         UntrustedError: it runs code while it is loaded, or restores objects other than tensors and
@@ -55,7 +60,7 @@ def check_parts(path: str | os.PathLike[str]) -> None:
     """
     check_sizes(path)
     # The reader that will load it: another one could see other parts in a crafted file.
-    reader = torch._C.PyTorchFileReader(os.fspath(path))
+    reader = reader_of(whole)
     for name in reader.get_all_records():
         if name.endswith(".py") and b"__setstate__" in reader.get_record(name):
             require_trust(path, "runs code while it is loaded (__setstate__)")
@@ -63,6 +68,11 @@ def check_parts(path: str | os.PathLike[str]) -> None:
             for asked in _globals(reader.get_record(name)):
                 if not _is_restorable(asked):
                     require_trust(path, f"asks for {asked}, which is no tensor and no network")
+
+
+def reader_of(whole: str | bytes) -> torch._C.PyTorchFileReader:
+    """What reads the parts of a file, or of its bytes, as torch itself does."""
+    return torch._C.PyTorchFileReader(io.BytesIO(whole) if isinstance(whole, bytes) else whole)
 
 
 def check_operators(path: str | os.PathLike[str], network: torch.jit.ScriptModule) -> None:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import os
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
+from typing import IO
 
 import torch
 
 # Its operators (NMS, ROIAlign) have to be registered before an archive is read.
 import torchvision  # noqa: F401
 
-from pcsc_d2.models.admission import check_operators, check_parts
+from pcsc_d2.model_zoo.kinetics import kinetics_kernels
+from pcsc_d2.models.admission import check_operators, check_parts, reader_of
 from pcsc_d2.models.info import ModelError, ModelInfo
 from pcsc_d2.models.metadata import from_json, to_json
+from pcsc_d2.models.packing import Kernels, Packed, pack, whole_file
 from pcsc_d2.utils.files import atomic_write
 from pcsc_d2.utils.text import one_line
 from pcsc_d2.utils.trust import UntrustedError
@@ -22,13 +27,25 @@ METADATA = "pcsc_d2.json"
 
 
 def save_archive(
-    network: torch.jit.ScriptModule, info: ModelInfo, path: str | os.PathLike[str]
+    network: torch.jit.ScriptModule,
+    info: ModelInfo,
+    path: str | os.PathLike[str],
+    packed: Mapping[str, Packed] | None = None,
+    kinetics: str = "",
 ) -> None:
-    """Write a network from ``tracing.to_network``; nothing half-written is left."""
+    """Write a network from ``tracing.to_network``; nothing half-written is left.
+
+    Args:
+        packed: how tensors that are left out are made, see ``packing``; None leaves none out.
+        kinetics: digest of the Kinetics weights that they are made from.
+    """
     with warnings.catch_warnings(), atomic_write(Path(path)) as file:
         # TorchScript is deprecated; its warnings are of no use to who exports.
         warnings.simplefilter("ignore")
-        torch.jit.save(network, file, _extra_files={METADATA: to_json(info)})
+        whole: IO[bytes] = file if packed is None else io.BytesIO()
+        torch.jit.save(network, whole, _extra_files={METADATA: to_json(info)})
+        if packed is not None:
+            pack(whole, packed, kinetics, file)
 
 
 def load_archive(
@@ -39,17 +56,20 @@ def load_archive(
     Raises:
         ModelError: no such file, not an exported model, one that does more than networks do (see
             ``admission``), of a format that this version does not read, with metadata that cannot
-            be, or made for another kind of device.
+            be, made for another kind of device, or the Kinetics weights that it is to be filled
+            from cannot be had.
     """
     if not Path(path).is_file():
         raise ModelError(f"{path}: no such file")
     try:
-        check_parts(path)
-        info = _read_info(path)
+        whole = whole_file(path, lambda digest: _kernels(path, digest))
+        check_parts(path, whole)
+        info = _read_info(path, whole)
         _check_device(path, info, torch.device(device).type)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            network = torch.jit.load(str(path), map_location=device)
+            file = io.BytesIO(whole) if isinstance(whole, bytes) else whole
+            network = torch.jit.load(file, map_location=device)
         check_operators(path, network)
     except ModelError:
         raise
@@ -61,8 +81,16 @@ def load_archive(
     return network.eval(), info
 
 
-def _read_info(path: str | os.PathLike[str]) -> ModelInfo:
-    reader = torch._C.PyTorchFileReader(os.fspath(path))
+def _kernels(path: str | os.PathLike[str], digest: str) -> Kernels:
+    try:
+        return kinetics_kernels(digest)
+    except (ValueError, OSError) as error:
+        reason = f"is filled from the Kinetics weights, and {one_line(error, 400)}"
+        raise ModelError(f"{path}: {reason}") from None
+
+
+def _read_info(path: str | os.PathLike[str], whole: str | bytes) -> ModelInfo:
+    reader = reader_of(whole)
     if not reader.has_record(f"extra/{METADATA}"):
         raise ModelError(f"{path}: a TorchScript file, but not one that pcsc export wrote")
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from pcsc_d2.layers.window_trunk import Sharing
 from pcsc_d2.models.clip_model import ClipDetections, ClipTensors, boxes_in_frame
 from pcsc_d2.models.info import ModelError, ModelInfo
+from pcsc_d2.models.kinetics import add_classifier, weights_for_names
 from pcsc_d2.runtime import COMPILERS, Engine, choose_engine
 
 
@@ -46,6 +48,7 @@ def _to_arrays(instances: object, size: tuple[int, int]) -> ClipDetections:
         array(instances.scores),
         array(instances.pred_classes),
         array(instances.actionness) if instances.has("actionness") else None,
+        array(instances.kinetics) if instances.has("kinetics") else None,
     )
 
 
@@ -76,12 +79,14 @@ def load_checkpoint(
     dense: Sharing | None,
     engine: str = "torch",
     precision: str = "float32",
+    kinetics: bool = False,
 ) -> CheckpointModel:
     """Build the network of a config and fill it.
 
     Args:
         device: None takes a GPU where there is one.
         engine, precision: see ``choose_engine``.
+        kinetics: see ``load_model``.
 
     Raises:
         ModelError: Detectron2 is not installed, a file is absent or damaged, they do not fit, or
@@ -102,6 +107,8 @@ def load_checkpoint(
     cfg = read_config(config, ["MODEL.WEIGHTS", str(weights)], device)
     network = load_trained(cfg)
     info = describe(cfg, network, f"{weights} with {config.name}")
+    if kinetics:
+        info = replace(info, kinetics=add_classifier(network, weights_for_names()))
     prepare_for_inference(network, info.clip_length, chosen)
     if dense is None:
         return CheckpointModel(network, info, chosen)

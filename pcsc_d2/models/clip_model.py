@@ -25,12 +25,15 @@ class ClipDetections(NamedTuple):
         scores: (n,) float32.
         classes: (n,) int64, into ``ModelInfo.labels``.
         actionness: (n,) float32 in [0, 1], of the detection's own class, or None.
+        kinetics: (n, 400) float32, logits of the Kinetics classes (``model_zoo.kinetics``), or
+            None.
     """
 
     boxes: np.ndarray
     scores: np.ndarray
     classes: np.ndarray
     actionness: np.ndarray | None = None
+    kinetics: np.ndarray | None = None
 
 
 class ClipModel(Protocol):

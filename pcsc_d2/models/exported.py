@@ -50,8 +50,10 @@ class ExportedModel:
                 scores.cpu().numpy(),
                 classes.cpu().numpy(),
                 actionness.cpu().numpy() if self.info.actionness else None,
+                kinetics[0].cpu().numpy() if self.info.kinetics and kinetics else None,
             )
-            for boxes, scores, classes, actionness in found
+            # Files of format 3 and ONNX files have no Kinetics column.
+            for boxes, scores, classes, actionness, *kinetics in found
         ]
 
 

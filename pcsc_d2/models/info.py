@@ -29,6 +29,8 @@ class ModelInfo:
         actionness: whether detections carry it.
         link: how detections become tubes (TEST.TUBES).
         refine: how actionness cuts tubes; None where it is not to, or the model does not say.
+        kinetics: whether detections carry logits of the Kinetics classes, since the RGB trunk is
+            that of the Kinetics weights.
         note: what the model is, for people; shown on the page.
         device: kind of device that it was made for, ``"cpu"`` or ``"cuda"``; an exported network
             runs on no other.
@@ -47,6 +49,7 @@ class ModelInfo:
     actionness: bool = False
     link: LinkOptions = field(default_factory=LinkOptions)
     refine: RefineOptions | None = None
+    kinetics: bool = False
     note: str = ""
     device: str = "cpu"
 

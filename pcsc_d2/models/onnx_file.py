@@ -40,7 +40,7 @@ class OnnxNetwork:
         self._run, self._actionness, self._one_clip = run, actionness, one_clip
 
     def __call__(self, rgb: torch.Tensor, flow: torch.Tensor) -> list[Detected]:
-        """See ``pcsc_d2.export.network.ExportedDetector``."""
+        """See ``pcsc_d2.export.network.ExportedDetector``; there is no Kinetics column."""
         if self._one_clip and len(rgb) > 1:
             return [found for pair in zip(rgb.split(1), flow.split(1)) for found in self(*pair)]
         inputs = {"rgb": rgb.contiguous().numpy(), "flow": flow.contiguous().numpy()}

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pcsc_d2.assets import START_MODEL
+from pcsc_d2.assets import SHIPPED_MODEL
 from pcsc_d2.datasets.synthetic.generate import generate, labels_of
 from pcsc_d2.export import load_archive
 from pcsc_d2.tubes import GroundTruth
@@ -19,8 +19,8 @@ from tests.test_imports import HIDE, ROOT, RUN
 
 
 def test_is_small_and_says_what_it_is() -> None:
-    assert START_MODEL.stat().st_size <= 5_000_000
-    _, info = load_archive(START_MODEL)
+    assert SHIPPED_MODEL.stat().st_size <= 5_000_000
+    _, info = load_archive(SHIPPED_MODEL)
     assert list(info.labels) == list(labels_of("easy"))
     assert "train_net.py" in info.note
 
@@ -32,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_detects_without_detectron2(folder: Path, tmp_path: Path) -> None:
-    arguments = [str(folder / "videos" / "test"), "--model", str(START_MODEL), "--out"]
+    arguments = [str(folder / "videos" / "test"), "--model", str(SHIPPED_MODEL), "--out"]
     hidden = "detectron2,fvcore"
     command = [sys.executable, "-c", HIDE + RUN, hidden, "pcsc_d2.detect", *arguments]
     done = subprocess.run(

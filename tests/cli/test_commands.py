@@ -18,6 +18,7 @@ ROOT = Path(pcsc_d2.__file__).parents[1]
 BELOW = {
     "tubes": ["link", "score", "convert", "show", "average"],
     "flow": ["compute", "convert"],
+    "models": ["list", "build"],
     "experiments": ["stages", "refinement", "jhmdb-splits"],
 }
 LINES = [[name] for name in COMMANDS] + [[n, below] for n, all_ in BELOW.items() for below in all_]

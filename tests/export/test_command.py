@@ -56,7 +56,7 @@ def test_writes_a_file_that_says_what_it_is(
         "labels": ("red-sway", "green-sway", "blue-bounce", "blue-twist"),
         "note": "a trial",
     }
-    boxes, scores, classes, actionness = network(
+    boxes, scores, classes, actionness, kinetics = network(
         torch.zeros(1, 3, 8, 64, 80, dtype=torch.uint8), torch.zeros(1, 2, 8, 64, 80)
     )[0]
     assert boxes.shape == (len(scores), 4)

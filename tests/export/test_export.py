@@ -14,7 +14,7 @@ import pytest
 import torch
 from detectron2.modeling import build_model
 
-from pcsc_d2.assets import START_MODEL
+from pcsc_d2.assets import SHIPPED_MODEL
 from pcsc_d2.export import ModelInfo, load_archive, save_archive
 from pcsc_d2.export.comparison import TOLERANCE, distance
 from pcsc_d2.export.tracing import to_network
@@ -110,7 +110,7 @@ def test_operators_that_are_admitted_are_those_of_exports(
 ) -> None:
     # Files with an unknown one would not have been loaded: what is left is those without use.
     networks = [paper.network, *(exported(case).network for case in CASES)]
-    networks.append(load_archive(START_MODEL)[0])
+    networks.append(load_archive(SHIPPED_MODEL)[0])
     assert set().union(*map(operators, networks)) == OPERATORS
 
 
@@ -128,7 +128,7 @@ def test_nothing_found_is_an_empty_answer(tmp_path: Path) -> None:
     network = through_file(make_model(["MODEL.ROI_HEADS.SCORE_THRESH_TEST", 1.0]), tmp_path)
     clip = tiny_input()
     found = network(clip["rgb"][None], clip["flow"][None])[0]
-    assert [x.shape for x in found] == [(0, 4), (0,), (0,), (0,)]
+    assert [x.shape for x in found] == [(0, 4), (0,), (0,), (0,), (0,)]
 
 
 @pytest.mark.parametrize(

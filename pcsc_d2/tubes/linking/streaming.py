@@ -14,7 +14,7 @@ from pcsc_d2.tubes.assembly import assemble
 from pcsc_d2.tubes.checks import require
 from pcsc_d2.tubes.linking.online import LinkedFrame, OnlineLinker
 from pcsc_d2.tubes.linking.options import LinkOptions
-from pcsc_d2.tubes.refinement import RefineOptions, refine
+from pcsc_d2.tubes.refinement import Refinement, RefineOptions
 from pcsc_d2.tubes.structures import Tubes
 
 # Boxes of a path that stay in memory; more go to a temporary file until the path ends.
@@ -78,6 +78,8 @@ class TubeStream:
         self._has_actionness: bool | None = None
         self._spill: IO[bytes] | None = None
         self._nothing: Tubes | None = None
+        self.ended_paths = np.zeros(0, np.int64)
+        """(T,) the path that each of the tubes that ended last is, or is a piece of."""
 
     def update(
         self,
@@ -138,6 +140,7 @@ class TubeStream:
         # Most paths that end were never tubes; what is left out here, assembling would drop.
         ended = {n: path for n, path in ended.items() if path.count > self.options.gap}
         if not ended and self._nothing is not None:
+            self.ended_paths = self.ended_paths[:0]
             return self._nothing
         rows = {number: self._rows(path) for number, path in ended.items()}
         counts = [len(r) for r in rows.values()]
@@ -152,9 +155,11 @@ class TubeStream:
         )
         path = np.repeat(np.array(list(ended), np.int64), counts)
         video, index = np.zeros(len(table), np.int64), np.arange(len(table))
-        tubes, _ = assemble(columns, video, path, table["frame"], index, self.options)
+        tubes, source = assemble(columns, video, path, table["frame"], index, self.options)
+        self.ended_paths = path[source[tubes.ptr[:-1]]]
         if self.refine_options is not None and tubes.actionness is not None:
-            tubes = refine(tubes, self.refine_options)
+            refinement = Refinement.of(tubes, self.refine_options)
+            tubes, self.ended_paths = refinement.tubes, self.ended_paths[refinement.parent]
         if not len(tubes):
             self._nothing = tubes
         return tubes
