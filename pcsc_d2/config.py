@@ -83,9 +83,7 @@ def _add_backbone(cfg: CfgNode) -> None:
     # on frozen trunks learn few clips by heart without it.
     cfg.MODEL.FPN.DROPOUT = 0.0
 
-    # Dropout in training: of whole channels of a box's ROI features, and of what the box head hands
-    # to its output layers. On frozen features heads learn their clips by heart without.
-    cfg.MODEL.ROI_BOX_HEAD.FEATURE_DROPOUT = 0.0
+    # Dropout in training of what a box head hands to its output layers.
     cfg.MODEL.ROI_BOX_HEAD.DROPOUT = 0.0
     # Side, in pixels, of the box that is pooled from p4; half of it from p3, and so on. 224 is
     # Detectron2's, meant for images of 800 pixels.

@@ -45,26 +45,22 @@ class DetectionHead(nn.Module):
     Args:
         box_head: ROI features ``(R, C, size, size)`` -> ``(R, D)``.
         predictor: of these.
-        feature_dropout: share of the channels of a box's ROI features that training leaves out.
-        dropout: the same of the box head's outputs.
+        dropout: share of the box head's outputs that training leaves out.
     """
 
     def __init__(
         self,
         box_head: nn.Module,
         predictor: FastRCNNOutputLayers,
-        feature_dropout: float = 0.0,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.feature_dropout = nn.Dropout2d(feature_dropout)
         self.box_head = box_head
         self.dropout = nn.Dropout(dropout)
         self.predictor = predictor
 
     def forward(self, roi_features: torch.Tensor) -> Predictions:
-        hidden = self.box_head(self.feature_dropout(roi_features))
-        return self.predictor(self.dropout(hidden))
+        return self.predictor(self.dropout(self.box_head(roi_features)))
 
 
 def target_stream(stage: int) -> str:
@@ -149,8 +145,7 @@ class CooperationROIHeads(ROIHeads):
         def head() -> DetectionHead:
             box_head = build_box_head(cfg, pooled)
             predictor = FastRCNNOutputLayers(cfg, box_head.output_shape)
-            dropouts = cfg.MODEL.ROI_BOX_HEAD.FEATURE_DROPOUT, cfg.MODEL.ROI_BOX_HEAD.DROPOUT
-            return DetectionHead(box_head, predictor, *dropouts)
+            return DetectionHead(box_head, predictor, cfg.MODEL.ROI_BOX_HEAD.DROPOUT)
 
         def selection(nms_thresh: float) -> tuple[BoxSelection, BoxSelection]:
             train_nms = nms_thresh if node.NMS_IN_TRAINING else 1.0

@@ -48,7 +48,7 @@ def test_positives_are_those_of_the_rpn() -> None:
 def test_suggestion_is_made_of_the_boxes() -> None:
     boxes = [[0.0, 0.0, w, 2.0 * w] for w in (10.0, 20.0, 30.0, 40.0, 50.0)]
     node = suggest(config(), [frame(*boxes)]).MODEL.ANCHOR_GENERATOR
-    assert node.SIZES == [[14], [28], [42], [57], [71]]
+    assert node.SIZES == [[20], [31], [42], [54], [65]]
     assert node.ASPECT_RATIOS == [[2.0, 2.0, 2.0]]
 
 
