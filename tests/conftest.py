@@ -39,6 +39,19 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.fixture(scope="session")
+def shipped_model() -> Path:
+    """The model of the package; skipped where what it is filled from would have to be fetched."""
+    pytest.importorskip("torch")
+    from pcsc_d2.assets import SHIPPED_MODEL
+    from pcsc_d2.model_zoo.kinetics import kinetics_file
+    from pcsc_d2.models.packing import kinetics_of
+
+    if kinetics_of(SHIPPED_MODEL) and not kinetics_file().is_file():
+        pytest.skip("no Kinetics weights in the cache: pcsc weights kinetics")
+    return SHIPPED_MODEL
+
+
+@pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real clips and references; the test is skipped where there is none."""
     folder = os.environ.get("PCSC_TEST_DATA")

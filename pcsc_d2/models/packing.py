@@ -147,6 +147,15 @@ def whole_file(path: str | os.PathLike[str], kinetics: Callable[[str], Kernels])
         return _put_together(file, top, kinetics)
 
 
+def kinetics_of(path: str | os.PathLike[str]) -> str:
+    """The digest of the Kinetics weights that a file is filled from; empty where it is of none."""
+    if not zipfile.is_zipfile(path):
+        return ""
+    with zipfile.ZipFile(path) as file:
+        notes = [name for name in file.namelist() if name.endswith(f"/extra/{NOTE}")]
+        return json.loads(file.read(notes[0]))["kinetics"] if notes else ""
+
+
 def _put_together(file: zipfile.ZipFile, top: str, kinetics: Callable[[str], Kernels]) -> bytes:
     note = json.loads(file.read(f"{top}/extra/{NOTE}"))
     kernels = kinetics(note["kinetics"]) if note["kinetics"] else _none

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import pcsc_d2
+from pcsc_d2.assets import SHIPPED_MODEL
 from pcsc_d2.cli.registry import COMMANDS
 from pcsc_d2.model_zoo import config_names, get_config_file
 
@@ -31,7 +32,7 @@ def test_wheel_holds_the_package_its_files_and_the_configs(wheel: zipfile.ZipFil
     }
     assert {p.relative_to(ROOT).as_posix() for p in files} <= inside
     assert {f"pcsc_d2/configs/{name}" for name in config_names()} <= inside
-    assert {"pcsc_d2/py.typed", "pcsc_d2/assets/start.pt"} <= inside
+    assert {"pcsc_d2/py.typed", f"pcsc_d2/assets/{SHIPPED_MODEL.name}"} <= inside
     assert {name.split("/")[0] for name in inside} == {
         "pcsc_d2",
         f"pcsc_d2-{pcsc_d2.__version__}.dist-info",

@@ -25,9 +25,9 @@ def has_all_it_links(out: Path) -> Page:
 
 
 def test_without_detectron2(
-    small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
-    pytest.importorskip("torch")
+    small: None, shipped_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):  # fmt: skip
     monkeypatch.setattr(run, "find_spec", lambda name: None)
     assert run.demo(tmp_path) == 0
     page = has_all_it_links(tmp_path)

@@ -61,7 +61,7 @@ def test_writes_a_file_that_says_what_it_is(
     )[0]
     assert boxes.shape == (len(scores), 4)
     assert len(classes) == len(scores) > 0
-    assert len(actionness) == 0
+    assert len(actionness) == len(kinetics) == 0
     assert [p.name for p in out.parent.iterdir()] == ["model.pt"]
 
 

@@ -14,7 +14,6 @@ import pytest
 import torch
 from detectron2.modeling import build_model
 
-from pcsc_d2.assets import SHIPPED_MODEL
 from pcsc_d2.export import ModelInfo, load_archive, save_archive
 from pcsc_d2.export.comparison import TOLERANCE, distance
 from pcsc_d2.export.tracing import to_network
@@ -106,11 +105,11 @@ def test_answers_as_the_model(case: str, exported: Callable[[str], Exported]) ->
 
 
 def test_operators_that_are_admitted_are_those_of_exports(
-    exported: Callable[[str], Exported], paper: Exported
+    exported: Callable[[str], Exported], paper: Exported, shipped_model: Path
 ) -> None:
     # Files with an unknown one would not have been loaded: what is left is those without use.
     networks = [paper.network, *(exported(case).network for case in CASES)]
-    networks.append(load_archive(SHIPPED_MODEL)[0])
+    networks.append(load_archive(shipped_model)[0])
     assert set().union(*map(operators, networks)) == OPERATORS
 
 

@@ -7,8 +7,6 @@ from dataclasses import asdict
 
 import pytest
 
-from pcsc_d2.assets import SHIPPED_MODEL
-from pcsc_d2.export import load_archive
 from pcsc_d2.models.info import ModelInfo
 from pcsc_d2.models.metadata import from_json, to_json
 from pcsc_d2.tubes import LinkOptions, RefineOptions
@@ -37,7 +35,6 @@ def test_format_2_is_read() -> None:
     )
     assert from_json(json.dumps(FORMAT_2)) == expected
     assert from_json(json.dumps(FORMAT_2 | {"actionness_window": 0})).refine is None
-    assert load_archive(SHIPPED_MODEL)[1].link == LinkOptions()
 
 
 @pytest.mark.parametrize(
