@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pcsc_d2.utils.files import atomic_write
-from pcsc_d2.utils.leftovers import HeldFolder, remove_abandoned
+from pcsc_d2.utils.leftovers import HeldError, HeldFolder, locked, remove_abandoned
 
 WRITER = """
 import sys, time
@@ -38,7 +38,7 @@ with process_pool(2) as pool:
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pcsc_d2.utils.leftovers._YOUNG", 0.0)
+    monkeypatch.setattr("pcsc_d2.utils.leftovers.YOUNG", 0.0)
 
 
 def test_only_what_is_abandoned_is_removed(tmp_path: Path) -> None:
@@ -60,6 +60,27 @@ def test_own_work_and_links_stay(tmp_path: Path) -> None:
         assert remove_abandoned([tmp_path / "link", held.path, Path(file.name)]) == 0
     held.release()
     assert list(held.path.iterdir()) == []
+
+
+def test_a_named_folder_is_one_process_at_a_time(tmp_path: Path) -> None:
+    first = HeldFolder(tmp_path, ".work-", "video")
+    (first.path / "half").touch()
+    with pytest.raises(HeldError, match="another process is at work there"):
+        HeldFolder(tmp_path, ".work-", "video")
+    assert (first.path / "half").exists()
+    first.release()
+    second = HeldFolder(tmp_path, ".work-", "video")
+    assert second.path == first.path
+    assert not (second.path / "half").exists()
+    assert [path.name for path in tmp_path.iterdir()] == [".work-video"]
+
+
+def test_a_lock_is_held_by_one(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with locked(path, wait=False) as first, locked(path, wait=False) as second:
+        assert (first, second) == (True, False)
+    with locked(path, wait=True) as third:
+        assert third
 
 
 def is_there(process: int) -> bool:
