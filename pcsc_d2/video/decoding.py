@@ -30,7 +30,7 @@ from av.video.reformatter import VideoReformatter
 from pcsc_d2.video.errors import VideoError
 from pcsc_d2.video.frame_folder import FolderReader
 from pcsc_d2.video.key_frames import KeyFrames, PacketOrder, scan, stamp_of
-from pcsc_d2.video.opening import open_container, video_stream, why
+from pcsc_d2.video.opening import VideoUrl, open_container, video_stream, why
 
 DecodingRule = Literal["coded", "constant_rate"]
 DECODING_RULES = ("coded", "constant_rate")
@@ -84,11 +84,13 @@ class FrameReader(Protocol):
     def close(self) -> None: ...
 
 
-def open_reader(path: str | Path, rule: str, keys: KeyFrames | None = None) -> FrameReader:
+def open_reader(
+    path: str | Path | VideoUrl, rule: str, keys: KeyFrames | None = None
+) -> FrameReader:
     """Open a video file or a folder of frames for one pass.
 
     Args:
-        path: the file or folder.
+        path: the file or folder; an address only as the type that says that it is allowed.
         rule: how frames are counted.
         keys: what readers of this file by this rule learn about its key frames.
 
@@ -98,6 +100,8 @@ def open_reader(path: str | Path, rule: str, keys: KeyFrames | None = None) -> F
     """
     if rule not in DECODING_RULES:
         raise ValueError(f"unknown decoding rule '{rule}'; expected one of {DECODING_RULES}")
+    if isinstance(path, VideoUrl):
+        return FileReader(path, rule, keys)
     path = Path(path)
     if path.is_dir():
         return FolderReader(path)
@@ -116,7 +120,7 @@ class FileReader:
     begins at its start.
     """
 
-    def __init__(self, path: Path, rule: str, keys: KeyFrames | None = None) -> None:
+    def __init__(self, path: Path | VideoUrl, rule: str, keys: KeyFrames | None = None) -> None:
         self.path, self.rule = path, rule
         self._keys = KeyFrames() if keys is None else keys
         self._reformatter = VideoReformatter()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from pcsc_d2.utils.text import printable
 
 
@@ -16,7 +14,7 @@ class VideoError(ValueError):
         decoded: how many frames could be read before the trouble.
     """
 
-    def __init__(self, path: str | Path, reason: str, decoded: int = 0) -> None:
+    def __init__(self, path: object, reason: str, decoded: int = 0) -> None:
         super().__init__(str(path), reason, decoded)
         self.path, self.reason, self.decoded = str(path), reason, decoded
 
