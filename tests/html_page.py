@@ -19,7 +19,7 @@ class Page(HTMLParser):
         text: what a reader sees, the style and the script left out.
     """
 
-    VOID = frozenset({"meta", "img", "br"})
+    VOID = frozenset({"meta", "img", "br", "input"})
 
     def __init__(self, page: str) -> None:
         super().__init__()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from importlib.util import find_spec
 from pathlib import Path
 
 import av
@@ -17,6 +18,10 @@ from pcsc_d2.cli import main
 from pcsc_d2.detect import ClipDetections, ModelInfo
 from pcsc_d2.models.clip_model import boxes_in_frame
 
+# What is in an output folder beside the videos' folders.
+BESIDE = {".journal", "index.html", "summary.json", "tubes.csv"}
+if find_spec("pyarrow") is not None:
+    BESIDE |= {"tubes.parquet"}
 SIDE = 24  # pixels of the square
 SPEED = 2  # pixels a frame to the right
 

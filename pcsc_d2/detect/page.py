@@ -18,24 +18,38 @@ from pcsc_d2.video.timeline import clock, marks, pack_rows
 _TEMPLATE = Path(__file__).with_name("page.html")
 # Tubes that are shown of a video, the best ones; the files have them all.
 _MOST_TUBES = 200
+# Lines of what could not be done; the counts beside the page have more.
+_MOST_PROBLEMS = 200
 
 
-def write_page(path: Path, videos: Mapping[str, Summary], problems: Sequence[str]) -> None:
+def write_page(
+    path: Path,
+    videos: Mapping[str, Summary],
+    problems: Sequence[str],
+    up: str = "",
+    others: Mapping[str, str] | None = None,
+) -> None:
     """Write the page atomically.
 
     Args:
         path: the videos' folders are beside it.
         videos: folder -> what is in it.
         problems: one line each for the videos that could not be done.
+        up: the way from the page to where the folders are, as "../".
+        others: text -> address of pages to go to from this one.
     """
     models = sorted({v.model for v in videos.values()})
     count = sum(len(v.tubes) for v in videos.values())
-    found = f"{_counted(count, 'tube')} in {_counted(len(videos), 'video')}."
+    found = f"{counted(count, 'tube')} in {counted(len(videos), 'video')}."
     page = render_page(
         _TEMPLATE,
         title="Detections",
         lead=" ".join([found, *models]),
-        problems=problems,
+        problems=problems[:_MOST_PROBLEMS],
+        more_problems=max(len(problems) - _MOST_PROBLEMS, 0),
+        up=up,
+        others=others or {},
+        labels=sorted({tube["label"] for v in videos.values() for tube in v.tubes}),
         files={"json": JSON, "csv": CSV, "video": VIDEO},
         videos=[_card(folder, video) for folder, video in videos.items()],
         kinetics=any(tube.get("kinetics") for video in videos.values() for tube in video.tubes),
@@ -44,8 +58,17 @@ def write_page(path: Path, videos: Mapping[str, Summary], problems: Sequence[str
         file.write(page)
 
 
-def _counted(number: int, noun: str) -> str:
+def counted(number: int, noun: str) -> str:
+    """A number with its noun."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def best_of_classes(video: Summary) -> dict[str, float]:
+    """The best score of each class in a video."""
+    best: dict[str, float] = {}
+    for tube in video.tubes:
+        best[tube["label"]] = max(best.get(tube["label"], 0.0), tube["score"])
+    return best
 
 
 def _card(folder: str, video: Summary) -> dict[str, Any]:
@@ -54,7 +77,7 @@ def _card(folder: str, video: Summary) -> dict[str, Any]:
     tubes.sort(key=lambda tube: tube["tube"])
     rows = pack_rows(np.array([[t["start"], t["end"]] for t in tubes]).reshape(-1, 2))
     scale = 100 / max(video.end - video.start, 1e-6)
-    frames, seconds = _counted(video.frames, "frame"), _time(video.end)
+    frames, seconds = counted(video.frames, "frame"), _time(video.end)
     return {
         "folder": folder,
         "name": video.video,
@@ -68,6 +91,7 @@ def _card(folder: str, video: Summary) -> dict[str, Any]:
             {"left": round((time - video.start) * scale, 3), "text": clock(time)}
             for time in marks(video.start, video.end)
         ],
+        "best": best_of_classes(video),
         "more": len(video.tubes) - len(tubes),
     }
 

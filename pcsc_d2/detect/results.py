@@ -41,6 +41,15 @@ def _check_types(about: dict[str, Any], types: dict[str, type]) -> None:
             raise ValueError(f"'{name}' is {value!r}")
 
 
+def _checked(about: Any) -> dict[str, Any]:
+    _check_types(about, _TYPES)
+    for tube in about["tubes"]:
+        _check_types(tube, _TUBE_TYPES)
+        for guess in tube.get("kinetics") or []:
+            _check_types(guess, _GUESS_TYPES)
+    return about
+
+
 @dataclass(frozen=True)
 class Summary:
     """What the page and ``--resume`` need to know of a video.
@@ -73,20 +82,27 @@ class Summary:
         """Read a file; None where there is none, or one that this version did not write."""
         try:
             with reading(path, "a summary"):
-                about = json.loads(path.read_text(encoding="utf-8"))
-                _check_types(about, _TYPES)
-                for tube in about["tubes"]:
-                    _check_types(tube, _TUBE_TYPES)
-                    for guess in tube.get("kinetics") or []:
-                        _check_types(guess, _GUESS_TYPES)
-                return cls(**about)
+                return cls(**_checked(json.loads(path.read_text(encoding="utf-8"))))
         except (OSError, ValueError):
+            return None
+
+    @classmethod
+    def from_json(cls, about: object) -> Summary | None:
+        """A summary from its fields; None where this version did not write them."""
+        try:
+            return cls(**_checked(about))
+        except (ValueError, TypeError, KeyError):
             return None
 
     def save(self, path: Path) -> None:
         """Write the file atomically."""
         with atomic_write(path, "w") as file:
             json.dump(asdict(self), file, indent=1)
+
+
+def partly_done(video: str, problem: str) -> str:
+    """The line about a video that ended early."""
+    return f"{video}: {problem} (what could be read is done)"
 
 
 def summarise(result: VideoResult, video: str, model: str, stamp: dict[str, Any]) -> Summary:

@@ -12,6 +12,7 @@ import numpy as np
 from pcsc_d2.utils.text import printable
 from pcsc_d2.video import VideoError
 from pcsc_d2.video.decoding import FileReader, FrameReader, open_reader
+from pcsc_d2.video.opening import VideoUrl
 
 # How much of what a header promises may be missing: sound is often a little longer.
 _TOLERANCE, _TOLERANCE_SECONDS = 0.05, 0.5
@@ -61,7 +62,7 @@ class FileSource:
     A video that breaks off gives the frames before that, and ``problem`` says so.
 
     Args:
-        path: of the file or folder.
+        path: of the file or folder, or an address that is allowed.
         start, end: seconds; frames from the one to just before the other are given. Clips do not
             reach beyond them.
 
@@ -69,7 +70,9 @@ class FileSource:
         VideoError: nothing there, not a video, or (on iterating) not one frame.
     """
 
-    def __init__(self, path: Path, start: float = 0.0, end: float = float("inf")) -> None:
+    def __init__(
+        self, path: Path | VideoUrl, start: float = 0.0, end: float = float("inf")
+    ) -> None:
         self.path, self.start, self.end = path, start, end
         self.name, self.problem = printable(path.name), ""
         reader = open_reader(path, "coded")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import threading
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pcsc_d2.detect.annotate import annotate
+from pcsc_d2.detect.archive.layout import WORK_PREFIX
 from pcsc_d2.detect.camera import interrupt_stops
 from pcsc_d2.detect.detector import ActionDetector
 from pcsc_d2.detect.inputs import Task
@@ -29,8 +31,6 @@ from pcsc_d2.utils.leftovers import HeldFolder
 from pcsc_d2.video import VideoError
 
 Count = Callable[[int], Any]
-# Of the hidden folders in which results are made, and of the old ones that they replace.
-WORK_PREFIX = ".detect-"
 
 
 class CancelledError(Exception):
@@ -47,6 +47,7 @@ class VideoJob:
         cancelled: when set, the job ends as soon as it can.
 
     Raises:
+        HeldError: another job is at work on this video.
         OSError: the hidden folder cannot be made, or something else is in the place.
     """
 
@@ -55,11 +56,9 @@ class VideoJob:
     ) -> None:
         self.task, self._detector, self._cancelled = task, detector, cancelled
         self.place = out / task.folder
-        if self.place.exists() and not (self.place / SUMMARY).is_file():
-            raise FileExistsError(
-                f"{self.place} is there and holds no results; remove or rename it"
-            )
-        self._held = HeldFolder(out, WORK_PREFIX)
+        _check_place(self.place)
+        self._held = HeldFolder(out, WORK_PREFIX, _work_name(task.folder))
+        self._stamp = task.stamp()  # before it is read, in case that it changes meanwhile
         self._work = self._held.path
         self._kept = self._work / "kept"  # what is not part of the results
         self._kept.mkdir()
@@ -92,14 +91,14 @@ class VideoJob:
             self._result = recorder.result()
         return recorder.frames
 
-    def write(self, stamp: dict[str, Any], count: Count) -> Summary:
+    def write(self, settings: dict[str, Any], count: Count) -> Summary:
         """The second pass: draws and writes, and puts the folder in its place.
 
         Args:
-            stamp: see ``Summary``.
+            settings: what results depend on besides the video, for the ``Summary``'s stamp.
             count: told of every frame drawn.
         """
-        result, work = self._result, self._work
+        result, work, stamp = self._result, self._work, settings | {"video": self._stamp}
         summary = summarise(result, self.task.name, self._detector.model.info.note, stamp)
         with self._detector.profile.part("write", 0):
             write_json(work / JSON, summary, result)
@@ -130,7 +129,24 @@ class VideoJob:
         os.umask(umask)
         os.chmod(self._work, 0o777 & ~umask)
         old = self._work.with_name(f"{self._work.name}-old")
+        shutil.rmtree(old, ignore_errors=True)
+        self.place.parent.mkdir(parents=True, exist_ok=True)
         if self.place.exists():
             os.replace(self.place, old)
         os.replace(self._work, self.place)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def _check_place(place: Path) -> None:
+    """FileExistsError where something is in a video's place that is not to be replaced."""
+    if not place.exists():
+        return
+    if not (place / SUMMARY).is_file():
+        raise FileExistsError(f"{place} is there and holds no results; remove or rename it")
+    if any(inner.is_dir() for inner in place.iterdir()):
+        raise FileExistsError(f"{place} holds folders besides its results; move them elsewhere")
+
+
+def _work_name(folder: str) -> str:
+    """The same for all jobs, so that one video is one job's at a time."""
+    return hashlib.sha256(folder.casefold().encode("utf-8", "surrogatepass")).hexdigest()[:20]

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from pcsc_d2.video import VideoSource
-from tests.square_model import encode, square_at, square_frames, turned
+from tests.square_model import BESIDE, encode, square_at, square_frames, turned
 
 Run = Callable[..., int]
 
@@ -86,13 +86,13 @@ def test_a_bad_file_is_reported_and_stops_nothing(
     assert "1 done, 1 with problems:" in printed
     [line] = [line for line in printed.splitlines() if line.startswith(f"  {bad}: ")]
     assert reason in line
-    assert {p.name for p in (tmp_path / "out").iterdir()} == {"square", "index.html"}
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"square", *BESIDE}
     assert "bad.mp4" in (tmp_path / "out" / "index.html").read_text()
 
 
 def test_all_files_are_bad(run: Run, tmp_path: Path) -> None:
     assert run(junk(tmp_path / "a.mp4"), tmp_path / "nothing*") == 1
-    assert {p.name for p in (tmp_path / "out").iterdir()} == {"index.html"}
+    assert {p.name for p in (tmp_path / "out").iterdir()} == BESIDE
 
 
 @pytest.mark.parametrize(("suffix", "codec"), [("avi", "mjpeg"), ("mkv", "libx264")])
@@ -202,7 +202,7 @@ def test_page_that_cannot_be_written(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("pcsc_d2.detect.job.write_page", full)
+    monkeypatch.setattr("pcsc_d2.detect.archive.pages.write_page", full)
     assert run(square_video) == 1
     assert "index.html: cannot be written: No space left" in capsys.readouterr().err
     assert summary(tmp_path / "out" / "square")["tubes"]
@@ -254,7 +254,7 @@ def test_disk_full(
     assert "problems" not in printed
     assert f"error: {tmp_path / 'out'}: No space left on device; what was finished stays" in errors
     assert "--resume" in errors
-    assert {p.name for p in (tmp_path / "out").iterdir()} == {"square", "index.html"}
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"square", *BESIDE}
 
 
 def fill_disk_during_second_video(monkeypatch: pytest.MonkeyPatch, written: str) -> None:

@@ -25,7 +25,7 @@ from pcsc_d2.detect.results import Summary
 from pcsc_d2.layers.window_trunk import Sharing
 from pcsc_d2.video import VideoSource, color_of, write_image
 from tests.html_page import HOSTILE, Page
-from tests.square_model import SquareModel, encode, square_at, square_frames
+from tests.square_model import BESIDE, SquareModel, encode, square_at, square_frames
 
 Run = Callable[..., int]
 RESULTS = {"annotated.mp4", "summary.json", "tubes.csv", "tubes.json"}
@@ -41,7 +41,7 @@ def tubes_of(folder: Path) -> list[dict]:
 
 def test_what_is_written(run: Run, square_video: Path, tmp_path: Path) -> None:
     assert run(square_video) == 0
-    assert names(tmp_path / "out") == {"square", "index.html"}
+    assert names(tmp_path / "out") == {"square", *BESIDE}
     folder = tmp_path / "out" / "square"
     assert names(folder) == RESULTS
     content = json.loads((folder / "tubes.json").read_text())
@@ -132,9 +132,9 @@ def test_folders_patterns_and_folders_of_frames(run: Run, tmp_path: Path) -> Non
     encode(tmp_path / "c1.mp4", square_frames(12))
     encode(tmp_path / "c2.mp4", square_frames(12))
     assert run(tmp_path / "a", tmp_path / "b", tmp_path / "c?.mp4", tmp_path / "c1.mp4") == 0
-    found = names(tmp_path / "out")
-    folders = {"clip.mp4", "clip.avi", "deep__other", "frames", "c1", "c2"}
-    assert found == {*folders, "index.html"}
+    folders = {"clip.mp4", "clip.avi", "deep/other", "frames", "c1", "c2"}
+    found = {str(path.parent.relative_to(tmp_path)) for path in tmp_path.glob("out/**/tubes.json")}
+    assert found == {f"out/{folder}" for folder in folders}
     assert all(len(tubes_of(tmp_path / "out" / f)) == 1 for f in folders)
 
 
@@ -142,7 +142,7 @@ def test_results_are_no_input(run: Run, square_video: Path) -> None:
     folder = square_video.parent
     for _ in range(2):
         assert run(folder, out=folder / "results") == 0
-    assert names(folder / "results") == {"square", "index.html"}
+    assert names(folder / "results") == {"square", *BESIDE}
 
 
 def test_a_part_of_a_video(
@@ -243,7 +243,7 @@ def test_no_model(square_video: Path, tmp_path: Path, capsys: pytest.CaptureFixt
 
 SLOW = """
 import sys, time
-from tests.square_model import SquareModel
+from tests.square_model import BESIDE, SquareModel
 from pcsc_d2.cli import main
 from pcsc_d2.detect import detector
 
@@ -279,5 +279,5 @@ def test_interrupted(square_video: Path, tmp_path: Path, number: int) -> None:
     assert errors.splitlines() == [
         "interrupted: what was finished stays, --resume goes on from there"
     ]
-    assert names(out) == {"square", "index.html"}
+    assert names(out) == {"square", *BESIDE}
     assert names(out / "square") == RESULTS

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from pcsc_d2.cli import main
+from pcsc_d2.detect.archive.output import Output
 from pcsc_d2.detect.inputs import find_tasks
-from pcsc_d2.detect.job import Job, prepare_output
 from pcsc_d2.detect.results import Summary
 from pcsc_d2.utils.text import plain_cell, printable
+from tests.square_model import BESIDE
 
 Run = Callable[..., int]
 ALWAYS = float("inf")
@@ -52,7 +54,7 @@ def test_one_bad_name_never_ends_the_job(
     assert run(folder, "--to", "0.1") == 0, capsys.readouterr()
     out = tmp_path / "out"
     assert len(list(out.glob("*/summary.json"))) == len(NAMES)
-    assert {p.name for p in out.iterdir() if p.is_file()} == {"index.html"}
+    assert {p.name for p in out.iterdir() if p.is_file()} == BESIDE - {".journal"}
     assert run(folder, "--to", "0.1", "--resume") == 0
     assert f"0 done, {len(NAMES)} were done before" in capsys.readouterr().out
 
@@ -68,7 +70,10 @@ def test_folders_never_collide(tmp_path: Path, seed: int) -> None:
     tasks = find_tasks([str(a) for a in arguments], 0.0, ALWAYS)
     folders = [unicodedata.normalize("NFC", task.folder).casefold() for task in tasks]
     assert len(set(folders)) == len(folders)
-    assert max(len(os.fsencode(folder)) for folder in folders) <= 220
+    parts = [os.fsencode(part) for folder in folders for part in folder.split("/")]
+    assert max(map(len, parts)) <= 220
+    parents = {parent for folder in folders for parent in map(str, Path(folder).parents)}
+    assert not parents & set(folders)
     assert all(task.name.isprintable() for task in tasks)
     assert not {"index.html", "", ".", ".."} & set(folders)
 
@@ -93,7 +98,7 @@ def test_what_a_killed_job_left_is_removed(run: Run, square_video: Path, tmp_pat
     for place in out.iterdir():
         os.utime(place, (0, 0))
     assert run(square_video) == 0
-    assert {p.name for p in out.iterdir()} == {"index.html", "square"}
+    assert {p.name for p in out.iterdir()} == {"square", *BESIDE}
 
 
 def test_another_job_in_the_same_folder_keeps_its_work(tmp_path: Path) -> None:
@@ -101,7 +106,7 @@ def test_another_job_in_the_same_folder_keeps_its_work(tmp_path: Path) -> None:
 
     held = HeldFolder(tmp_path, ".detect-")
     os.utime(held.path, (0, 0))
-    prepare_output(tmp_path)
+    Output(tmp_path).close()
     assert held.path.is_dir()
 
 
@@ -127,23 +132,24 @@ def test_planted_summary_is_passed_over(
     path.write_text(json.dumps(content | {key: value}))
     assert Summary.load(path) is None
     assert run(square_video, "--to", "1", "--resume") == 0
+    assert main(["detect", "--merge", str(out), "--quiet"]) == 0
     assert "other-results" not in (out / "index.html").read_text()
 
 
-def test_page_takes_a_small_share_of_the_time(model, tmp_path: Path, monkeypatch) -> None:
+def test_page_takes_a_small_share_of_the_time(tmp_path: Path, monkeypatch) -> None:
     """Of 2,000 videos that take a second each, with a page that takes 2 ms for each of them."""
     now, written = [0.0], []
-    job = Job(model, tmp_path, {}, progress=False)
-    monkeypatch.setattr("pcsc_d2.detect.job.time.monotonic", lambda: now[0])
+    output = Output(tmp_path)
+    monkeypatch.setattr("pcsc_d2.detect.archive.output.time.monotonic", lambda: now[0])
 
-    def write_page() -> None:
+    def write_page(whole: bool) -> None:
         written.append(len(written))
         now[0] += 0.002 * done
 
-    monkeypatch.setattr(job, "write_page", write_page)
+    monkeypatch.setattr(output, "write_page", write_page)
     for done in range(2000):  # noqa: B007 (`write_page` uses it)
         now[0] += 1
-        job._refresh_page()
+        output.refresh_page()
     assert now[0] < 2000 * 1.06
     assert len(written) > 20
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from pcsc_d2.detect.archive.report import Outcome, Report
 from pcsc_d2.detect.clips import ResizedFrame, network_size, windows
-from pcsc_d2.detect.job import Report
 from pcsc_d2.detect.profile import Profile
 from pcsc_d2.utils.background import background
 from pcsc_d2.video import clip_indices, flow_indices
@@ -133,7 +133,10 @@ def test_sizes_are_detectron2s(size: tuple[int, int], shortest: int, longest: in
 
 def test_report_says_how_many_tubes_are_where() -> None:
     tubes = {"a.mp4": Counter(run=2, jump=1), "b.mp4": Counter(), "c.mp4": Counter(run=1)}
-    report = Report(["a", "b"], ["c"], ["d.mp4: no such video"], tubes)
+    report = Report()
+    for name, classes in tubes.items():
+        report.add(Outcome(name, "before" if name == "c.mp4" else "done", classes))
+    report.add(Outcome("d.mp4", "failed", {}, "d.mp4: no such video"))
     assert list(report.lines()) == [
         "a.mp4: 3 tubes (run 2, jump 1)",
         "b.mp4: 0 tubes",
@@ -141,6 +144,8 @@ def test_report_says_how_many_tubes_are_where() -> None:
         "2 done, 1 were done before, 1 with problems:",
         "  d.mp4: no such video",
     ]
-    many = Report(tubes={str(i): Counter(run=i) for i in range(25)})
+    many = Report()
+    for i in range(25):
+        many.add(Outcome(str(i), "done", {"run": i}))
     lines = list(many.lines())
     assert (len(lines), lines[20]) == (22, "5 more videos: 110 tubes")

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from pcsc_d2.detect.standard_input import standard_input
+from pcsc_d2.detect.inputs.standard_input import standard_input
 from pcsc_d2.video import VideoError, VideoSource
-from tests.square_model import encode, square_frames, turned
+from tests.square_model import BESIDE, encode, square_frames, turned
 
 Run = Callable[..., int]
 
@@ -72,7 +72,7 @@ def test_gives_what_the_file_gives(
     assert len(VideoSource(folder / "annotated.mp4")) == tubes_of(folder)["frames"]
     results = {"annotated.mp4", "summary.json", "tubes.csv", "tubes.json"}
     assert {p.name for p in folder.iterdir()} == results
-    assert {p.name for p in (tmp_path / "out").iterdir()} == {"stdin", "v", "index.html"}
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"stdin", "v", *BESIDE}
 
 
 def test_part_of_it_and_what_is_cut_off(
@@ -104,7 +104,7 @@ def test_no_video(
     pipe(data)
     assert run("-") == 1
     assert f"standard input: {reason}" in capsys.readouterr().out
-    assert {p.name for p in (tmp_path / "out").iterdir()} == {"index.html"}
+    assert {p.name for p in (tmp_path / "out").iterdir()} == BESIDE
 
 
 @pytest.fixture

@@ -5,6 +5,12 @@ either, or a training run's folder.
 
     pcsc detect VIDEO... --out results
 
+Thousands of videos go to several processes or machines, each of which does its share of one output
+folder; --merge then makes the page and the table of it.
+
+    pcsc detect ARCHIVE --out results --share 1/3
+    pcsc detect --merge results
+
 Exit status: 0; 1 if some video could not be done, or only in part; 2 if nothing can be done (model,
 options, output folder); 130 after Ctrl-C.
 """
@@ -12,30 +18,34 @@ options, output folder); 130 after Ctrl-C.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pcsc_d2.cli.outcome import FINE, PROBLEMS, fail
 
 if TYPE_CHECKING:
-    from pcsc_d2.detect.detector import DetectOptions
+    from pcsc_d2.detect.archive.output import Output
+    from pcsc_d2.detect.archive.plan import Plan
+    from pcsc_d2.detect.archive.ray_pool import Pool
+    from pcsc_d2.detect.archive.report import Report
+    from pcsc_d2.detect.archive.shares import Share
+    from pcsc_d2.detect.archive.table import Totals
     from pcsc_d2.detect.inputs import Task
-    from pcsc_d2.detect.job import Job, Report
-    from pcsc_d2.layers.window_trunk import Sharing
 
 # Key frames of a window that share; the longer, the less its ends weigh.
 DENSE_BATCH = 65
+# Problems that --merge prints; the page has more of them.
+_MOST_PROBLEMS = 50
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``pcsc detect``."""
     parser.add_argument(
         "videos",
-        nargs="+",
+        nargs="*",
         metavar="VIDEO",
-        help="files, folders, patterns; a number for a camera; - for standard input",
+        help="files, folders, patterns, .txt lists; a number for a camera; - for standard input",
     )
     parser.add_argument(
         "--model",
@@ -44,9 +54,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="an exported file, a name of pcsc models list, a training run's folder, or "
         "config.yaml and weights (default: the model that comes with the package)",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--out", type=Path, metavar="DIR")
     _add_what(parser)
     _add_how(parser)
+    _add_where(parser)
 
 
 def _add_what(parser: argparse.ArgumentParser) -> None:
@@ -73,6 +84,9 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
         type=float,
         metavar="S",
         help="tubes of lower scores are dropped (default 0.3)",
+    )
+    group.add_argument(
+        "--urls", action="store_true", help="VIDEO and lists may be addresses (http, https)"
     )
 
 
@@ -116,6 +130,28 @@ def _add_how(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--quiet", action="store_true", help="no progress bars")
 
 
+def _add_where(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("archives: several processes, one output folder")
+    group.add_argument("--share", metavar="I/N", help="do the Ith of N shares; each has no page")
+    group.add_argument(
+        "--merge", type=Path, metavar="DIR", help="make the page and the table of an output folder"
+    )
+    group.add_argument(
+        "--ray",
+        nargs="?",
+        const="local",
+        metavar="ADDRESS",
+        help="do it on a Ray cluster (auto, HOST:PORT); without an address, on this machine",
+    )
+    group.add_argument("--workers", type=int, metavar="N", help="with --ray (default 1)")
+    group.add_argument(
+        "--gpus-per-worker", type=float, metavar="G", help="with --ray: 1, 0.5, ... (default 0)"
+    )
+    group.add_argument(
+        "--cpus-per-worker", type=float, metavar="C", help="with --ray, without GPUs (default 1)"
+    )
+
+
 def seconds(text: str) -> float:
     """A time as ``90``, ``1:30`` or ``0:01:30.5``; ValueError where it is none."""
     parts = [float(part) for part in text.split(":")]
@@ -126,37 +162,86 @@ def seconds(text: str) -> float:
 
 def run(args: argparse.Namespace) -> int:
     """Detect in all videos, and say what was done."""
-    from pcsc_d2.assets import SHIPPED_MODEL
-    from pcsc_d2.detect.detector import ActionDetector
-    from pcsc_d2.detect.inputs import find_tasks
-    from pcsc_d2.detect.job import Job, OutputError, prepare_output
-    from pcsc_d2.model_zoo.models import model_files
+    from pcsc_d2.detect.archive.output import Output, OutputError
 
-    sharing, options = _options(args)
-    model = model_files(args.model or [SHIPPED_MODEL])
-    prepare_output(args.out)
-    tasks = find_tasks(args.videos, args.start, args.end)
-    how = {"engine": args.engine, "precision": args.precision}
-    detector = ActionDetector(model, options, args.device, sharing, **how)
-    settings = {**_settings(model, sharing, options), "engine": str(detector.engine)}
-    job = Job(detector, args.out, settings, args.resume, not args.quiet)
+    if args.merge is not None:
+        return _merge(args)
+    _check_given(args)
+    plan, share, pool = _plan(args), _share(args), _pool(args)
+    output = Output(args.out)
     try:
-        report = _done(job, tasks)
+        return _detect(args, plan, share, pool, output)
     except OutputError as error:
         if error.__cause__ is None:
             raise
         fail(error)
         return PROBLEMS
-    _tell(report, args.out)
-    if args.profile:
-        print(f"network by {detector.engine}", detector.profile.table(), sep="\n")
-    return PROBLEMS if report.problems else FINE
+    finally:
+        output.close()
 
 
-def _options(args: argparse.Namespace) -> tuple[Sharing | None, DetectOptions]:
-    """What key frames share, and how videos are looked at; ValueError says what cannot be."""
+def _merge(args: argparse.Namespace) -> int:
+    """Make the page and the table of what is in an output folder."""
+    from pcsc_d2.detect.archive.layout import JOURNAL, PAGE
+    from pcsc_d2.detect.archive.output import Output
+    from pcsc_d2.detect.results import SUMMARY
+
+    if args.videos or args.share or args.ray:
+        raise ValueError("--merge looks at what is done; give it the output folder alone")
+    if not args.merge.is_dir():
+        raise FileNotFoundError(f"{args.merge}: no such output folder")
+    if not any(args.merge.glob(JOURNAL)) and not any(args.merge.glob(f"*/{SUMMARY}")):
+        raise ValueError(f"{args.merge}: no job has written to this folder")
+    output = Output(args.merge)
+    try:
+        totals = output.finish(not args.quiet, look_for_more=True)
+    finally:
+        output.close()
+    for problem in totals.problems[:_MOST_PROBLEMS]:
+        print(f"  {problem}")
+    print(f"{totals.videos} videos, {totals.tubes} tubes, {len(totals.problems)} with problems")
+    print(f"page: {args.merge / PAGE}")
+    _note(totals)
+    return PROBLEMS if totals.problems else FINE
+
+
+def _check_given(args: argparse.Namespace) -> None:
+    if not args.videos:
+        raise ValueError("name a VIDEO: a file, a folder, a list, or - for standard input")
+    if args.out is None:
+        raise ValueError("--out DIR is missing; it gets a folder for each video, and the page")
+    if args.ray is None:
+        for name in ("workers", "gpus_per_worker", "cpus_per_worker"):
+            if getattr(args, name) is not None:
+                raise ValueError(f"--{name.replace('_', '-')} is for --ray")
+    elif args.profile:
+        raise ValueError("--profile looks at one process; leave --ray out")
+
+
+def _share(args: argparse.Namespace) -> Share | None:
+    from pcsc_d2.detect.archive.shares import Share
+
+    if args.share is not None and args.ray is not None:
+        raise ValueError("--ray shares the videos itself; leave --share out")
+    return None if args.share is None else Share.parse(args.share)
+
+
+def _pool(args: argparse.Namespace) -> Pool | None:
+    from pcsc_d2.detect.archive.ray_pool import Pool
+
+    if args.ray is None:
+        return None
+    given = {"workers": args.workers, "gpus": args.gpus_per_worker, "cpus": args.cpus_per_worker}
+    return Pool(args.ray, **_given(**given))
+
+
+def _plan(args: argparse.Namespace) -> Plan:
+    """How videos are looked at; ValueError says what cannot be."""
+    from pcsc_d2.assets import SHIPPED_MODEL
+    from pcsc_d2.detect.archive.plan import Plan
     from pcsc_d2.detect.detector import DetectOptions
     from pcsc_d2.layers.window_trunk import Sharing
+    from pcsc_d2.model_zoo.models import model_files
 
     if args.start >= args.end:
         raise ValueError(f"--from {args.start:g} is not before --to {args.end:g}")
@@ -171,38 +256,73 @@ def _options(args: argparse.Namespace) -> tuple[Sharing | None, DetectOptions]:
         flow=args.flow,
         kinetics=args.kinetics,
     )
-    return sharing if args.dense else None, DetectOptions(**chosen)
+    dense = sharing if args.dense else None
+    how = (args.device, dense, args.engine, args.precision)
+    model = map(str, model_files(args.model or [SHIPPED_MODEL]))
+    return Plan(tuple(model), DetectOptions(**chosen), *how)
 
 
 def _given(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _done(job: Job, tasks: Sequence[Task]) -> Report:
-    """The report of a job, whose page is written however it ends."""
+def _detect(
+    args: argparse.Namespace, plan: Plan, share: Share | None, pool: Pool | None, output: Output
+) -> int:
+    from pcsc_d2.detect.archive.layout import PAGE
+    from pcsc_d2.detect.inputs import find_tasks
+
+    tasks = find_tasks(args.videos, args.start, args.end, args.urls)
+    if share is not None:
+        tasks = [task for task in tasks if share.holds(task.folder)]
+    work, table = _work(args, plan, pool, output, page=share is None)
+    report, totals = _done(work, tasks, output, share is None, not args.quiet)
+    for line in report.lines():
+        print(line)
+    if totals is None:
+        print(f"share {args.share} is done; when all are: pcsc detect --merge {args.out}")
+    else:
+        print(f"page: {args.out / PAGE}")
+        _note(totals)
+    if args.profile:
+        print(table())
+    return PROBLEMS if report.problems else FINE
+
+
+def _work(
+    args: argparse.Namespace, plan: Plan, pool: Pool | None, output: Output, page: bool
+) -> tuple[Callable[[Sequence[Task]], Report], Callable[[], str]]:
+    """What does the job, and what then tells the time of its parts."""
+    from pcsc_d2.detect.archive.ray_pool import run_on_ray
+    from pcsc_d2.detect.job import Job
+
+    progress = not args.quiet
+    if pool is not None:
+        return lambda tasks: run_on_ray(pool, plan, output, tasks, args.resume, progress), str
+    detector = plan.detector()
+    job = Job(detector, output, plan.settings(detector), args.resume, progress, page)
+    return job.run, lambda: f"network by {detector.engine}\n{detector.profile.table()}"
+
+
+def _done(
+    work: Callable[[Sequence[Task]], Report],
+    tasks: Sequence[Task],
+    output: Output,
+    finish: bool,
+    progress: bool,
+) -> tuple[Report, Totals | None]:
+    """How a job went, and what there is now; pages and tables are written however it ends."""
+    totals = None
     try:
-        return job.run(tasks)
+        report = work(tasks)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("what was finished stays, --resume goes on from there") from None
     finally:
-        job.write_page()
+        if finish:
+            totals = output.finish(progress)
+    return report, totals
 
 
-def _settings(
-    files: Sequence[Path], sharing: Sharing | None, options: DetectOptions
-) -> dict[str, Any]:
-    """What results depend on, as JSON gives it back."""
-    chosen = {k: v for k, v in asdict(options).items() if k != "batch"}
-    chosen["classes"] = list(options.classes)
-    files = [q for p in files for q in (sorted(p.glob("model_final.pth")) if p.is_dir() else [p])]
-    versions = [[str(p.resolve()), p.stat().st_size, p.stat().st_mtime] for p in files]
-    dense = asdict(sharing) if sharing else None
-    return {"model": versions, "dense": dense, "options": chosen}
-
-
-def _tell(report: Report, out: Path) -> None:
-    from pcsc_d2.detect.job import PAGE
-
-    for line in report.lines():
-        print(line)
-    print(f"page: {out / PAGE}")
+def _note(totals: Totals) -> None:
+    if totals.without_parquet and totals.tubes:
+        print(f"no tubes.parquet: {totals.without_parquet}")
