@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from detectron2.config import CfgNode
+from detectron2.data import MetadataCatalog
 from detectron2.evaluation import inference_on_dataset
 from detectron2.modeling import detector_postprocess
 from detectron2.structures import Boxes, Instances
@@ -57,13 +58,15 @@ def exported_scores(
         The evaluator's scores, by dataset.
 
     Raises:
-        ModelError, ValueError: no such model or dataset, or its classes are of another number.
+        ModelError, ValueError: no such model or dataset, or its classes are others.
     """
     model = load_exported(file, "cpu", None)
     cfg = _config(model.info, [*options, "OUTPUT_DIR", str(out), "DATASETS.TEST", tuple(datasets)])
     setup_logger(name="pcsc_d2")
     register_custom_datasets()
     check_datasets(cfg)
+    for name in datasets:
+        _check_labels(file, model.info.labels, name)
     precompute_flow(cfg, datasets)
     scores = {}
     for name in datasets:
@@ -71,6 +74,13 @@ def exported_scores(
         evaluator = Trainer.build_evaluator(cfg, name)
         scores[name] = inference_on_dataset(_AsDetector(model), loader, evaluator)
     return scores
+
+
+def _check_labels(file: Path, labels: Sequence[str], dataset: str) -> None:
+    theirs = MetadataCatalog.get(dataset).get("thing_classes") or labels
+    other = [(own, their) for own, their in zip(labels, theirs) if own != their]
+    if other and not labels[0].startswith("class "):  # such labels are of a model without names
+        raise ValueError(f"{file}: its '{other[0][0]}' is '{other[0][1]}' in {dataset}")
 
 
 def _config(info: ModelInfo, options: Sequence[object]) -> CfgNode:

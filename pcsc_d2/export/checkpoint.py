@@ -76,7 +76,8 @@ def export(
     finally:
         partial.unlink(missing_ok=True)
     megabytes = out.stat().st_size / 1e6
-    return f"{out}: {megabytes:.1f} MB, {len(info.labels)} classes, {reached:.1e} off the model"
+    told = f"{out}: {megabytes:.1f} MB, {len(info.labels)} classes, {reached:.1e} off the model"
+    return told if stored == "float32" else f"{told} with weights in {stored}"
 
 
 def _write_archive(ready: Compact, info: ModelInfo, path: Path) -> Network:
