@@ -169,3 +169,19 @@ def test_nothing_half_written_is_left(
     with pytest.raises(OSError, match="No space"):
         save(tmp_path / "new" / "model.pt", weights)
     assert list((tmp_path / "new").iterdir()) == []
+
+
+class Sine(torch.nn.Module):
+    """Uses an operator that no exported network has."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.sin()
+
+
+def test_what_is_put_together_is_looked_at(tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    save_archive(torch.jit.trace(Sine(), torch.zeros(1)), INFO, path, packed={})
+    with zipfile.ZipFile(path) as file:
+        assert any(name.endswith(NOTE) for name in file.namelist())
+    with pytest.raises(ModelError, match=r"model\.pt uses aten::sin, which no network"):
+        load_archive(path)
