@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 
+_BY_NAME = ("models", "weights")
+
+
 class Command(NamedTuple):
     """What is known of a subcommand without importing it.
 
@@ -19,7 +22,8 @@ class Command(NamedTuple):
     @staticmethod
     def module(name: str) -> str:
         """The module of the subcommand of a name."""
-        return f"pcsc_d2.cli.commands.{name.replace('-', '_')}"
+        folder = "commands.zoo" if name in _BY_NAME else "commands"
+        return f"pcsc_d2.cli.{folder}.{name.replace('-', '_')}"
 
 
 COMMANDS: dict[str, Command] = {

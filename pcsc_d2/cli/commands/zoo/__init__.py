@@ -1,0 +1,1 @@
+"""Subcommands for what comes by name: models, and weights to start from."""
