@@ -28,8 +28,8 @@ def _add_input(cfg: CfgNode) -> None:
     cfg.INPUT.CLIP_LENGTH = 16
     cfg.INPUT.FLOW = CfgNode()
     # How optical flow is computed: dis, dis_fast, raft_large or raft_small
-    # (pcsc_d2.flow.methods); or the name under which flow that was made elsewhere was converted
-    # (docs/pages/datasets.md).
+    # (pcsc_d2.flow.methods); none, where both streams see RGB; or the name under which flow that
+    # was made elsewhere was converted (docs/pages/datasets.md).
     cfg.INPUT.FLOW.METHOD = "dis"
     # RAFT's weights, a state_dict in a file ("": torchvision's hub), and the device it runs on.
     cfg.INPUT.FLOW.WEIGHTS = ""

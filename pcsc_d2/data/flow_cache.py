@@ -33,7 +33,7 @@ def flow_store(cfg: CfgNode) -> FlowStore:
         folder = _converted_folder(node.METHOD, node.CACHE)
         return FlowStore(folder, FlowFiles(node.METHOD), bound)
     method = flow_method(node.METHOD, node.WEIGHTS, node.DEVICE)
-    if node.CACHE == "none":
+    if "none" in (node.CACHE, node.METHOD):
         return FlowStore(None, method, bound)
     return FlowStore(
         dataset_cache("flow") if node.CACHE == "auto" else Path(node.CACHE), method, bound

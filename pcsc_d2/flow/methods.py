@@ -65,6 +65,18 @@ class DISFlow:
             before = gray
 
 
+class NoFlow:
+    """Zeros, for models both of whose streams see RGB."""
+
+    name, version, in_process = "none", "1", True
+
+    def __call__(self, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        sizes = (frame.shape[:2] for frame in frames)
+        next(sizes, None)
+        for height, width in sizes:
+            yield np.zeros((height, width, 2), np.float32)
+
+
 def _raft(name: str, weights: str, device: str) -> FlowMethod:
     from pcsc_d2.flow.raft import RAFTFlow  # PyTorch is imported for RAFT alone
 
@@ -76,6 +88,7 @@ FLOW_METHODS: dict[str, Callable[[str, str], FlowMethod]] = {
     "dis_fast": lambda weights, device: DISFlow("dis_fast", cv2.DISOPTICAL_FLOW_PRESET_FAST),
     "raft_large": lambda weights, device: _raft("raft_large", weights, device),
     "raft_small": lambda weights, device: _raft("raft_small", weights, device),
+    "none": lambda weights, device: NoFlow(),
 }
 """Name -> what makes the method, from a weights file and a device, which only networks have."""
 

@@ -48,7 +48,7 @@ def _describe(cfg: CfgNode, model: nn.Module, note: str, labels: tuple[str, ...]
         clip_length=cfg.INPUT.CLIP_LENGTH,
         min_size=cfg.INPUT.MIN_SIZE_TEST,
         max_size=cfg.INPUT.MAX_SIZE_TEST,
-        flow_method=cfg.INPUT.FLOW.METHOD,
+        flow_method=_flow_method(cfg),
         flow_bound=float(cfg.INPUT.FLOW.BOUND),
         context=cfg.MODEL.I3D.CONTEXT,
         actionness=getattr(model.roi_heads, "actionness_head", None) is not None,
@@ -57,6 +57,12 @@ def _describe(cfg: CfgNode, model: nn.Module, note: str, labels: tuple[str, ...]
         note=note,
         device=torch.device(cfg.MODEL.DEVICE).type,
     )
+
+
+def _flow_method(cfg: CfgNode) -> str:
+    """How flow is computed; "none" where neither stream sees it."""
+    sources = (cfg.MODEL.RGB.SOURCE, cfg.MODEL.FLOW.SOURCE)
+    return cfg.INPUT.FLOW.METHOD if "flow" in sources else "none"
 
 
 def _registered_labels(cfg: CfgNode) -> list[str]:

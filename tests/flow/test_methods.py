@@ -33,6 +33,12 @@ def test_flow_of_a_known_shift(moving, method):
     assert epe(flow, np.broadcast_to(np.float32([3, -2]), flow.shape)) < 0.25
 
 
+def test_no_flow_is_zeros(moving):
+    flow = compute_flow(moving, "none")
+    assert (flow.shape, flow.dtype) == ((3, 96, 128, 2), np.float32)
+    assert not flow.any()
+
+
 REAL = ["WalkingWithDog/v_WalkingWithDog_g12_c03", "Basketball/v_Basketball_g01_c01"]
 
 
