@@ -23,6 +23,15 @@ def uses_cached_features(cfg: CfgNode) -> bool:
     return cfg.MODEL.I3D.FEATURES == "cached"
 
 
+def require_iterations(cfg: CfgNode) -> None:
+    """ValueError where a run is counted in epochs still, which Detectron2 does not look at."""
+    if cfg.SOLVER.EPOCHS > 0:
+        raise ValueError(
+            f"SOLVER.EPOCHS is {cfg.SOLVER.EPOCHS:g}, and Detectron2 counts iterations: train with "
+            "cfg = pcsc_d2.engine.scheduled(cfg), or set it to 0"
+        )
+
+
 def _add_input(cfg: CfgNode) -> None:
     # Frames T in a clip, at stride 1 around the key frame; the same for every clip of a run.
     cfg.INPUT.CLIP_LENGTH = 16
@@ -136,8 +145,9 @@ def _add_cooperation(cfg: CfgNode) -> None:
     node.OWN_STREAM_CONTROL = False
     # How the stages' detections are put together: "union" (the paper's), "average", "last_two".
     node.OUTPUT = "union"
-    # Iterations that train stage 0 alone, without messages; the later heads then start from the
-    # stream's own. So they do where MODEL.WEIGHTS is a baseline's, which needs no warm-up.
+    # Iterations that train stage 0 alone, without messages, and are evaluated so; the later heads
+    # then start from the stream's own. So they do where MODEL.WEIGHTS is a baseline's, which needs
+    # no warm-up.
     node.WARMUP_ITERS = 0
 
 

@@ -33,7 +33,7 @@ ALLOWED = {
     "models": NATIVE | LOWER,
     "detect": {"models", *LOWER},
     "export": {"models", "modeling", *LOWER},
-    "engine": NATIVE | LOWER,
+    "engine": {"models", *NATIVE, *LOWER},
     "experiments": {"engine", "models", *NATIVE, *LOWER},
     "demo": {"detect", *LOWER},
     "cli": {"demo", "detect", "export", "engine", "experiments", "models", *NATIVE, *LOWER},

@@ -34,6 +34,7 @@ def tiny_config(options: list | None = None) -> CfgNode:
         "MODEL.ROI_BOX_HEAD.FC_DIM": 16,
         "MODEL.COOPERATION.SCORE_THRESH": 0.0,
         "VIS_PERIOD": 0,
+        "SOLVER.EPOCHS": 0.0,
         "INPUT.CLIP_LENGTH": 8,
         "INPUT.MIN_SIZE_TRAIN": (64,),
         "INPUT.MIN_SIZE_TEST": 64,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from detectron2.data import detection_utils as utils
 from detectron2.data import transforms as T
 from detectron2.structures import Instances
 
+from pcsc_d2.config import require_iterations
 from pcsc_d2.data.drawing import draw_all
 from pcsc_d2.data.flow_cache import flow_store
 from pcsc_d2.data.to_tensor import flow_to_tensor, rgb_to_tensor
@@ -54,6 +56,8 @@ class ClipMapper:
 
     @classmethod
     def from_config(cls, cfg: CfgNode, is_train: bool = True) -> dict[str, object]:
+        if is_train:
+            require_iterations(cfg)
         augmentations = utils.build_augmentation(cfg, is_train)
         if cfg.INPUT.CROP.ENABLED and is_train:
             augmentations.insert(0, T.RandomCrop(cfg.INPUT.CROP.TYPE, cfg.INPUT.CROP.SIZE))
@@ -83,6 +87,23 @@ class ClipMapper:
                 self._unreadable.add(dataset_dict["file_name"])
                 logger.warning("clips of this video are left out: %s", error)
             return None
+        return self.example(dataset_dict, frames, codes, seed)
+
+    def example(
+        self,
+        dataset_dict: dict,
+        frames: Sequence[np.ndarray],
+        codes: Sequence[np.ndarray],
+        seed: int | None = None,
+    ) -> dict:
+        """The model input of a clip that has been read.
+
+        Args:
+            dataset_dict: of the key frame, without which no ``KEPT_KEYS`` and no boxes are known.
+            frames: T of (H, W, 3) uint8 RGB.
+            codes: T flow fields (H, W, 2), as the store of this mapper has them.
+            seed: as above.
+        """
         if seed is None:
             seed = np.random.randint(2**32, dtype=np.uint64)
         generator = np.random.default_rng(seed)
@@ -99,8 +120,8 @@ class ClipMapper:
     def _transform(
         self,
         clip: dict,
-        frames: list[np.ndarray],
-        codes: list[np.ndarray],
+        frames: Sequence[np.ndarray],
+        codes: Sequence[np.ndarray],
         transforms: T.TransformList,
     ) -> dict:
         rgb = transforms.apply_rgb_clip(rgb_to_tensor(frames))

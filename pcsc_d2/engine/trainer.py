@@ -33,12 +33,7 @@ from pcsc_d2.data import (
 from pcsc_d2.engine.checkpointing import FINAL, Checkpointer
 from pcsc_d2.engine.features import build_mapper, precompute_features
 from pcsc_d2.engine.frozen_trunks import check_trunks
-from pcsc_d2.engine.hooks import (
-    BestCheckpoint,
-    RecentCheckpoints,
-    SeedEachIteration,
-    StageWarmup,
-)
+from pcsc_d2.engine.hooks import BestCheckpoint, RecentCheckpoints, SeedEachIteration
 from pcsc_d2.engine.schedule import scheduled
 from pcsc_d2.engine.statistics import estimate_statistics
 from pcsc_d2.evaluation import TubeEvaluator, link_options, refine_options, with_trained_refinement
@@ -62,12 +57,9 @@ class Trainer(DefaultTrainer):
         model = self.build_model(cfg)
         optimizer = self.build_optimizer(cfg, model)
         data_loader = self.build_train_loader(cfg)
-        on_gpu = next(model.parameters()).is_cuda
-        if cfg.SOLVER.AMP.ENABLED and not on_gpu:
-            raise ValueError("SOLVER.AMP.ENABLED needs a GPU: add SOLVER.AMP.ENABLED False")
-        devices = [torch.cuda.current_device()] if on_gpu else None
+        trainer = step_trainer(cfg, model)
+        devices = [torch.cuda.current_device()] if next(model.parameters()).is_cuda else None
         model = create_ddp_model(model, broadcast_buffers=False, device_ids=devices)
-        trainer = AMPTrainer if cfg.SOLVER.AMP.ENABLED else SimpleTrainer
         self._trainer = trainer(model, data_loader, optimizer)
         self.scheduler = self.build_lr_scheduler(cfg, optimizer)
         self.checkpointer = Checkpointer(model, cfg.OUTPUT_DIR, trainer=weakref.proxy(self))
@@ -101,11 +93,7 @@ class Trainer(DefaultTrainer):
         )
 
     def build_hooks(self) -> list[HookBase]:
-        own = [SeedEachIteration(self.cfg.SEED)]
-        if hasattr(self._detector(), "roi_heads"):
-            warmup = self.cfg.MODEL.COOPERATION.WARMUP_ITERS
-            own.append(StageWarmup(self._detector(), warmup))
-        return [*own, *self._usual_hooks()]
+        return [SeedEachIteration(self.cfg.SEED), *self._usual_hooks()]
 
     def _usual_hooks(self) -> Iterator[HookBase | None]:
         """Detectron2's, with checkpoints pruned and the best one kept."""
@@ -166,6 +154,15 @@ class Trainer(DefaultTrainer):
         # The first process links and scores, which may take longer than a collective may.
         wait_for_all()
         return results
+
+
+def step_trainer(cfg: CfgNode, model: nn.Module) -> type[SimpleTrainer]:
+    """What runs the steps; ValueError for mixed precision on the CPU."""
+    if not cfg.SOLVER.AMP.ENABLED:
+        return SimpleTrainer
+    if not next(model.parameters()).is_cuda:
+        raise ValueError("SOLVER.AMP.ENABLED needs a GPU: add SOLVER.AMP.ENABLED False")
+    return AMPTrainer
 
 
 def _drop_unfinished_line(path: Path) -> None:

@@ -128,7 +128,7 @@ class CooperationROIHeads(ROIHeads):
         self.actionness_source = actionness_source
         if actionness_head is not None:
             actionness_head.requires_grad_(False)
-        # Lowered while stage 0 warms up in training; see engine.StageWarmup.
+        # Lowered while stage 0 warms up; see TwoStreamRCNN.
         self.active_stages = len(stage_heads)
         # Those that the weights loaded last had no heads for.
         self.stages_without_weights: list[int] = []

@@ -7,6 +7,8 @@ flow clip -> trunk -> c2..c5 -----------------------> FPN -> RPN ---+
 
 from __future__ import annotations
 
+import logging
+
 import torch
 from detectron2.config import CfgNode, configurable
 from detectron2.modeling import META_ARCH_REGISTRY, build_roi_heads, detector_postprocess
@@ -18,6 +20,8 @@ from pcsc_d2.layers import MessagePassing
 from pcsc_d2.modeling.stream import STREAMS, Stream
 from pcsc_d2.modeling.unused_parameters import unused_parameters_loss
 from pcsc_d2.modeling.visualization import draw_training_example
+
+logger = logging.getLogger(__name__)
 
 Pyramids = dict[str, dict[str, torch.Tensor]]
 
@@ -31,6 +35,9 @@ class TwoStreamRCNN(nn.Module):
         roi_heads: takes the pyramids and proposals of both streams as dicts by stream name.
         image_messages: one message per level c2..c5 from flow to RGB, or None.
         vis_period: iterations between pictures sent to the event storage; 0 for none.
+        warmup_iters: iterations that train stage 0 alone, after which each later head starts from
+            its stream's stage 0; 0 for none. They are counted by the event storage, as any
+            trainer of Detectron2's does.
     """
 
     @configurable
@@ -42,6 +49,7 @@ class TwoStreamRCNN(nn.Module):
         roi_heads: nn.Module,
         image_messages: nn.ModuleDict | None = None,
         vis_period: int = 0,
+        warmup_iters: int = 0,
     ) -> None:
         super().__init__()
         self.rgb = rgb
@@ -49,7 +57,8 @@ class TwoStreamRCNN(nn.Module):
         self.image_messages = image_messages
         self.roi_heads = roi_heads
         self.vis_period = vis_period
-        # Lowered while stage 0 warms up in training; see engine.StageWarmup.
+        self.warmup_iters = warmup_iters
+        # Lowered while stage 0 warms up.
         self.active_messages = True
         # A KineticsClassifier, where whoever detects wants its guesses: see models/kinetics.py.
         self.kinetics: nn.Module | None = None
@@ -70,6 +79,7 @@ class TwoStreamRCNN(nn.Module):
             "roi_heads": build_roi_heads(cfg, rgb.backbone.output_shape()),
             "image_messages": messages,
             "vis_period": cfg.VIS_PERIOD,
+            "warmup_iters": node.WARMUP_ITERS,
         }
 
     @property
@@ -93,6 +103,8 @@ class TwoStreamRCNN(nn.Module):
         """
         if not self.training:
             return self.inference(batched_inputs)
+        if self.warmup_iters > 0:
+            self._warm_up(get_event_storage().iter)
         targets = [x["instances"].to(self.device) for x in batched_inputs]
         images, pyramids = self.extract_features(batched_inputs)
         proposals, losses = self.propose(images, pyramids, targets)
@@ -191,6 +203,19 @@ class TwoStreamRCNN(nn.Module):
             proposals[s], stream_losses = self._stream(s).propose(images[s], pyramids[s], targets)
             losses.update(stream_losses)
         return proposals, losses
+
+    def _warm_up(self, iteration: int) -> None:
+        """Choose which stages train in an iteration.
+
+        Messages between images rest during the warm-up too: with them, a stream learns to rely on
+        the other one before it has learned its own cue.
+        """
+        stages = len(self.roi_heads.stage_heads) if iteration >= self.warmup_iters else 0
+        self.roi_heads.active_stages = stages
+        self.active_messages = iteration >= self.warmup_iters
+        if iteration == self.warmup_iters and stages:
+            self.roi_heads.start_stages_from_stage0()
+            logger.info("warm-up over: %d stages start from stage 0's heads", stages)
 
     def _put_picture(self, example: dict, proposals: dict[str, Instances]) -> None:
         modes = {module: module.training for module in self.modules()}
