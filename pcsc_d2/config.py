@@ -162,6 +162,9 @@ def _add_actionness(cfg: CfgNode) -> None:
     # "cooperation": the last stage's ROI features, message included (the paper's); "stream": its
     # own stream's alone (an ablation).
     node.FEATURES = "cooperation"
+    # Whether the head sees each ROI feature's mean over the grid (a vector, 512 bytes a box at 256
+    # channels) and not all of its cells (49 times that at 7x7).
+    node.POOLED = False
     # Hidden layers before the N outputs.
     node.NUM_FC = 1
     node.FC_DIM = 256
@@ -209,6 +212,8 @@ def _add_solver_and_test(cfg: CfgNode) -> None:
     # Key frames of a test video that are looked at, evenly spread over those with ground truth, and
     # scored by frame mAP alone: a quick validation. 0: all, and tubes are linked.
     cfg.TEST.KEY_FRAMES = 0
+    # Key frames of one video that are looked at at a time, on each GPU.
+    cfg.TEST.IMS_PER_BATCH = 1
     # Every stage's output is scored, from one pass.
     cfg.TEST.EVAL_ALL_STAGES = False
     # What runs the trunks with --eval-only on a CPU: torch, onnxruntime, openvino, or auto for the

@@ -17,7 +17,13 @@ from pcsc_d2.data.datasets import (
 )
 from pcsc_d2.data.flow_cache import flow_store, precompute_flow
 from pcsc_d2.data.flow_transforms import register_flow_transforms
-from pcsc_d2.data.loaders import evaluation_loader, start_at, training_loader
+from pcsc_d2.data.loaders import (
+    build_clip_test_loader,
+    build_clip_train_loader,
+    evaluation_loader,
+    start_at,
+    training_loader,
+)
 from pcsc_d2.data.training_clips import ClipSampler, ResumableTrainingSampler, TrainingClips
 
 __all__ = [
@@ -25,6 +31,8 @@ __all__ = [
     "ClipSampler",
     "ResumableTrainingSampler",
     "TrainingClips",
+    "build_clip_test_loader",
+    "build_clip_train_loader",
     "check_datasets",
     "check_registered",
     "count_training_dicts",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from operator import itemgetter
 from typing import Any
 
 from detectron2.config import CfgNode
@@ -19,6 +20,7 @@ from detectron2.data.samplers import InferenceSampler
 from detectron2.utils import comm
 from torch.utils.data import Dataset, Sampler
 
+from pcsc_d2.config import require_iterations
 from pcsc_d2.data.training_clips import ClipSampler, ResumableTrainingSampler, TrainingClips
 from pcsc_d2.parallel import batch_of_rank
 
@@ -80,62 +82,110 @@ class EvaluationClips(Dataset):
         return self._mapper(self._dicts[index])
 
 
-class ReadableBatches:
-    """The batches of a loader without the clips that are None, which are counted and reported."""
+class VideoBatches:
+    """The clips of a loader that are not None, some of a video at a time; others are counted and
+    reported.
 
-    def __init__(self, loader: Iterable[list[dict | None]] | Sized, name: str) -> None:
-        self._loader, self._name = loader, name
+    A batch begins with each video, so that what comes of one depends on no other's clips.
+
+    Args:
+        loader: of batches of any size.
+        videos: of all its clips, in their order.
+        size: clips in a batch at most.
+        name: of the dataset, in the report.
+    """
+
+    def __init__(
+        self, loader: Iterable[list[dict | None]], videos: Sequence[str], size: int, name: str
+    ) -> None:
+        self._loader, self._size, self._name = loader, size, name
+        self._clips = len(videos)
+        self._batches = sum(-(-len([*of]) // size) for _, of in itertools.groupby(videos))
 
     def __len__(self) -> int:
-        return len(self._loader)
+        return self._batches
 
     def __iter__(self) -> Iterator[list[dict]]:
-        skipped = 0
-        for batch in self._loader:
-            readable = [example for example in batch if example is not None]
-            skipped += len(batch) - len(readable)
-            if readable:
-                yield readable
-        if skipped:
+        read = 0
+        clips = (x for x in itertools.chain.from_iterable(self._loader) if x is not None)
+        for _, of_video in itertools.groupby(clips, key=itemgetter("file_name")):
+            while batch := list(itertools.islice(of_video, self._size)):
+                read += len(batch)
+                yield batch
+        if read < self._clips:
             logger.warning(
                 "%s: %d clips could not be read and were skipped; their frames have no detections",
                 self._name,
-                skipped,
+                self._clips - read,
             )
 
 
 def training_loader(cfg: CfgNode, dicts: list[dict], mapper: Mapper) -> Iterable[list[dict]]:
+    """``build_clip_train_loader`` as a config has it.
+
+    Args:
+        cfg: whose DATALOADER, SOLVER.IMS_PER_BATCH and SEED count.
+        dicts, mapper: as there.
+
+    Raises:
+        ValueError: a batch that the ranks cannot share, or epochs that are not yet iterations.
+    """
+    require_iterations(cfg)
+    node = cfg.DATALOADER
+    return build_clip_train_loader(
+        dicts,
+        mapper,
+        cfg.SOLVER.IMS_PER_BATCH,
+        num_workers=node.NUM_WORKERS,
+        threads=node.THREADS,
+        videos_at_a_time=node.VIDEOS_AT_A_TIME,
+        seed=cfg.SEED,
+    )
+
+
+def build_clip_train_loader(
+    dataset: list[dict],
+    mapper: Mapper,
+    total_batch_size: int,
+    num_workers: int = 4,
+    threads: bool = True,
+    videos_at_a_time: int = 0,
+    seed: int = 1,
+) -> Iterable[list[dict]]:
     """An endless stream of batches that can begin anywhere, see ``start_at``.
 
     Args:
-        cfg: whose DATALOADER, SOLVER.IMS_PER_BATCH (over all ranks) and SEED count.
-        dicts: the key frames.
+        dataset: dicts of the key frames.
         mapper: as in ``TrainingClips``.
+        total_batch_size: over all ranks.
+        num_workers: threads or processes that load; 0 for none.
+        threads: whether they are threads.
+        videos_at_a_time: from so many videos key frames are drawn at a time; 0 for all.
+        seed: of the order and of augmentations.
 
     Raises:
         ValueError: a batch that the ranks cannot share.
     """
-    batch_size = batch_of_rank(cfg.SOLVER.IMS_PER_BATCH, comm.get_world_size())
-    clips = TrainingClips(dicts, mapper, cfg.SEED)
-    node = cfg.DATALOADER
-    if node.VIDEOS_AT_A_TIME > 0:
-        videos = [d["file_name"] for d in dicts]
-        sampler: ResumableTrainingSampler = ClipSampler(videos, node.VIDEOS_AT_A_TIME, cfg.SEED)
+    batch_size = batch_of_rank(total_batch_size, comm.get_world_size())
+    clips = TrainingClips(dataset, mapper, seed)
+    if videos_at_a_time > 0:
+        videos = [d["file_name"] for d in dataset]
+        sampler: ResumableTrainingSampler = ClipSampler(videos, videos_at_a_time, seed)
     else:
-        sampler = ResumableTrainingSampler(len(dicts), seed=cfg.SEED)
-    if node.THREADS and node.NUM_WORKERS > 0:
-        return ThreadLoader(clips, sampler, batch_size, node.NUM_WORKERS)
+        sampler = ResumableTrainingSampler(len(dataset), seed=seed)
+    if threads and num_workers > 0:
+        return ThreadLoader(clips, sampler, batch_size, num_workers)
     return build_detection_train_loader(
         clips,
         mapper=None,
         sampler=sampler,
-        total_batch_size=cfg.SOLVER.IMS_PER_BATCH,
+        total_batch_size=total_batch_size,
         # Grouping would hold clips back, and a resumed run could not know which.
         aspect_ratio_grouping=False,
-        num_workers=node.NUM_WORKERS,
+        num_workers=num_workers,
         # A loader without a seed takes one from the generator that the model draws from, in
         # its first iteration: another one in a resumed run.
-        seed=cfg.SEED,
+        seed=seed,
     )
 
 
@@ -148,15 +198,40 @@ def start_at(loader: Iterable[list[dict]], position: int) -> None:
 def evaluation_loader(
     cfg: CfgNode, dicts: list[dict], mapper: Mapper, name: str, sampler: Sampler | None = None
 ) -> Iterable[list[dict]]:
+    """``build_clip_test_loader`` as a config has it, in batches of TEST.IMS_PER_BATCH."""
+    if cfg.TEST.IMS_PER_BATCH < 1:
+        raise ValueError(f"TEST.IMS_PER_BATCH is {cfg.TEST.IMS_PER_BATCH}; at least 1")
+    node = cfg.DATALOADER
+    return build_clip_test_loader(
+        dicts, mapper, name, cfg.TEST.IMS_PER_BATCH, node.NUM_WORKERS, node.THREADS, sampler
+    )
+
+
+def build_clip_test_loader(
+    dataset: list[dict],
+    mapper: Mapper,
+    name: str = "test clips",
+    batch_size: int = 1,
+    num_workers: int = 4,
+    threads: bool = True,
+    sampler: Sampler | None = None,
+) -> Iterable[list[dict]]:
     """Every key frame of this rank's share once, in order; those that cannot be read left out.
 
     Args:
+        dataset: dicts of the key frames.
+        mapper: makes model inputs of them.
         name: of the dataset, in messages.
-        sampler: of indices into ``dicts``; None shares them among the ranks.
+        batch_size: key frames of one video in a batch; the last of a video may have fewer.
+        num_workers, threads: as in ``build_clip_train_loader``.
+        sampler: of indices into ``dataset``; None shares them among the ranks.
     """
-    clips, threads = EvaluationClips(dicts, mapper), cfg.DATALOADER.NUM_WORKERS
-    sampler = sampler or InferenceSampler(len(clips))
-    if cfg.DATALOADER.THREADS and threads > 0:
-        return ReadableBatches(ThreadLoader(clips, sampler, 1, threads), name)
-    loader = build_detection_test_loader(clips, mapper=None, sampler=sampler, num_workers=threads)
-    return ReadableBatches(loader, name)
+    clips, sampler = EvaluationClips(dataset, mapper), sampler or InferenceSampler(len(dataset))
+    videos = [dataset[i]["file_name"] for i in sampler]
+    if threads and num_workers > 0:
+        loader = ThreadLoader(clips, sampler, batch_size, num_workers)
+    else:
+        loader = build_detection_test_loader(
+            clips, mapper=None, sampler=sampler, num_workers=num_workers
+        )
+    return VideoBatches(loader, videos, batch_size, name)

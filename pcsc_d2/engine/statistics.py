@@ -82,13 +82,13 @@ def _estimate(cfg: CfgNode, stream: Stream, norms: list[_BatchNorm]) -> None:
 
 def _batches(stream: Stream, loader: Iterable[list[dict]]) -> Iterator[torch.Tensor]:
     """Normalised clips, a few at a time, from the beginning again after the last."""
-    readable = iter(())
+    readable: Iterator[dict] = iter(())
     while True:
-        inputs = list(itertools.chain.from_iterable(itertools.islice(readable, _BATCH)))
+        inputs = list(itertools.islice(readable, _BATCH))
         if inputs:
             yield stream.preprocess(inputs).tensor
             continue
-        readable = iter(loader)
+        readable = itertools.chain.from_iterable(loader)
         first = next(readable, None)
         if first is None:
             raise ValueError("no clip of DATASETS.TRAIN can be read")

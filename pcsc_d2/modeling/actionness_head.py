@@ -1,7 +1,7 @@
 """Class-specific actionness: is it really action c that this box shows (Section 3.4)?
 
-    ROI features (R, C, S, S) after cooperation -> per-channel standardisation -> FC + ReLU, ...
-                                                -> N logits, one binary classifier per class
+    ROI features (R, C, S, S) after cooperation -> mean over the grid, where it is pooled
+        -> per-channel standardisation -> FC + ReLU, ... -> N logits, a binary classifier per class
 
 A detection of class c gets the sigmoid of output c. Shaped like Detectron2's mask head: register
 another one in ``ROI_ACTIONNESS_HEAD_REGISTRY`` and name it in ``MODEL.ACTIONNESS.NAME``.
@@ -35,6 +35,11 @@ def build_actionness_head(cfg: CfgNode, input_shape: ShapeSpec) -> nn.Module:
     return ROI_ACTIONNESS_HEAD_REGISTRY.get(cfg.MODEL.ACTIONNESS.NAME)(cfg, input_shape)
 
 
+def pool_rois(features: torch.Tensor) -> torch.Tensor:
+    """ROI features (R, C, S, S) -> their means over the grid, (R, C, 1, 1)."""
+    return features.mean(dim=(2, 3), keepdim=True)
+
+
 @ROI_ACTIONNESS_HEAD_REGISTRY.register()
 class ActionnessHead(nn.Module):
     """N binary classifiers on ROI features, or one for all classes.
@@ -47,6 +52,7 @@ class ActionnessHead(nn.Module):
         num_classes: N.
         fc_dims: hidden layers.
         class_specific: False for one classifier that serves all classes (an ablation).
+        pooled: look at ``pool_rois`` of the features; those that are pooled already may be given.
     """
 
     @configurable
@@ -57,11 +63,14 @@ class ActionnessHead(nn.Module):
         num_classes: int,
         fc_dims: list[int],
         class_specific: bool = True,
+        pooled: bool = False,
     ) -> None:
         super().__init__()
         self.num_classes = num_classes
         self.class_specific = class_specific
-        channels, size = input_shape.channels, input_shape.height * input_shape.width
+        self.pooled = pooled
+        channels = input_shape.channels
+        size = 1 if pooled else input_shape.height * input_shape.width
         self.register_buffer("mean", torch.zeros(channels, 1, 1))
         self.register_buffer("std", torch.ones(channels, 1, 1))
         self.register_buffer("threshold", torch.zeros(()))
@@ -82,6 +91,7 @@ class ActionnessHead(nn.Module):
             "num_classes": cfg.MODEL.ROI_HEADS.NUM_CLASSES,
             "fc_dims": [node.FC_DIM] * node.NUM_FC,
             "class_specific": node.CLASS_SPECIFIC,
+            "pooled": node.POOLED,
         }
 
     def forward(
@@ -109,7 +119,8 @@ class ActionnessHead(nn.Module):
 
     def layers(self, x: torch.Tensor) -> torch.Tensor:
         """Logits (R, N), or (R, 1) for the general classifier."""
-        x = ((x.float() - self.mean) / self.std).flatten(1)
+        x = pool_rois(x.float()) if self.pooled else x.float()
+        x = ((x - self.mean) / self.std).flatten(1)
         for layer in self.fcs:
             x = F.relu(layer(x))
         return self.predictor(x)

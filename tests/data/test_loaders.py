@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from pcsc_d2.data import (
     training_dicts,
     training_loader,
 )
+from pcsc_d2.engine import scheduled
 from tests.tiny import tiny_config
 
 VIDEOS = ["a"] * 5 + ["b"] * 3 + ["c"] * 4 + ["d"]
@@ -86,7 +87,7 @@ def test_key_frames_of_a_few_videos_at_a_time() -> None:
 def test_unreadable_test_clips_are_skipped_and_counted(
     workers: int, threads: bool, root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    cfg = config(workers, threads)
+    cfg = config(workers, threads, "TEST.IMS_PER_BATCH", 1)
     dicts = training_dicts(cfg)[:6]
     for i in (1, 4):
         dicts[i] = dicts[i] | {"file_name": "absent.mp4"}
@@ -98,6 +99,38 @@ def test_unreadable_test_clips_are_skipped_and_counted(
     assert found == [(d["video_id"], d["frame_index"]) for d in expected]
     last = caplog.records[-1].getMessage()
     assert last.startswith("some_test: 2 clips could not be read and were skipped")
+
+
+@pytest.mark.parametrize(("workers", "threads"), [(0, False), (2, True)])
+def test_batches_are_of_one_video_from_its_beginning(
+    workers: int, threads: bool, root: Path
+) -> None:
+    cfg = config(workers, threads, "TEST.IMS_PER_BATCH", 4)
+    first, second, *_ = dict.fromkeys(d["video_id"] for d in training_dicts(cfg))
+    of = {v: [d for d in training_dicts(cfg) if d["video_id"] == v] for v in (first, second)}
+    dicts = of[first][:6] + of[second][:3]
+    loader = evaluation_loader(cfg, dicts, ClipMapper(cfg, is_train=False), "some_test")
+    found = [[(x["video_id"], x["frame_index"]) for x in batch] for batch in loader]
+    assert [len(batch) for batch in found] == [4, 2, 3]
+    assert len(loader) == 3
+    assert [*chain(*found)] == [(d["video_id"], d["frame_index"]) for d in dicts]
+    cfg.TEST.IMS_PER_BATCH = 0
+    with pytest.raises(ValueError, match=r"TEST\.IMS_PER_BATCH is 0"):
+        evaluation_loader(cfg, dicts, ClipMapper(cfg, is_train=False), "some_test")
+
+
+def test_training_takes_no_epochs_that_are_not_iterations(root: Path) -> None:
+    cfg = config(0, False)
+    mapper = ClipMapper(cfg, is_train=True)
+    cfg.SOLVER.EPOCHS = 6.0
+    for refused in (
+        lambda: ClipMapper(cfg, is_train=True),
+        lambda: training_loader(cfg, training_dicts(cfg), mapper),
+    ):
+        with pytest.raises(ValueError, match=r"SOLVER\.EPOCHS is 6, .*scheduled\(cfg\)"):
+            refused()
+    assert scheduled(cfg).SOLVER.EPOCHS == 0
+    ClipMapper(cfg, is_train=False)
 
 
 def test_error_in_a_thread_is_raised(root: Path) -> None:

@@ -11,6 +11,7 @@ from detectron2.structures import Instances
 from torch import nn
 
 from pcsc_d2.modeling import ROI_ACTIONNESS_HEAD_REGISTRY, ActionnessHead, build_actionness_head
+from pcsc_d2.modeling.actionness_head import pool_rois
 from tests.tiny import tiny_config, tiny_input
 
 SHAPE = ShapeSpec(channels=2, height=1, width=1)
@@ -76,6 +77,18 @@ def test_general_actionness_is_one_for_all_classes() -> None:
     x = torch.tensor([[2.0, 0], [2, 0]]).view(2, 2, 1, 1)
     (found,) = head(class_specific=False)(x, [of_classes(0, 2)])
     torch.testing.assert_close(found.actionness, torch.sigmoid(torch.tensor([2.0, 2.0])))
+
+
+def test_pooled_head_sees_means_whoever_takes_them() -> None:
+    made = build_actionness_head(
+        config("MODEL.ACTIONNESS.POOLED", True), ShapeSpec(channels=2, height=7, width=7)
+    ).eval()
+    assert made.fcs[0].in_features == 2
+    nn.init.normal_(made.predictor.weight)
+    x = torch.randn(3, 2, 7, 7)
+    whole, taken = (made(f, [of_classes(0, 1, 2)])[0] for f in (x, pool_rois(x)))
+    torch.testing.assert_close(whole.actionness, taken.actionness)
+    torch.testing.assert_close(made.layers(x), made.layers(x.flip(2, 3)))
 
 
 def test_loss_is_the_weighted_cross_entropy() -> None:

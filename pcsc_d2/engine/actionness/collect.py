@@ -9,7 +9,6 @@ import logging
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -21,18 +20,20 @@ from detectron2.structures import Boxes, Instances
 from detectron2.utils import comm
 from torch import nn
 from torch.utils.data import SequentialSampler
-from tqdm import tqdm
 
 from pcsc_d2.data import evaluation_loader
 from pcsc_d2.engine.actionness.samples import VideoSamples
 from pcsc_d2.engine.features import build_mapper, precompute_features
 from pcsc_d2.evaluation import detection_arrays, link_options
+from pcsc_d2.modeling.actionness_head import pool_rois
+from pcsc_d2.modeling.two_stream_rcnn import Pyramids
 from pcsc_d2.parallel import all_gather, wait_for_all
 from pcsc_d2.tubes import Detections, GroundTruth, label_boxes
 from pcsc_d2.tubes.detections import detection_order
 from pcsc_d2.tubes.linking.offline import link_side_by_side
 from pcsc_d2.tubes.linking.online import filter_detections
 from pcsc_d2.utils.files import atomic_write
+from pcsc_d2.utils.progress import progress_bar
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +74,7 @@ def collect(
     precompute_features(cfg, test=[dataset])
     truth = MetadataCatalog.get(dataset).load_ground_truth()
     kept = {"kinds": list(kinds), "detections": keep_detections}
+    kept["pooled"] = cfg.MODEL.ACTIONNESS.POOLED
     _claim(folder, kept | {"made_by": _fingerprint(cfg, model)})
     order = _mixed_order(truth, cfg.SEED)[comm.get_rank() :: comm.get_world_size()]
     limit = math.inf if disk_bytes is None else disk_bytes / comm.get_world_size()
@@ -120,15 +122,15 @@ class _Collection:
         left = len(videos)
         if limit <= 0:
             return left
-        inputs = self._inputs(dataset, [str(self._truth.videos[video]) for video in videos])
-        for video, clips in self._by_video(videos, inputs):
-            limit -= self._collect_video(video, clips)
+        batches = self._batches(dataset, [str(self._truth.videos[video]) for video in videos])
+        for video, of_video in self._by_video(videos, batches):
+            limit -= self._collect_video(video, of_video)
             left -= 1
             if limit <= 0:
                 break
         return left
 
-    def _inputs(self, dataset: str, names: list[str]) -> Iterator[dict]:
+    def _batches(self, dataset: str, names: list[str]) -> Iterator[list[dict]]:
         """Model inputs of all clips of some videos that can be read, video by video."""
         by_name: dict[str, list[dict]] = {name: [] for name in names}
         for d in get_detection_dataset_dicts([dataset], filter_empty=False):
@@ -140,31 +142,36 @@ class _Collection:
         mapper = build_mapper(self._cfg, is_train=False)
         # All of them: this rank has its own videos already.
         loader = evaluation_loader(self._cfg, dicts, mapper, dataset, SequentialSampler(dicts))
-        for batch in tqdm(loader, f"detecting {dataset}", unit="frame", disable=comm.get_rank()):
-            yield from batch
+        show = comm.is_main_process()
+        with progress_bar(len(dicts), f"detecting {dataset}", "frame", show) as bar:
+            for batch in loader:
+                yield batch
+                bar.update(len(batch))
 
     def _by_video(
-        self, videos: list[int], inputs: Iterator[dict]
-    ) -> Iterator[tuple[int, Iterator[dict]]]:
-        """Each video with its inputs; none where no clip of it can be read."""
-        groups = itertools.groupby(inputs, key=itemgetter("video_id"))
-        name, clips = next(groups, (None, iter(())))
+        self, videos: list[int], batches: Iterator[list[dict]]
+    ) -> Iterator[tuple[int, Iterator[list[dict]]]]:
+        """Each video with its batches; none where no clip of it can be read."""
+        groups = itertools.groupby(batches, key=lambda batch: batch[0]["video_id"])
+        name, of_video = next(groups, (None, iter(())))
         for video in videos:
             if name == self._truth.videos[video]:
-                yield video, clips
-                name, clips = next(groups, (None, iter(())))
+                yield video, of_video
+                name, of_video = next(groups, (None, iter(())))
             else:
                 yield video, iter(())
 
-    def _collect_video(self, video: int, clips: Iterator[dict]) -> int:
+    def _collect_video(self, video: int, batches: Iterator[list[dict]]) -> int:
         """Detect, link, label and write one video; the bytes written."""
         linked: dict[tuple[str, int], FrameArrays] = {}
         everything: dict[tuple[str, int], FrameArrays] = {}
         features: dict[str, list[np.ndarray]] = {kind: [] for kind in self._kinds}
-        for clip in clips:
-            key = (clip["video_id"], clip["frame_index"])
-            everything[key], kept, rois = self._detect(clip)
-            linked[key] = tuple(a[kept] for a in everything[key])
+        for batch in batches:
+            found, rois = self._detect(batch)
+            for clip, (arrays, kept) in zip(batch, found):
+                key = (clip["video_id"], clip["frame_index"])
+                everything[key] = arrays
+                linked[key] = tuple(a[kept] for a in arrays)
             for kind in self._kinds:
                 features[kind].append(rois[kind])
         truth = self._truth.select([str(self._truth.videos[video])])
@@ -187,29 +194,41 @@ class _Collection:
         return VideoSamples(tubes, inverse.reshape(-1), found, labels), rows
 
     @torch.no_grad()
-    def _detect(self, clip: dict) -> tuple[FrameArrays, np.ndarray, dict[str, np.ndarray]]:
-        """Detect in a key frame.
+    def _detect(
+        self, batch: list[dict]
+    ) -> tuple[list[tuple[FrameArrays, np.ndarray]], dict[str, np.ndarray]]:
+        """Detect in key frames.
 
         Returns:
-            Boxes, scores and classes of all detections; positions (K,) of those that linking
-            looks at, in the order of ``Detections``; and by kind the ROI features
-            (K, C, S, S) float16 of these.
+            For each key frame boxes, scores and classes of all detections, and positions (K_i,) of
+            those that linking looks at, in the order of ``Detections``; and by kind the ROI
+            features (K, C, S, S) float16 of these, one key frame after the other, or their means
+            over the grid (K, C, 1, 1).
         """
-        images, pyramids = self._model.extract_features([clip])
-        detections = self._model.detect(images, pyramids)[-1][0]
-        instances = detector_postprocess(detections, clip["height"], clip["width"])
-        arrays = detection_arrays(instances)[:3]
-        kept = filter_detections(*arrays, self._link_options)
-        kept = kept[detection_order(*(a[kept] for a in arrays))]
-        boxes = Boxes(instances.pred_boxes.tensor[torch.as_tensor(kept)].clone())
-        size = images["rgb"].image_sizes[0]
-        boxes.scale(size[1] / instances.image_size[1], size[0] / instances.image_size[0])
-        found = [Instances(size, proposal_boxes=boxes)]
-        rois = {
-            kind: self._model.roi_heads.actionness_features(pyramids, found, kind)
-            for kind in self._kinds
-        }
-        return arrays, kept, {k: v.half().cpu().numpy() for k, v in rois.items()}
+        images, pyramids = self._model.extract_features(batch)
+        sizes = images["rgb"].image_sizes
+        found, proposals = [], []
+        for clip, size, detections in zip(batch, sizes, self._model.detect(images, pyramids)[-1]):
+            instances = detector_postprocess(detections, clip["height"], clip["width"])
+            arrays = detection_arrays(instances)[:3]
+            kept = filter_detections(*arrays, self._link_options)
+            kept = kept[detection_order(*(a[kept] for a in arrays))]
+            found.append((arrays, kept))
+            proposals.append(_in_clip(instances, kept, size))
+        return found, {kind: self._features(pyramids, proposals, kind) for kind in self._kinds}
+
+    def _features(self, pyramids: Pyramids, proposals: list[Instances], kind: str) -> np.ndarray:
+        rois = self._model.roi_heads.actionness_features(pyramids, proposals, kind)
+        if self._cfg.MODEL.ACTIONNESS.POOLED:
+            rois = pool_rois(rois)
+        return rois.half().cpu().numpy()
+
+
+def _in_clip(instances: Instances, kept: np.ndarray, size: tuple[int, int]) -> Instances:
+    """Some of a key frame's detections as proposals in its clip of (height, width)."""
+    boxes = Boxes(instances.pred_boxes.tensor[torch.as_tensor(kept)].clone())
+    boxes.scale(size[1] / instances.image_size[1], size[0] / instances.image_size[0])
+    return Instances(size, proposal_boxes=boxes)
 
 
 def _gather(truth: GroundTruth, frames: dict[tuple[str, int], FrameArrays]) -> Detections:
