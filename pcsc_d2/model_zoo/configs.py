@@ -26,9 +26,15 @@ def config_names() -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.yaml"))
 
 
+def lazy_config_names() -> list[str]:
+    """Names of the LazyConfigs, such as ``jhmdb/pcsc.py``, which build the models of the configs
+    of the same names."""
+    return [n for n in (f"{name[:-5]}.py" for name in config_names()) if (_folder() / n).is_file()]
+
+
 def get_config_file(name: str) -> str:
-    """The path of a config's file; ValueError lists the known names."""
-    if name not in config_names():
+    """The path of a config's file, or of a LazyConfig's; ValueError lists the known names."""
+    if name not in config_names() and name not in lazy_config_names():
         raise ValueError(
             f"no config of the package is named {name}; there are {', '.join(config_names())}"
         )
@@ -62,6 +68,8 @@ def get_config(config: str | os.PathLike[str], options: Sequence[object] = ()) -
     from pcsc_d2.model_zoo.config_files import check_config_file
 
     path = find_config(config)
+    if path.suffix == ".py":
+        raise ValueError(f"{path}: is a LazyConfig, which Detectron2's LazyConfig.load reads")
     check_config_file(path)
     cfg = get_cfg()
     add_pcsc_config(cfg)

@@ -29,6 +29,12 @@ class BoxSelection:
     topk: int
 
 
+def selection_pair(test: BoxSelection, train: BoxSelection) -> tuple[BoxSelection, BoxSelection]:
+    """The rules of testing and of training, as ``CooperationROIHeads`` takes them: for LazyConfigs,
+    which cannot name a tuple of objects."""
+    return test, train
+
+
 @dataclass
 class StageOutput:
     """What one head says about its proposals, image by image, without gradient.

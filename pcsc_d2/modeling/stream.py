@@ -45,6 +45,8 @@ class Stream(nn.Module):
         proposal_generator: Detectron2's RPN.
         pixel_mean, pixel_std: one value per channel C.
         bounded: cut what is normalised to [-1, 1]; flow has values beyond any bound.
+        weights: what the trunk starts from: "kinetics", a file (see MODEL.RGB.WEIGHTS), or "" for
+            what it has.
     """
 
     @configurable
@@ -58,8 +60,11 @@ class Stream(nn.Module):
         pixel_mean: list[float],
         pixel_std: list[float],
         bounded: bool = True,
+        weights: str = "",
     ) -> None:
         super().__init__()
+        if weights:
+            _load_weights(backbone.bottom_up.trunk, weights, name)
         self.name = name
         self.bounded = bounded
         self.source = source
@@ -76,9 +81,8 @@ class Stream(nn.Module):
         pixels = cfg.MODEL.RGB if node.SOURCE == cfg.MODEL.RGB.SOURCE else node
         backbone = build_backbone(cfg, ShapeSpec(channels=len(pixels.PIXEL_MEAN)))
         # MODEL.WEIGHTS is a whole detector and overrides what a trunk starts from.
-        if node.WEIGHTS and not cfg.MODEL.WEIGHTS:
-            _load_weights(backbone.bottom_up.trunk, node.WEIGHTS, name)
-        elif not cfg.MODEL.WEIGHTS:
+        weights = "" if cfg.MODEL.WEIGHTS else node.WEIGHTS
+        if not weights and not cfg.MODEL.WEIGHTS:
             _say_random(name, cfg.MODEL.I3D.NORM)
         return {
             "name": name,
@@ -89,6 +93,7 @@ class Stream(nn.Module):
             "pixel_std": pixels.PIXEL_STD,
             # Grey levels have bounds of their own, which need not be at 1 for every mean.
             "bounded": node.SOURCE == "flow",
+            "weights": weights,
         }
 
     @property
