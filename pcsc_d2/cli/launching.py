@@ -38,7 +38,7 @@ def launched(work: Work, args: argparse.Namespace) -> int:
     device = get_config(args.config_file, args.opts).MODEL.DEVICE
     if joining.started_by_torchrun():
         return _under_torchrun(work, args, device)
-    _check_device(device, args.num_gpus)
+    check_device(device, args.num_gpus)
     if args.num_gpus * args.num_machines <= 1:
         work(args)
         return 0
@@ -79,7 +79,7 @@ def _under_torchrun(work: Work, args: argparse.Namespace, device: str) -> int:
             "torchrun starts the processes: leave out --num-gpus and --num-machines, which it "
             "takes as --nproc-per-node and --nnodes"
         )
-    _check_device(device, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    check_device(device, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
     if joining.restarts():
         args.resume = True
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -88,7 +88,7 @@ def _under_torchrun(work: Work, args: argparse.Namespace, device: str) -> int:
     return 0
 
 
-def _check_device(device: str, processes: int) -> None:
+def check_device(device: str, processes: int) -> None:
     """Look whether each process of this machine has a GPU, if it needs one."""
     import torch
 

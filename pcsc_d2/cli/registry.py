@@ -33,6 +33,8 @@ COMMANDS: dict[str, Command] = {
     "evaluate": Command("score a trained detector, or an exported file, on a dataset", "train"),
     "models": Command("list the models by name, or build one", "train"),
     "tubes": Command("link, score, convert, show and average what any detector found", "report"),
+    "analyze": Command("count a model's parameters, FLOPs and activations by part", "train"),
+    "benchmark": Command("time loading, training and evaluating on this machine", "train"),
     "features": Command("compute what training on frozen features looks at", "train"),
     "weights": Command("fetch Kinetics weights to start from", "detect"),
     "check": Command("look for what is wrong with datasets before training", "train"),
