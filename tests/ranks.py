@@ -17,8 +17,15 @@ from detectron2.utils import comm
 from pcsc_d2.parallel import prepare_waiting
 
 
-def on_ranks(work: Callable[..., object], ranks: int, folder: Path, *arguments: object) -> list:
-    """What ``work(*arguments)`` gives on each of some processes, whose collectives have 3 s.
+def on_ranks(
+    work: Callable[..., object],
+    ranks: int,
+    folder: Path,
+    *arguments: object,
+    limit: float | None = None,
+) -> list:
+    """What ``work(*arguments)`` gives on each of some processes, whose collectives have ``limit``
+    seconds (3).
 
     They are forked from a server that has imported what they need and runs no threads: a fork of
     the tests' own process, where engines left their threads, may crash. ``work`` is a function of
@@ -26,7 +33,7 @@ def on_ranks(work: Callable[..., object], ranks: int, folder: Path, *arguments: 
     """
     multiprocessing.set_forkserver_preload(["pcsc_d2.engine", "pcsc_d2.evaluation"])
     # The server keeps the environment that it was started with.
-    jobs = (ranks, str(folder), dict(os.environ), work, arguments)
+    jobs = (ranks, str(folder), dict(os.environ), work, arguments, limit or LIMIT)
     mp.start_processes(_rank, jobs, nprocs=ranks, start_method="forkserver")
     return [torch.load(folder / f"answer{rank}", weights_only=False) for rank in range(ranks)]
 
@@ -38,6 +45,7 @@ def _rank(
     environment: dict[str, str],
     work: Callable,
     arguments: tuple,
+    limit: float,
 ) -> None:
     torch.set_num_threads(1)
     os.environ.update(environment | {"LOCAL_RANK": str(rank)})
@@ -46,7 +54,7 @@ def _rank(
         init_method=f"file://{folder}/rendezvous",
         rank=rank,
         world_size=ranks,
-        timeout=timedelta(seconds=LIMIT),
+        timeout=timedelta(seconds=limit),
     )
     comm.create_local_process_group(ranks)
     prepare_waiting()

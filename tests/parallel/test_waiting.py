@@ -9,14 +9,14 @@ import pytest
 from detectron2.utils import comm
 
 from pcsc_d2.parallel import all_gather, gather, wait_for_all
-from tests.ranks import STALL, on_ranks
+from tests.ranks import LIMIT, STALL, on_ranks
 
 
-def stall_at_each_wait() -> list[object]:
+def stall_at_each_wait(seconds: float) -> list[object]:
     found = []
     for wait in (lambda: wait_for_all(), lambda: gather(comm.get_rank()), lambda: all_gather("x")):
         if comm.get_rank() == 1:
-            time.sleep(STALL)
+            time.sleep(seconds)
         found.append(wait())
     return found
 
@@ -29,8 +29,11 @@ def stall_at_a_collective() -> str:
     return str(stopped.value)
 
 
-def test_a_rank_that_stalls_is_waited_for(tmp_path: Path) -> None:
-    assert on_ranks(stall_at_each_wait, 2, tmp_path) == [
+@pytest.mark.parametrize(
+    ("seconds", "limit"), [(STALL, LIMIT), pytest.param(90, 45, marks=pytest.mark.nightly)]
+)
+def test_a_rank_that_stalls_is_waited_for(seconds: float, limit: float, tmp_path: Path) -> None:
+    assert on_ranks(stall_at_each_wait, 2, tmp_path, seconds, limit=limit) == [
         [None, [0, 1], ["x", "x"]],
         [None, [], ["x", "x"]],
     ]

@@ -19,7 +19,7 @@ from pcsc_d2.evaluation import tube_evaluator
 from pcsc_d2.flow.store import FlowStore
 from pcsc_d2.model_zoo import get_config
 from tests.engine.test_train_net import SMALL
-from tests.ranks import STALL, on_ranks
+from tests.ranks import LIMIT, STALL, on_ranks
 
 # By rank, the work that takes it longer than a collective may take.
 SLOW = [
@@ -41,22 +41,25 @@ def arguments(folder: Path, *options: str) -> argparse.Namespace:
     return default_argument_parser().parse_args(line)
 
 
-def slowly(work: Callable) -> Callable:
+def slowly(work: Callable, seconds: float) -> Callable:
     def slow(*args: object, **kwargs: object) -> object:
-        time.sleep(STALL)
+        time.sleep(seconds)
         return work(*args, **kwargs)
 
     return slow
 
 
-def train_and_stall(folder: Path, detector: Path) -> None:
+def train_and_stall(folder: Path, detector: Path, seconds: float) -> None:
     for place, name in SLOW[comm.get_rank()]:
-        setattr(place, name, slowly(getattr(place, name)))
+        setattr(place, name, slowly(getattr(place, name), seconds))
     train_actionness.main(arguments(folder, "MODEL.WEIGHTS", str(detector)))
 
 
+@pytest.mark.parametrize(
+    ("seconds", "limit"), [(STALL, LIMIT), pytest.param(90, 45, marks=pytest.mark.nightly)]
+)
 def test_ranks_share_the_work_and_wait_for_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    seconds: float, limit: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PCSC_CACHE", str(tmp_path / "cache"))
     torch.manual_seed(0)
@@ -64,7 +67,7 @@ def test_ranks_share_the_work_and_wait_for_it(
     torch.save(
         {"model": build_model(get_config(args.config_file, args.opts)).state_dict()}, detector
     )
-    on_ranks(train_and_stall, 2, tmp_path, tmp_path / "together", detector)
+    on_ranks(train_and_stall, 2, tmp_path, tmp_path / "together", detector, seconds, limit=limit)
     assert len(list((tmp_path / "cache").rglob("*.zip"))) == 4
     train_actionness.main(arguments(tmp_path / "alone", "MODEL.WEIGHTS", str(detector)))
     together, alone = (tmp_path / name for name in ("together", "alone"))
