@@ -35,7 +35,7 @@ def rpn():
             offset=0.5,
         ),
         anchor_matcher=L(Matcher)(
-            thresholds=[0.3, 0.7], labels=[0, -1, 1], allow_low_quality_matches=True
+            thresholds=[0.5, 0.5], labels=[0, -1, 1], allow_low_quality_matches=True
         ),
         box2box_transform=L(Box2BoxTransform)(weights=[1.0, 1.0, 1.0, 1.0]),
         batch_size_per_image=256,
@@ -62,6 +62,8 @@ def stream(name, channels, mean, std):
         proposal_generator=rpn(),
         pixel_mean=[mean] * channels,
         pixel_std=[std] * channels,
+        # Flow alone is cut, at 20 pixels.
+        bounded=name == "flow",
         weights="",
     )
 
@@ -90,7 +92,8 @@ def head():
 def selection(nms_thresh):
     return L(selection_pair)(
         test=L(BoxSelection)(score_thresh=0.05, nms_thresh=nms_thresh, topk=20),
-        train=L(BoxSelection)(score_thresh=0.05, nms_thresh=nms_thresh, topk=20),
+        # The best always train the next stage, whatever their scores.
+        train=L(BoxSelection)(score_thresh=-1.0, nms_thresh=nms_thresh, topk=20),
     )
 
 

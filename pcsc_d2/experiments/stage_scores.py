@@ -47,7 +47,7 @@ def head_outputs(
 ) -> Iterator[tuple[list[dict], list[StageOutput]]]:
     """Model inputs of all key frames, a batch at a time, and what every head says of them."""
     loader = Trainer.build_test_loader(cfg, dataset)
-    for inputs in tqdm(loader, f"scoring on {dataset}", unit="clip"):
+    for inputs in tqdm(loader, f"scoring on {dataset}", unit="batch"):
         images, pyramids = model.extract_features(inputs)
         proposals, _ = model.propose(images, pyramids, None)
         yield inputs, model.roi_heads.head_outputs(pyramids, proposals)

@@ -76,6 +76,7 @@ def config(folder: Path, cache_mb: int, threads: bool) -> CfgNode:
     add_pcsc_config(cfg)
     cfg.merge_from_file(str(BASE))
     cfg.INPUT.CLIP_LENGTH, cfg.INPUT.FLOW.CACHE = LENGTH, str(folder)
+    cfg.SOLVER.EPOCHS, cfg.TEST.IMS_PER_BATCH = 0.0, 1
     cfg.INPUT.FRAME_CACHE_MB = cache_mb
     cfg.DATALOADER.NUM_WORKERS, cfg.DATALOADER.THREADS = WORKERS, threads
     return cfg
