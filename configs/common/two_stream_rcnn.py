@@ -22,6 +22,8 @@ from pcsc_d2.modeling.stream import Stream
 # Of I3D's taps, and of the pyramids.
 TAPS = {"c2": 192, "c3": 480, "c4": 832, "c5": 1024}
 CHANNELS = 256
+# What is in a dict without a target of its own is not made.
+mapping = L("builtins.dict")
 
 
 def rpn():
@@ -100,7 +102,7 @@ def selection(nms_thresh):
 def add_cooperation(model, stages):
     """Make PCSC of the baseline, in place."""
     model.image_messages = L(nn.ModuleDict)(
-        modules=L(dict)(**{level: L(MessagePassing)(channels=n) for level, n in TAPS.items()})
+        modules=mapping(**{level: L(MessagePassing)(channels=n) for level, n in TAPS.items()})
     )
     model.roi_heads.stage_heads = [head() for _ in range(stages)]
     model.roi_heads.roi_messages = [L(MessagePassing)(channels=CHANNELS) for _ in range(stages)]
@@ -124,7 +126,7 @@ model = L(TwoStreamRCNN)(
             sampling_ratio=0,
             pooler_type="ROIAlignV2",
         ),
-        stage0_heads=L(dict)(rgb=head(), flow=head()),
+        stage0_heads=mapping(rgb=head(), flow=head()),
         stage_heads=[],
         roi_messages=[],
         own_selection=selection(0.5),

@@ -81,11 +81,14 @@ def time_data(cfg: CfgNode, warmup: int, iterations: int) -> Timing:
 def time_training(cfg: CfgNode, warmup: int, iterations: int) -> Timing:
     """Of a step of training, without loading."""
     batches = _some(Trainer.build_train_loader(cfg))
+    cfg = cfg.clone()
+    cfg.defrost()
+    # All stages train, and no pictures are drawn.
+    cfg.MODEL.COOPERATION.WARMUP_ITERS, cfg.VIS_PERIOD = 0, 0
     model = _model(cfg).train()
     trainer = step_trainer(cfg, model)(model, itertools.cycle(batches), build_optimizer(cfg, model))
-    # Beyond the warm-up all stages train.
-    with EventStorage(cfg.MODEL.COOPERATION.WARMUP_ITERS) as trainer.storage:
-        trainer.iter = trainer.storage.iter
+    with EventStorage() as trainer.storage:
+        trainer.iter = 0
         seconds = _timed(trainer.run_step, "train", warmup, iterations)
     return Timing(cfg.SOLVER.IMS_PER_BATCH, seconds)
 
