@@ -29,10 +29,10 @@ mapping = L("builtins.dict")
 def rpn():
     return L(RPN)(
         in_features=["p2", "p3", "p4", "p5", "p6"],
-        head=L(StandardRPNHead)(in_channels=CHANNELS, num_anchors=4),
+        head=L(StandardRPNHead)(in_channels=CHANNELS, num_anchors=8),
         anchor_generator=L(DefaultAnchorGenerator)(
-            sizes=[[16], [32], [64], [128], [256]],
-            aspect_ratios=[[0.5, 1.0, 2.0, 3.0]],
+            sizes=[[24, 34], [48, 68], [80, 112], [128, 170], [200, 260]],
+            aspect_ratios=[[0.7, 1.3, 2.0, 3.0]],
             strides=[4, 8, 16, 32, 64],
             offset=0.5,
         ),
