@@ -8,7 +8,7 @@ import itertools
 import resource
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -42,11 +42,12 @@ class Timing(NamedTuple):
     seconds: list[float]
 
 
-def benchmark(args: argparse.Namespace) -> None:
-    """``pcsc benchmark``: time the tasks, and print a table.
+def benchmark(args: argparse.Namespace, tasks: Sequence[str]) -> None:
+    """``pcsc benchmark``: time tasks, and print a table.
 
     Args:
         args: of that command.
+        tasks: of ``TASKS``.
 
     Raises:
         ValueError: a dataset is not there, or none of its clips can be read.
@@ -57,14 +58,14 @@ def benchmark(args: argparse.Namespace) -> None:
     cfg = scheduled(cfg)
     torch.backends.cudnn.benchmark = cfg.CUDNN_BENCHMARK
     rows = []
-    for task in args.tasks:
+    for task in tasks:
         timing = TASKS[task](cfg, args.warmup, args.iterations)
         mean = statistics.fmean(timing.seconds)
         slowest = max(timing.seconds)
         rows.append((task, timing.clips, mean, slowest, timing.clips / mean, _peak_mib(cfg)))
     print(f"{args.config_file} on {_device_name(cfg)}, {args.iterations} iterations")
     headings = ("", "clips", "s / iteration", "slowest", "clips / s", "peak MiB so far")
-    print(tabulate(rows, headings, floatfmt=("", ".1f", ".4f", ".4f", ".1f", ".0f")))
+    print(tabulate(rows, headings, floatfmt=("", ".1f", ".4g", ".4g", ".4g", ".0f")))
 
 
 def time_data(cfg: CfgNode, warmup: int, iterations: int) -> Timing:

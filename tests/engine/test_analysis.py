@@ -58,6 +58,6 @@ def test_benchmark_without_data_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path))
-    assert main(["benchmark", *LINE, "--tasks", "data", *OPTIONS]) == 2
+    assert main(["benchmark", *LINE, "--task", "data", *OPTIONS]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "there is no folder" in line

@@ -5,7 +5,7 @@ in. Flow that is not there yet is computed on the way: pcsc flow compute makes i
 train does.
 
     pcsc benchmark --config-file jhmdb/pcsc.yaml
-    pcsc benchmark --config-file jhmdb/pcsc.yaml --tasks train SOLVER.AMP.ENABLED True
+    pcsc benchmark --config-file jhmdb/pcsc.yaml --task train SOLVER.AMP.ENABLED True
 """
 
 from __future__ import annotations
@@ -21,8 +21,13 @@ TASKS = ("data", "train", "evaluate")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``pcsc benchmark``."""
     add_config(parser)
-    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS, metavar="TASK",
-                        help=", ".join(TASKS))  # fmt: skip
+    parser.add_argument(
+        "--task",
+        action="append",
+        choices=TASKS,
+        metavar="TASK",
+        help=f"one of {', '.join(TASKS)}, given once or more (all)",
+    )
     parser.add_argument(
         "--iterations", type=int, default=20, metavar="N", help="that are timed (%(default)s)"
     )
@@ -39,4 +44,4 @@ def run(args: argparse.Namespace) -> None:
     if args.iterations < 1 or args.warmup < 0:
         raise ValueError("--iterations is at least 1, --warmup at least 0")
     check_device(get_config(args.config_file, args.opts).MODEL.DEVICE, 1)
-    benchmark(args)
+    benchmark(args, args.task or TASKS)
