@@ -21,6 +21,8 @@ OPTIONS = (
     *("SOLVER.IMS_PER_BATCH", 6, "SOLVER.MAX_ITER", 3, "SOLVER.CHECKPOINT_PERIOD", 2),
     *("INPUT.MIN_SIZE_TRAIN", (48,), "INPUT.CROP.ENABLED", False),
     *("MODEL.I3D.NORM", "GN", "DATALOADER.NUM_WORKERS", 2),
+    # Other batches may round otherwise, and ranks cut the video elsewhere.
+    *("TEST.IMS_PER_BATCH", 1),
     *("MODEL.RPN.BATCH_SIZE_PER_IMAGE", 10**6, "MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE", 10**5),
 )
 
