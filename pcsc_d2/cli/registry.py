@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-_BY_NAME = ("models", "weights")
+# Of those that are not in pcsc_d2.cli.commands itself.
+_FOLDERS = {"models": "zoo", "weights": "zoo", "analyze": "measure", "benchmark": "measure"}
 
 
 class Command(NamedTuple):
@@ -21,8 +22,8 @@ class Command(NamedTuple):
     @staticmethod
     def module(name: str) -> str:
         """The module of the subcommand of a name."""
-        folder = "commands.zoo" if name in _BY_NAME else "commands"
-        return f"pcsc_d2.cli.{folder}.{name.replace('-', '_')}"
+        parts = ("pcsc_d2.cli.commands", _FOLDERS.get(name), name.replace("-", "_"))
+        return ".".join(filter(None, parts))
 
 
 COMMANDS: dict[str, Command] = {

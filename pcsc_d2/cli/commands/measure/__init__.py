@@ -1,0 +1,1 @@
+"""Subcommands that say what a model costs."""
