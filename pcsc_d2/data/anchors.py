@@ -13,6 +13,7 @@ from detectron2.data.transforms import ResizeShortestEdge
 from detectron2.layers import ShapeSpec
 from detectron2.modeling.anchor_generator import build_anchor_generator
 from detectron2.modeling.matcher import Matcher
+from detectron2.modeling.poolers import assign_boxes_to_levels
 from detectron2.structures import Boxes, pairwise_iou
 
 from pcsc_d2.tubes import GroundTruth
@@ -90,6 +91,19 @@ def measure(cfg: CfgNode, frames: Sequence[FrameBoxes]) -> AnchorFit:
     return AnchorFit(
         [*map(list, node.SIZES)], ratios, recall, positives / len(frames), float(best.mean())
     )
+
+
+def pooled_levels(cfg: CfgNode, frames: Sequence[FrameBoxes]) -> dict[str, float]:
+    """Share of the boxes that each of MODEL.ROI_HEADS.IN_FEATURES is pooled for, by
+    MODEL.ROI_BOX_HEAD.POOLER_CANONICAL_SIZE."""
+    names = cfg.MODEL.ROI_HEADS.IN_FEATURES
+    levels = sorted(int(name[1:]) for name in names)
+    size = cfg.MODEL.ROI_BOX_HEAD.POOLER_CANONICAL_SIZE
+    boxes = [Boxes(frame.boxes) for frame in frames]
+    # That size is pooled from level 4, as ROIPooler has it.
+    assigned = assign_boxes_to_levels(boxes, levels[0], levels[-1], size, 4)
+    counts = torch.bincount(assigned, minlength=len(levels))
+    return {f"p{k}": float(n) / len(assigned) for k, n in zip(levels, counts)}
 
 
 def suggest(cfg: CfgNode, frames: Sequence[FrameBoxes]) -> CfgNode:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from pcsc_d2.cli import main
-from pcsc_d2.data.anchors import FrameBoxes, boxes_of, measure, suggest
+from pcsc_d2.data.anchors import FrameBoxes, boxes_of, measure, pooled_levels, suggest
 from tests.tiny import CONFIGS, tiny_config
 
 MakeSet = Callable[..., Path]
@@ -52,6 +52,13 @@ def test_suggestion_is_made_of_the_boxes() -> None:
     assert node.ASPECT_RATIOS == [[2.0, 2.0, 2.0]]
 
 
+def test_levels_that_boxes_are_pooled_from() -> None:
+    boxes = [[0.0, 0.0, side, side] for side in (5.0, 31.0, 40.0, 60.0)]
+    cfg = config("MODEL.ROI_BOX_HEAD.POOLER_CANONICAL_SIZE", 56)
+    shares = pooled_levels(cfg, [frame(*boxes[:1]), frame(*boxes[1:])])
+    assert shares == {"p2": 0.25, "p3": 0.5, "p4": 0.25, "p5": 0.0}
+
+
 def test_frames_at_the_size_of_the_network(make_set: MakeSet) -> None:
     boxes = [[0, 0, 15, 23]] * 2
     tubes = [("train/a", 1, 3, boxes), ("train/a", 0, 4, boxes), ("train/b", 2, 1, boxes[:1])]
@@ -72,4 +79,8 @@ def test_command(make_set: MakeSet, capsys: pytest.CaptureFixture) -> None:
     assert "3 boxes in 3 frames, the first of 96 x 128" in printed
     assert "IOU_THRESHOLDS [0.4, 0.6]" in printed
     assert "suggested: SIZES [[39], [39], [39], [39], [39]] ASPECT_RATIOS [[1.5" in printed
+    assert (
+        "pooled from: p2 100.0 %, p3 0.0 %, p4 0.0 %, p5 0.0 % (POOLER_CANONICAL_SIZE 224)"
+        in printed
+    )
     assert main([*line, "--datasets", "no_such"]) == 2

@@ -2,7 +2,8 @@
 
 Prints the share of the boxes that an anchor overlaps by IoU 0.5 and 0.7, and how many anchors of
 a frame are positive by MODEL.RPN.IOU_THRESHOLDS (with one or two, an RPN learns slowly); then the
-same for sizes and ratios taken from the boxes. Annotations are enough: videos need not be there.
+same for sizes and ratios taken from the boxes, and from which levels the boxes are pooled.
+Annotations are enough: videos need not be there.
 
     pcsc anchors --config-file jhmdb/pcsc.yaml
     pcsc anchors --config-file jhmdb/pcsc.yaml MODEL.RPN.IOU_THRESHOLDS "[0.3,0.7]"
@@ -36,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Measure and print."""
     from pcsc_d2.data import check_registered, register_custom_datasets
-    from pcsc_d2.data.anchors import boxes_of, measure, suggest
+    from pcsc_d2.data.anchors import boxes_of, measure, pooled_levels, suggest
     from pcsc_d2.model_zoo import get_config
 
     if args.frames < 1:
@@ -53,6 +54,9 @@ def run(args: argparse.Namespace) -> None:
     thresholds = ", ".join(f"{t:g}" for t in cfg.MODEL.RPN.IOU_THRESHOLDS)
     print(f"positive by IOU_THRESHOLDS [{thresholds}]\n")
     print(_table({"config": measure(cfg, frames), "suggested": measure(suggested, frames)}))
+    shares = ", ".join(f"{k} {100 * v:.1f} %" for k, v in pooled_levels(cfg, frames).items())
+    canonical = cfg.MODEL.ROI_BOX_HEAD.POOLER_CANONICAL_SIZE
+    print(f"\nboxes are pooled from: {shares} (POOLER_CANONICAL_SIZE {canonical})")
 
 
 def _table(fits: dict[str, AnchorFit]) -> str:
