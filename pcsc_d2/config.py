@@ -200,6 +200,8 @@ def _add_solver_and_test(cfg: CfgNode) -> None:
     # or STEPS on the command line win over epochs that are not given after them.
     cfg.SOLVER.EPOCHS = 0.0
     cfg.SOLVER.STEP_EPOCHS = ()
+    # "SGD", Detectron2's, or "AdamW".
+    cfg.SOLVER.OPTIMIZER = "SGD"
     # Checkpoints of training that stay, the latest ones; 0: all.
     cfg.SOLVER.KEEP = 3
     # What model_best.pth is the best by, where TEST.EVAL_PERIOD evaluates on the way; "": none.

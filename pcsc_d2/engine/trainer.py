@@ -34,6 +34,7 @@ from pcsc_d2.engine.checkpointing import FINAL, Checkpointer
 from pcsc_d2.engine.features import build_mapper, precompute_features
 from pcsc_d2.engine.frozen_trunks import check_trunks
 from pcsc_d2.engine.hooks import BestCheckpoint, RecentCheckpoints, SeedEachIteration
+from pcsc_d2.engine.optimizer import build_optimizer
 from pcsc_d2.engine.schedule import scheduled
 from pcsc_d2.engine.statistics import estimate_statistics
 from pcsc_d2.evaluation import TubeEvaluator, link_options, refine_options, with_trained_refinement
@@ -115,6 +116,11 @@ class Trainer(DefaultTrainer):
         """Detectron2's; a line of metrics.json that a killed run left unfinished is dropped."""
         _drop_unfinished_line(Path(self.cfg.OUTPUT_DIR, "metrics.json"))
         return super().build_writers()
+
+    @classmethod
+    def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
+        """See ``engine.optimizer``."""
+        return build_optimizer(cfg, model)
 
     @classmethod
     def build_train_loader(cls, cfg: CfgNode) -> Iterable[list[dict]]:

@@ -1,0 +1,45 @@
+"""The optimizer that a config names."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from pcsc_d2.engine import Trainer
+from tests.tiny import tiny_config
+
+
+def small() -> nn.Module:
+    return nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
+
+
+def test_sgd_is_detectron2s() -> None:
+    optimizer = Trainer.build_optimizer(tiny_config(), small())
+    assert isinstance(optimizer, torch.optim.SGD)
+
+
+def test_adamw_takes_the_solvers_rate_and_decays_but_not_norms() -> None:
+    cfg = tiny_config(["SOLVER.OPTIMIZER", "AdamW", "SOLVER.BASE_LR", 0.002])
+    cfg.SOLVER.WEIGHT_DECAY, cfg.SOLVER.WEIGHT_DECAY_NORM = 0.05, 0.0
+    model = small()
+    optimizer = Trainer.build_optimizer(cfg, model)
+    assert isinstance(optimizer, torch.optim.AdamW)
+    decays = {p: g["weight_decay"] for g in optimizer.param_groups for p in g["params"]}
+    assert {g["lr"] for g in optimizer.param_groups} == {0.002}
+    assert (decays[model[0].weight], decays[model[1].weight]) == (0.05, 0.0)
+
+
+def test_adamw_clips_gradients() -> None:
+    cfg = tiny_config(["SOLVER.OPTIMIZER", "AdamW", "SOLVER.CLIP_GRADIENTS.ENABLED", True])
+    cfg.SOLVER.CLIP_GRADIENTS.CLIP_TYPE, cfg.SOLVER.CLIP_GRADIENTS.CLIP_VALUE = "norm", 1.0
+    model = small()
+    optimizer = Trainer.build_optimizer(cfg, model)
+    model[0].weight.grad = torch.full((2, 3), 100.0)
+    optimizer.step()
+    assert model[0].weight.grad.norm().item() == pytest.approx(1.0, rel=1e-4)
+
+
+def test_unknown_names_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"SOLVER\.OPTIMIZER is one of .*, not 'Lion'"):
+        Trainer.build_optimizer(tiny_config(["SOLVER.OPTIMIZER", "Lion"]), small())
