@@ -105,6 +105,8 @@ def add_cooperation(model, stages):
         modules=mapping(**{level: L(MessagePassing)(channels=n) for level, n in TAPS.items()})
     )
     model.roi_heads.stage_heads = [head() for _ in range(stages)]
+    # Each stream learns its own cue first; the later heads then start from its own.
+    model.warmup_iters = 2000
     model.roi_heads.roi_messages = [L(MessagePassing)(channels=CHANNELS) for _ in range(stages)]
 
 
@@ -135,6 +137,5 @@ model = L(TwoStreamRCNN)(
         test_proposals=100,
     ),
     vis_period=500,
-    # Iterations that train stage 0 alone.
     warmup_iters=0,
 )
