@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -17,7 +18,7 @@ from pcsc_d2.cli import main
 from pcsc_d2.detect import ActionDetector, ClipDetections, DetectOptions
 from pcsc_d2.detect.archive.output import Output
 from pcsc_d2.detect.archive.plan import Plan
-from pcsc_d2.detect.archive.ray_pool import Pool, run_on_ray
+from pcsc_d2.detect.archive.ray_pool import Pool, Worker, run_on_ray
 from pcsc_d2.detect.inputs import find_tasks
 from tests.square_model import SquareModel, encode, square_frames
 
@@ -60,6 +61,35 @@ def test_a_pool_makes_what_one_process_makes(archive: Path, tmp_path: Path, caps
     assert main([*words, "--out", str(many), *pool, "--resume"]) == 1
     assert "0 done, 3 were done before, 1 with problems" in capsys.readouterr().out
     assert content(many) == content(one)
+
+
+class SquarePlan(Plan):
+    """Of a model whose answers are known."""
+
+    def detector(self) -> ActionDetector:
+        return ActionDetector(SquareModel(), self.options)
+
+
+def test_a_worker_gives_up_what_ended_its_process(archive: Path, tmp_path: Path) -> None:
+    """What an actor does when Ray starts it again, without Ray."""
+    (tmp_path / "model.pt").write_bytes(b"stands for a model")
+    plan = SquarePlan((str(tmp_path / "model.pt"),), DetectOptions())
+    output = Output(tmp_path / "out")
+    worker = Worker(plan, tmp_path / "out", output.began, resume=False)
+    tasks = find_tasks([str(archive)], 0.0, float("inf"))
+    for task, tries in zip(tasks, (3, 2, 0, 1)):  # a, b, broken, deep/c
+        for _ in range(tries):
+            output.begin(task)
+    batch = {"task": np.array([pickle.dumps(task) for task in tasks], object)}
+    found = [pickle.loads(row) for row in worker(batch)["outcome"]]
+    states = {Path(outcome.name).stem: outcome.state for outcome in found}
+    assert states == {"a": "failed", "b": "done", "broken": "failed", "c": "done"}
+    [given_up] = [outcome.problem for outcome in found if outcome.name.endswith("a.mp4")]
+    assert given_up.endswith("a.mp4: its process ended each of 3 times (out of memory?)")
+    again = [pickle.loads(row) for row in worker(batch)["outcome"]]
+    assert {o.name: o.state for o in again if o.state == "before"}.keys() == {
+        o.name for o in found if o.state == "done"
+    }
 
 
 class Deadly(SquareModel):
