@@ -22,6 +22,7 @@ from pcsc_d2.detect.inputs import Task
 from pcsc_d2.detect.video_job import CancelledError, VideoJob
 from pcsc_d2.flow.errors import FlowError
 from pcsc_d2.utils.leftovers import YOUNG, HeldError
+from pcsc_d2.utils.progress import Bar, progress_bar
 from pcsc_d2.video import VideoError
 
 # Videos whose frames are counted ahead, for which each has to be opened.
@@ -121,7 +122,7 @@ class Job:
     def outcomes(self, tasks: Sequence[Task], told: Callable[[Outcome], None]) -> None:
         """Do all tasks, and tell what became of each; see ``run``."""
         self._told = told
-        todo = [task for task in tasks if not self._is_done(task)]
+        todo = self._todo(tasks)
         with closing(Bars(todo, self._progress)) as self._bars:
             busy = self._all(todo)
             if busy:
@@ -154,8 +155,17 @@ class Job:
                 raise
         return busy
 
-    def _is_done(self, task: Task) -> bool:
-        before = self._output.done_before(task, self._settings) if self._resume else None
+    def _todo(self, tasks: Sequence[Task]) -> list[Task]:
+        """Those that are not done yet."""
+        if not self._resume:
+            return list(tasks)
+        show = self._progress and len(tasks) > _MOST_COUNTED
+        with progress_bar(len(tasks), "looking for what is done", "video", show) as bar:
+            return [task for task in tasks if not self._is_done(task, bar)]
+
+    def _is_done(self, task: Task, bar: Bar) -> bool:
+        bar.update(1)
+        before = self._output.done_before(task, self._settings)
         if before is not None:
             self._told(before)
         return before is not None
