@@ -32,6 +32,13 @@ def require_iterations(cfg: CfgNode) -> None:
         )
 
 
+def has_one_trunk(cfg: CfgNode) -> bool:
+    """Whether both streams see the same clip through the same frozen trunk."""
+    rgb, flow = cfg.MODEL.RGB, cfg.MODEL.FLOW
+    same = (flow.SOURCE, flow.WEIGHTS) == (rgb.SOURCE, rgb.WEIGHTS)
+    return same and uses_cached_features(cfg)
+
+
 def _add_input(cfg: CfgNode) -> None:
     # Frames T in a clip, at stride 1 around the key frame; the same for every clip of a run.
     cfg.INPUT.CLIP_LENGTH = 16

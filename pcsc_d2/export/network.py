@@ -76,6 +76,7 @@ class ExportedDetector(nn.Module):
             the fields of ``Detected``.
         clip_length: T.
         second_sees_rgb: both streams are fed the RGB clip.
+        one_trunk: what the RGB stream's trunk makes of it serves both.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class ExportedDetector(nn.Module):
         heads: nn.Module,
         clip_length: int,
         second_sees_rgb: bool = False,
+        one_trunk: bool = False,
     ) -> None:
         super().__init__()
         self.rgb = rgb
@@ -92,6 +94,7 @@ class ExportedDetector(nn.Module):
         self.heads = heads
         self.clip_length = clip_length
         self.second_sees_rgb = second_sees_rgb
+        self.one_trunk = one_trunk
 
     def forward(self, rgb: torch.Tensor, flow: torch.Tensor) -> list[Detected]:
         """The detections of each clip's key frame, frame T // 2.
@@ -101,7 +104,9 @@ class ExportedDetector(nn.Module):
             flow: (N, 2, T, h, w) float32, in pixels.
         """
         second = rgb if self.second_sees_rgb else flow
-        return self.detect(self.rgb(rgb), self.flow(second), rgb.shape[-2], rgb.shape[-1])
+        maps = self.rgb(rgb)
+        second_maps = maps if self.one_trunk else self.flow(second)
+        return self.detect(maps, second_maps, rgb.shape[-2], rgb.shape[-1])
 
     @torch.jit.export
     def window(
@@ -119,9 +124,11 @@ class ExportedDetector(nn.Module):
                 ``layers/window_trunk.py``.
         """
         starts = [k - self.clip_length // 2 for k in key_frames]
-        second = rgb if self.second_sees_rgb else flow
         first_maps = self.rgb.window(rgb[None], starts, shared, step)
-        second_maps = self.flow.window(second[None], starts, shared, step)
+        second = rgb if self.second_sees_rgb else flow
+        second_maps = first_maps
+        if not self.one_trunk:
+            second_maps = self.flow.window(second[None], starts, shared, step)
         return self.detect(first_maps, second_maps, rgb.shape[-2], rgb.shape[-1])
 
     def detect(

@@ -61,7 +61,7 @@ class _OneClip(nn.Module):
     """A network for one clip, whose outputs are padded and have no axis for clips.
 
     Args:
-        rgb, flow: see ``_StreamMaps``.
+        rgb, flow: see ``_StreamMaps``; the same module where the streams have one trunk.
         heads: traced; see ``trace_heads``.
         topk: detections that are padded to.
         actionness: whether the heads give it.
@@ -80,7 +80,9 @@ class _OneClip(nn.Module):
     def forward(self, *clips: torch.Tensor) -> Padded:
         """The RGB clip, and the flow unless both streams see RGB."""
         size = torch._shape_as_tensor(clips[0])[-2:]
-        found = self.heads(*self.rgb(clips[0]), *self.flow(clips[-1]), size)
+        maps = self.rgb(clips[0])
+        second = maps if self.flow is self.rgb else self.flow(clips[-1])
+        found = self.heads(*maps, *second, size)
         boxes, scores, classes, actionness, _ = found
         more = [0, self.topk - scores.shape[0]]
         return (
@@ -121,6 +123,8 @@ def _traced(
     """A :class:`_OneClip` of the model, whose norms are folded, in place."""
     fold_norms(model)
     streams = {name: _StreamMaps(getattr(model, name)).eval() for name in STREAMS}
+    if model.one_trunk:
+        streams["flow"] = streams["rgb"]
     maps = [list(streams[name](clips.get(name, clips["rgb"]))) for name in STREAMS]
     with warnings.catch_warnings():
         # What tracing cannot record is named in its warnings; export compares the outcome instead.

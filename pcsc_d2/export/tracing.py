@@ -45,6 +45,7 @@ def to_network(model: TwoStreamRCNN, clip_length: int) -> torch.jit.ScriptModule
             heads=trace_heads(model, *maps, TRACED_SIZE),
             clip_length=clip_length,
             second_sees_rgb=model.flow.source == "rgb",
+            one_trunk=model.one_trunk,
         )
         # Inlined and with norms folded, the file is smaller and warms up in half the time.
         return torch.jit.freeze(torch.jit.script(detector.eval()), preserved_attrs=["window"])

@@ -44,7 +44,7 @@ class DenseDetector:
         self._shared = sharing.parts(clip_length, context)
         self._step = sharing.step
         self._batch = batch
-        self._trunks = {s: self._window_trunk(s) for s in STREAMS}
+        self._trunks = {s: self._window_trunk(s) for s in STREAMS[: 1 if model.one_trunk else 2]}
 
     def _window_trunk(self, stream: str) -> WindowTrunk:
         bottom_up = getattr(self._model, stream).backbone.bottom_up
@@ -74,6 +74,9 @@ class DenseDetector:
         images, maps = {}, {}
         for s in STREAMS:
             images[s] = getattr(self._model, s).preprocess([{"rgb": rgb, "flow": flow}])
+            if s not in self._trunks:
+                maps[s] = maps["rgb"]
+                continue
             levels = self._trunks[s].window(images[s].tensor, starts, self._shared, self._step)
             maps[s] = dict(zip(LEVELS, levels))
         outputs = []

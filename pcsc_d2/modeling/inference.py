@@ -22,7 +22,7 @@ def prepare_for_inference(model: TwoStreamRCNN, clip_length: int, engine: Engine
         engine: what runs the trunks; pyramids, RPNs and heads stay in torch.
     """
     fold_norms(model)
-    for name in STREAMS:
+    for name in STREAMS[: 1 if model.one_trunk else 2]:
         trunk = getattr(model, name).backbone.bottom_up.trunk
         if engine.name != "torch":
             compile_trunk(trunk, engine, clip_length)

@@ -16,6 +16,7 @@ from detectron2.structures import ImageList, Instances
 from detectron2.utils.events import get_event_storage
 from torch import nn
 
+from pcsc_d2.config import has_one_trunk
 from pcsc_d2.layers import MessagePassing
 from pcsc_d2.modeling.stream import STREAMS, Stream
 from pcsc_d2.modeling.unused_parameters import unused_parameters_loss
@@ -66,6 +67,8 @@ class TwoStreamRCNN(nn.Module):
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, object]:
         rgb, flow = Stream(cfg, "rgb"), Stream(cfg, "flow")
+        if has_one_trunk(cfg):
+            flow.backbone.bottom_up = rgb.backbone.bottom_up
         node = cfg.MODEL.COOPERATION
         messages = None
         if node.IMAGE_MESSAGES and not node.OWN_STREAM_CONTROL:
@@ -81,6 +84,11 @@ class TwoStreamRCNN(nn.Module):
             "vis_period": cfg.VIS_PERIOD,
             "warmup_iters": node.WARMUP_ITERS,
         }
+
+    @property
+    def one_trunk(self) -> bool:
+        """Whether both streams share a trunk and what it makes of a clip."""
+        return self.flow.backbone.bottom_up is self.rgb.backbone.bottom_up
 
     @property
     def device(self) -> torch.device:
@@ -137,7 +145,10 @@ class TwoStreamRCNN(nn.Module):
             images = ImageList(nothing, [tuple(x["image_size"]) for x in batched_inputs])
             return dict.fromkeys(STREAMS, images), maps
         images = {s: self._stream(s).preprocess(batched_inputs) for s in STREAMS}
-        return images, {s: self._stream(s).backbone.bottom_up(images[s].tensor) for s in STREAMS}
+        rgb = self.rgb.backbone.bottom_up(images["rgb"].tensor)
+        if self.one_trunk:
+            return images, dict.fromkeys(STREAMS, rgb)
+        return images, {"rgb": rgb, "flow": self.flow.backbone.bottom_up(images["flow"].tensor)}
 
     def _batch(self, maps: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
         """Maps of several key frames as one batch; smaller ones are filled up with zeros."""

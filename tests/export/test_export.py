@@ -44,6 +44,7 @@ CASES = {
         *("MODEL.FLOW.PIXEL_STD", [127.5] * 3, "MODEL.RGB.PIXEL_STD", [60.0] * 3),
     ],
 }
+CASES["one trunk"] = [*PCSC, "MODEL.FLOW.SOURCE", "rgb", "MODEL.I3D.FEATURES", "cached"]
 CASES["actionness"] = [*PCSC, "MODEL.ACTIONNESS.ON", True]
 INFO = ModelInfo(tuple("abcd"), clip_length=8, min_size=64, max_size=100, flow_method="dis")
 

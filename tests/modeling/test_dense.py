@@ -45,6 +45,7 @@ def distance(found: list[dict], expected: list) -> float:
     ("options", "length", "share"),
     [
         ([], 8, ""),
+        (["MODEL.FLOW.SOURCE", "rgb", "MODEL.I3D.FEATURES", "cached"], 8, ""),
         (["MODEL.I3D.CONTEXT", 10, "INPUT.CLIP_LENGTH", 28], 28, "c2"),
         (["MODEL.I3D.CONTEXT", 10, "INPUT.CLIP_LENGTH", 28], 28, "c3"),
     ],

@@ -326,6 +326,22 @@ def test_two_rgb_streams() -> None:
 # --- pictures ---
 
 
+def test_one_frozen_trunk_serves_two_rgb_streams() -> None:
+    torch.manual_seed(0)
+    options = ["MODEL.FLOW.SOURCE", "rgb", "MODEL.COOPERATION.NUM_STAGES", 2]
+    one = build_model(tiny_config([*options, "MODEL.I3D.FEATURES", "cached"])).eval()
+    two = build_model(tiny_config(options)).eval()
+    two.load_state_dict(one.state_dict())
+    assert (one.one_trunk, two.one_trunk) == (True, False)
+    runs: list[object] = []
+    one.rgb.backbone.bottom_up.register_forward_hook(lambda *_: runs.append(None))
+    found, expected = (model([tiny_input()])[0]["instances"] for model in (one, two))
+    assert len(runs) == 1
+    assert len(found) > 0
+    assert torch.equal(found.pred_boxes.tensor, expected.pred_boxes.tensor)
+    assert torch.equal(found.scores, expected.scores)
+
+
 def test_picture_of_training(storage: EventStorage) -> None:
     built = model([*STAGES, "VIS_PERIOD", 1]).train()
     built.rgb.backbone.bottom_up.eval()
