@@ -10,7 +10,9 @@ from pcsc_d2.layers.i3d import Unit3d
 
 @torch.no_grad()
 def fold_norms(network: nn.Module) -> int:
-    """Fold the norms of all ``Unit3d`` with fixed statistics, in place.
+    """Fold norms with fixed statistics into the convolutions before them, in place.
+
+    Of all ``Unit3d``, and of convolutions that hold their norm as ``norm``, as Detectron2's do.
 
     The answers stay the same but for rounding; the network cannot be trained, nor its weights be
     saved, afterwards.
@@ -25,7 +27,22 @@ def fold_norms(network: nn.Module) -> int:
     fixed = [unit for unit in units if isinstance(unit.bn, nn.modules.batchnorm._BatchNorm)]
     for unit in fixed:
         _fold(unit)
-    return len(fixed)
+    convs = [m for m in network.modules() if isinstance(m, nn.Conv2d) and _is_fixed(m)]
+    for conv in convs:
+        _fold_own(conv)
+    return len(fixed) + len(convs)
+
+
+def _is_fixed(conv: nn.Conv2d) -> bool:
+    return isinstance(getattr(conv, "norm", None), nn.modules.batchnorm._BatchNorm)
+
+
+def _fold_own(conv: nn.Conv2d) -> None:
+    norm, scale = conv.norm, norm_scale(conv.norm)
+    mean = norm.running_mean if conv.bias is None else norm.running_mean - conv.bias
+    conv.weight = nn.Parameter(conv.weight * scale.view(-1, 1, 1, 1), requires_grad=False)
+    conv.bias = nn.Parameter(norm.bias - mean * scale, requires_grad=False)
+    conv.norm = None
 
 
 def norm_scale(norm: nn.modules.batchnorm._BatchNorm) -> torch.Tensor:

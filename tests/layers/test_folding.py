@@ -30,3 +30,29 @@ def test_answers_stay_the_same(norm: str, folded: int) -> None:
     for level, found in trunk(clip).items():
         scale = expected[level].abs().max()
         torch.testing.assert_close(found / scale, expected[level] / scale, atol=1e-5, rtol=0)
+
+
+class Conv2d(nn.Conv2d):
+    """Holds its norm, as Detectron2's does."""
+
+    norm: nn.Module | None = None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = super().forward(x)
+        return x if self.norm is None else self.norm(x)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@torch.no_grad()
+def test_norms_that_convolutions_hold(bias: bool) -> None:
+    torch.manual_seed(0)
+    conv = Conv2d(3, 5, 3, bias=bias)
+    conv.norm = nn.BatchNorm2d(5)
+    for values in (conv.norm.running_mean, conv.norm.weight, conv.norm.bias):
+        values.normal_()
+    conv.norm.running_var.uniform_(0.5, 2)
+    network, x = nn.Sequential(conv, Conv2d(5, 2, 1)).eval(), torch.randn(2, 3, 8, 8)
+    expected = network(x)
+    assert fold_norms(network) == 1
+    assert conv.norm is None
+    torch.testing.assert_close(network(x), expected, atol=1e-5, rtol=0)
