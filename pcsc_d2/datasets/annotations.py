@@ -19,16 +19,14 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.io
 from tqdm import tqdm
 
+from pcsc_d2.datasets.matlab import MatlabFiles
 from pcsc_d2.datasets.repair import AnnotationIssues, RawTubes, checked_tubes, clip_to_image
 from pcsc_d2.tubes import GroundTruth
 from pcsc_d2.utils.parsing import reading
@@ -47,9 +45,6 @@ class _Video(NamedTuple):
     frames: int
     size: tuple[int, int]
     tubes: list[_Tube]
-
-
-_PROBE = "import sys, scipy.io; scipy.io.loadmat(sys.argv[1])"
 
 
 def read_annotations(
@@ -76,9 +71,7 @@ def read_annotations(
         ValueError: not of these layouts, or a pickle that asks for more than plain data.
     """
     issues = AnnotationIssues() if issues is None else issues
-    if is_matlab := Path(path).suffix == ".mat":
-        _try_apart(path)
-    content = _load_mat(path) if is_matlab else restricted_load(path)
+    content = _load_mat(path) if Path(path).suffix == ".mat" else restricted_load(path)
     if isinstance(content, Mapping) and "gttubes" in content:
         truth = clip_to_image(GroundTruth.load(path), issues)
     else:
@@ -102,11 +95,12 @@ def read_puppet_masks(
     Args:
         masks: folder with ``<class>/<video>/puppet_mask.mat``.
         splits: folder with ``<class>_test_split<k>.txt``, lines ``<video>.avi 1`` (training) or 2.
-        issues: to be filled with boxes that are dropped and listed videos without a mask.
+        issues: to be filled with boxes that are dropped, masks that cannot be read, and listed
+            videos without a mask.
 
     Raises:
         FileNotFoundError: no masks or no lists.
-        ValueError: a file that cannot be read.
+        ValueError: a list that cannot be read, or not one mask can be.
     """
     issues = AnnotationIssues() if issues is None else issues
     files = sorted(Path(masks).glob("*/*/puppet_mask.mat"))
@@ -115,13 +109,20 @@ def read_puppet_masks(
     lists = _jhmdb_lists(Path(splits))
     labels = tuple(sorted({name.split("/")[0] for split in lists for name in split}))
     videos = {}
-    for file in tqdm(files, desc="puppet masks", unit="video", delay=2):
-        label, name = file.parts[-3:-1]
-        if label not in labels:
-            raise ValueError(f"{file}: class '{label}' is in none of the lists in {splits}")
-        boxes, size = mask_boxes(file)
-        tube = _Tube(labels.index(label), 1, boxes)
-        videos[f"{label}/{name}"] = _Video(len(boxes), size, [tube])
+    with MatlabFiles() as reader:
+        for file in tqdm(files, desc="puppet masks", unit="video", delay=2):
+            label, name = file.parts[-3:-1]
+            if label not in labels:
+                raise ValueError(f"{file}: class '{label}' is in none of the lists in {splits}")
+            try:
+                boxes, size = _boxes_of(reader.load(file), file)
+            except ValueError as error:
+                issues.unreadable[f"{label}/{name}"] = str(error)
+                continue
+            tube = _Tube(labels.index(label), 1, boxes)
+            videos[f"{label}/{name}"] = _Video(len(boxes), size, [tube])
+    if not videos:
+        raise ValueError(next(iter(issues.unreadable.values())))
     listed = sorted({name for split in lists for name in split})
     issues.unannotated += [name for name in listed if name not in videos]
     parts = [_sides({n: s for n, s in split.items() if n in videos}) for split in lists]
@@ -141,7 +142,13 @@ def mask_boxes(path: str | os.PathLike[str]) -> tuple[np.ndarray, tuple[int, int
         FileNotFoundError: there is no such file.
         ValueError: it cannot be read, or has no ``part_mask`` (H, W, T).
     """
-    mask = _load_mat(path).get("part_mask")
+    return _boxes_of(_load_mat(path), path)
+
+
+def _boxes_of(
+    content: Mapping[str, Any], path: str | os.PathLike[str]
+) -> tuple[np.ndarray, tuple[int, int]]:
+    mask = content.get("part_mask")
     if mask is None or mask.ndim not in (2, 3):
         raise ValueError(f"{path}: expected 'part_mask' of shape (H, W, T)")
     mask = np.atleast_3d(mask) != 0
@@ -277,14 +284,5 @@ def _ground_truth(
 
 
 def _load_mat(path: str | os.PathLike[str]) -> dict[str, Any]:
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{path}: no such file")
-    with reading(path, "a MATLAB file"):
-        return scipy.io.loadmat(path)
-
-
-def _try_apart(path: str | os.PathLike[str]) -> None:
-    """Raise ValueError where reading ends the process: SciPy's reader can, on damaged files."""
-    done = subprocess.run([sys.executable, "-c", _PROBE, os.fspath(path)], capture_output=True)
-    if done.returncode < 0:
-        raise ValueError(f"{path}: it is damaged, reading it crashes; fetch it again")
+    with MatlabFiles() as reader:
+        return reader.load(path)

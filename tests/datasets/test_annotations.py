@@ -202,6 +202,18 @@ def test_puppet_masks_by_hand(masks):
     assert issues.dropped == {"run/a.b": 1, "wave/c": 1}
 
 
+def test_mask_that_crashes_its_reader_is_left_out(masks, monkeypatch):
+    path = masks / "masks" / "run" / "a.b" / "puppet_mask.mat"
+    path.write_bytes(b"crash")
+    crash = "import os, sys; n = bytes.fromhex(sys.stdin.readline()); b'run' in n and os.abort()"
+    monkeypatch.setattr("pcsc_d2.datasets.matlab._PROBE", f"{crash}; print('fine')")
+    issues = AnnotationIssues()
+    truth = read_puppet_masks(masks / "masks", masks / "splits", issues)
+    assert truth.videos.tolist() == ["wave/c"]
+    assert list(issues.unreadable) == ["run/a.b"]
+    assert "it is damaged, reading it crashes" in issues.unreadable["run/a.b"]
+
+
 def test_masks_that_are_not_there_are_named(masks):
     with pytest.raises(FileNotFoundError, match=r"no <class>/<video>/puppet_mask\.mat"):
         read_puppet_masks(masks / "splits", masks / "splits")
@@ -259,6 +271,6 @@ def test_file_that_crashes_its_reader_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "a.mat"
     path.touch()
     crash = "import os; os.kill(os.getpid(), 9)"
-    monkeypatch.setattr("pcsc_d2.datasets.annotations._PROBE", crash)
+    monkeypatch.setattr("pcsc_d2.datasets.matlab._PROBE", crash)
     with pytest.raises(ValueError, match=r"a\.mat: it is damaged, reading it crashes"):
         read_annotations(path)

@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pickle
 import random
-from collections.abc import Callable
-from dataclasses import dataclass
+import tarfile
+import zipfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import scipy.io
 
-from pcsc_d2.datasets.annotations import read_annotations
+from pcsc_d2.datasets.annotations import read_annotations, read_puppet_masks, read_video_list
+from pcsc_d2.datasets.archives import unpack
 from pcsc_d2.detect.inputs import find_tasks
 from pcsc_d2.detect.results import Summary
 from pcsc_d2.flow.codec import FlowFile, write_flow_file
 from pcsc_d2.flow.conversion import flow_files, read_flow
-from pcsc_d2.models.metadata import from_json
 from pcsc_d2.video import VideoSource, read_frames
 from tests.hostile import inputs
-from tests.tube_makers import build_tubes
-
-# A command line, or a function that reads.
-Work = list[Any] | Callable[[], object]
-Family = Callable[[Path, random.Random, "Base"], tuple[Path, Work]]
+from tests.hostile.base import Base, Family, Work, written
+from tests.hostile.model_files import model_families
 
 ROWS = [
     ["video", "frame", "track", "label", "x1", "y1", "x2", "y2"],
@@ -50,69 +47,6 @@ RESULTS = {
     "protocol": "act", "unit": "percent", "frame": {"0.5": 50.0}, "video": {"0.2": 40.0},
     "per_class": {"frame": {"0.5": {"run": 50.0}}}, "stages": {"1": {"AP50": 1.0}},
 }  # fmt: skip
-METADATA = {
-    "format": 3, "labels": ["a", "b"], "clip_length": 8, "min_size": 64, "max_size": 100,
-    "flow_method": "dis", "flow_bound": 20.0, "link": {}, "refine": None, "device": "cpu",
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Base:
-    """Good inputs that the hostile ones are made of.
-
-    Attributes:
-        videos: bytes by suffix.
-        tubes, detections: arrays of such files.
-        truth: what a pickle of ground truth holds.
-    """
-
-    videos: dict[str, bytes]
-    tubes: dict[str, np.ndarray]
-    detections: dict[str, np.ndarray]
-    truth: dict[str, Any]
-
-    @classmethod
-    def make(cls, folder: Path, encode: Callable, gray: Callable) -> Base:
-        """Encode and gather them, once."""
-        codecs = {".mp4": "libx264", ".mkv": "libx264", ".avi": "mpeg4", ".ts": "mpeg2video"}
-        videos = {
-            suffix: encode(folder / f"a{suffix}", gray(8), codec).read_bytes()
-            for suffix, codec in codecs.items()
-        }
-        build_tubes([(0, 1, 0.5, 1, [[1, 2, 30, 40]] * 5)]).save(folder / "tubes.npz")
-        with np.load(folder / "tubes.npz") as file:
-            tubes = dict(file)
-        return cls(videos, tubes, _detections(), _truth())
-
-
-def _detections() -> dict[str, np.ndarray]:
-    return {
-        "videos": np.array(["a", "b"]),
-        "labels": np.array(["run", "jump"]),
-        "nframes": np.array([2, 1], np.int32),
-        "video_ptr": np.array([0, 2, 3]),
-        "frame_ptr": np.array([0, 1, 2, 3]),
-        "boxes": np.float32([[1, 2, 30, 40]] * 3),
-        "scores": np.float32([0.5, 0.4, 0.3]),
-        "classes": np.int16([0, 1, 0]),
-    }
-
-
-def _truth() -> dict[str, Any]:
-    tube = np.float32([[f, 1, 2, 30, 40] for f in range(1, 5)])
-    return {
-        "labels": ["run", "jump"],
-        "gttubes": {"run/a": {0: [tube, tube[:2]]}},
-        "nframes": {"run/a": 8},
-        "train_videos": [["run/a"]],
-        "test_videos": [["run/a"]],
-        "resolution": {"run/a": (48, 64)},
-    }
-
-
-def _written(path: Path, data: bytes) -> Path:
-    path.write_bytes(data)
-    return path
 
 
 def _dataset(folder: Path, base: Base, name: str, data: bytes) -> tuple[Path, Work]:
@@ -123,7 +57,7 @@ def _dataset(folder: Path, base: Base, name: str, data: bytes) -> tuple[Path, Wo
     if name == "dataset.json":
         rows = "\n".join(",".join(map(str, row)) for row in ROWS)
         (own / "annotations.csv").write_text(rows)
-    return _written(own / name, data), ["check", "--root", folder]
+    return written(own / name, data), ["check", "--root", folder]
 
 
 def rows_of_csv(folder: Path, rng: random.Random, base: Base) -> tuple[Path, Work]:
@@ -138,27 +72,64 @@ def cvat(folder: Path, rng: random.Random, base: Base) -> tuple[Path, Work]:
     return _dataset(folder, base, "annotations.xml", inputs.xml_text(CVAT, rng))
 
 
+def zipped_cvat(folder: Path, rng: random.Random, base: Base) -> tuple[Path, Work]:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", rng.choice([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])) as made:
+        made.writestr(rng.choice(["annotations.xml"] * 4 + ["a.xml"]), CVAT)
+    data = inputs.changed_zip(file.getvalue(), rng) if rng.random() < 0.5 else file.getvalue()
+    return _dataset(folder, base, "annotations.zip", inputs.damaged(data, rng))
+
+
+def archives(folder: Path, rng: random.Random, base: Base) -> tuple[Path, Work]:
+    names = [
+        "a.mp4",
+        "run/a.mp4",
+        "../ran.mp4",
+        "/ran.mp4",
+        "..\\ran.mp4",
+        "run/._a.mp4",
+        "a" * 300 + ".mp4",
+    ]
+    file, chosen, suffix = io.BytesIO(), rng.sample(names, 2), rng.choice([".zip", ".tar.gz"])
+    if suffix == ".zip":
+        with zipfile.ZipFile(file, "w") as made:
+            for name in chosen:
+                made.writestr(name, base.videos[".mp4"])
+    else:
+        with tarfile.open(fileobj=file, mode="w:gz") as made:
+            for name in chosen:
+                info = tarfile.TarInfo(name)
+                info.size = len(base.videos[".mp4"])
+                info.type = rng.choice([tarfile.REGTYPE] * 4 + [tarfile.SYMTYPE, tarfile.CHRTYPE])
+                info.linkname = "/etc/passwd"
+                made.addfile(info, io.BytesIO(base.videos[".mp4"]))
+    data = file.getvalue()
+    path = written(folder / f"x{suffix}", inputs.damaged(data, rng) if rng.random() < 0.7 else data)
+    (folder / "into").mkdir()
+    return path, lambda: unpack(path, folder / "into" / "deep")
+
+
 def description(folder: Path, rng: random.Random, base: Base) -> tuple[Path, Work]:
     content = {"labels": ["run"], "splits": {"train": ["*"]}, "first_frame": 1, "max_gap": 1}
     return _dataset(folder, base, "dataset.json", inputs.json_text(content, rng))
 
 
 def tubes(folder: Path, rng: random.Random, base: Base) -> tuple[Path, Work]:
-    path = _written(folder / "some.npz", inputs.array_file(base.tubes, rng))
+    path = written(folder / "some.npz", inputs.array_file(base.tubes, rng))
     return path, rng.choice([["show", path], ["convert", path, folder / "out.csv"]])
 
 
 def detections(folder: Path, rng: random.Random, base: Base) -> tuple[Path, Work]:
-    path = _written(folder / "some.npz", inputs.array_file(base.detections, rng))
+    path = written(folder / "some.npz", inputs.array_file(base.detections, rng))
     return path, ["link", "--detections", path, "--out", folder / "out.npz"]
 
 
 def truth(folder: Path, rng: random.Random, base: Base) -> tuple[Path, Work]:
-    return (path := _written(folder / "gt.pkl", inputs.pickled(base.truth, rng))), ["show", path]
+    return (path := written(folder / "gt.pkl", inputs.pickled(base.truth, rng))), ["show", path]
 
 
 def act_pickles(folder: Path, rng: random.Random, base: Base) -> tuple[Path, Work]:
-    good = _written(folder / "good.pkl", pickle.dumps(base.truth))
+    good = written(folder / "good.pkl", pickle.dumps(base.truth))
     (folder / "run" / "a").mkdir(parents=True)
     table = {1: np.float32([[1, 2, 30, 40, 0.5]]), 2: np.zeros((0, 5), np.float32)}
     for frame in (1, 2, 3):
@@ -168,15 +139,15 @@ def act_pickles(folder: Path, rng: random.Random, base: Base) -> tuple[Path, Wor
 
 
 def coco_results(folder: Path, rng: random.Random, base: Base) -> tuple[Path, Work]:
-    good = _written(folder / "good.pkl", pickle.dumps(base.truth))
+    good = written(folder / "good.pkl", pickle.dumps(base.truth))
     box = {"image_id": "run/a/1", "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5}
-    path = _written(folder / "found.json", inputs.json_text([box, box], rng))
+    path = written(folder / "found.json", inputs.json_text([box, box], rng))
     return path, ["convert", path, folder / "out.npz", "--ground-truth", good]
 
 
 def results(folder: Path, rng: random.Random, base: Base) -> tuple[Path, Work]:
-    good = _written(folder / "good.json", json.dumps(RESULTS).encode())
-    path = _written(folder / "bad.json", inputs.json_text(RESULTS, rng))
+    good = written(folder / "good.json", json.dumps(RESULTS).encode())
+    path = written(folder / "bad.json", inputs.json_text(RESULTS, rng))
     return path, ["average", good, path]
 
 
@@ -191,7 +162,7 @@ def flow_file(folder: Path, rng: random.Random, base: Base) -> tuple[Path, Work]
 
 def foreign_flow(folder: Path, rng: random.Random, base: Base) -> tuple[Path, Work]:
     data = np.float32(202021.25).tobytes() + np.int32([4, 3]).tobytes() + bytes(96)
-    path = _written(folder / "00001.flo", inputs.damaged(data, rng))
+    path = written(folder / "00001.flo", inputs.damaged(data, rng))
     return path, lambda: [read_flow(files) for files in flow_files(folder)]
 
 
@@ -208,16 +179,42 @@ def matlab(folder: Path, rng: random.Random, base: Base) -> tuple[Path, Work]:
     return path, lambda: read_annotations(path)
 
 
-def metadata(folder: Path, rng: random.Random, base: Base) -> tuple[Path, Work]:
-    text = inputs.json_text(METADATA, rng)
+def puppet_masks(folder: Path, rng: random.Random, base: Base) -> tuple[Path, Work]:
+    masks, splits = folder / "masks", folder / "splits"
+    path = masks / "run" / "a" / "puppet_mask.mat"
+    path.parent.mkdir(parents=True)
+    splits.mkdir()
+    (splits / "run_test_split1.txt").write_text("a.avi 1\n")
+    mask = rng.choice([np.ones((8, 9, 3), np.uint8), np.zeros((8, 9)), np.ones(5), np.array("x")])
+    name = rng.choice(["part_mask"] * 5 + ["mask"])
+    scipy.io.savemat(path, {name: mask}, do_compression=rng.random() < 0.5)
+    path.write_bytes(inputs.damaged(path.read_bytes(), rng))
+    return path, lambda: read_puppet_masks(masks, splits)
 
-    def read() -> None:
-        try:
-            from_json(text)
-        except ValueError as error:  # the archive's reader puts the name before it
-            raise ValueError(f"{folder / 'pcsc_d2.json'}: {error}") from None
 
-    return folder / "pcsc_d2.json", read
+def split_lists(folder: Path, rng: random.Random, base: Base) -> tuple[Path, Work]:
+    values = [
+        "a.avi 1",
+        "a.avi 2",
+        "run/a.avi 1",
+        "",
+        "a.avi",
+        "a.avi x",
+        "../a 1",
+        "/a 1",
+        "a 1 2",
+    ]
+    data = "\n".join(rng.choices(values, k=3)).encode()
+    path = folder / "splits" / "run_test_split1.txt"
+    path.parent.mkdir()
+    written(path, inputs.damaged(data, rng) if data and rng.random() < 0.5 else data)
+    mask = folder / "masks" / "run" / "a" / "puppet_mask.mat"
+    mask.parent.mkdir(parents=True)
+    scipy.io.savemat(mask, {"part_mask": np.ones((8, 9, 3), np.uint8)})
+    masks = folder / "masks"
+    return path, rng.choice(
+        [lambda: read_video_list(path), lambda: read_puppet_masks(masks, path.parent)]
+    )
 
 
 def _walk(path: Path, rng: random.Random) -> None:
@@ -233,7 +230,16 @@ def _walk(path: Path, rng: random.Random) -> None:
 
 def videos(folder: Path, rng: random.Random, base: Base) -> tuple[Path, Work]:
     suffix = rng.choice(list(base.videos))
-    path = _written(folder / f"v{suffix}", inputs.video(base.videos[suffix], rng))
+    path = written(folder / f"v{suffix}", inputs.video(base.videos[suffix], rng))
+    return path, lambda: _walk(path, rng)
+
+
+def damaged_middle(folder: Path, rng: random.Random, base: Base) -> tuple[Path, Work]:
+    data, size = bytearray(base.long), len(base.long)
+    begin = rng.randrange(size // 5, size // 2)
+    length = rng.choice([1, 30, 3000])
+    data[begin : begin + length] = rng.choice([bytes(length), rng.randbytes(length)])
+    path = written(folder / "v.mp4", bytes(data))
     return path, lambda: _walk(path, rng)
 
 
@@ -290,9 +296,11 @@ def _of_tubes(family: Family) -> Family:
 
 
 FAMILIES: dict[str, Family] = {
-    **{f.__name__: f for f in (rows_of_csv, coco, cvat, description)},
+    **{f.__name__: f for f in (rows_of_csv, coco, cvat, zipped_cvat, description)},
     **{f.__name__: _of_tubes(f) for f in (
         tubes, detections, truth, act_pickles, coco_results, results)},
     **{f.__name__: f for f in (
-        flow_file, foreign_flow, matlab, metadata, videos, frame_folders, names, summaries)},
+        flow_file, foreign_flow, matlab, puppet_masks, split_lists, archives, videos,
+        damaged_middle, frame_folders, names, summaries)},
+    **model_families(),
 }  # fmt: skip

@@ -5,15 +5,19 @@ from __future__ import annotations
 import copy
 import io
 import json
+import os
 import pickle
 import random
 import struct
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+
+from tests.hostile.base import CANARY
 
 VALUES: tuple[Any, ...] = (
     None, True, -1, 0, 1, 1 << 31, 1 << 63, 10**400, 1e308, -1e308, 0.5, float("nan"),
@@ -124,12 +128,49 @@ def _huge_header(data: bytes) -> bytes:
     return out.getvalue()
 
 
+def changed_zip(data: bytes, rng: random.Random) -> bytes:
+    """A zip whose members are damaged, doubled, emptied, or unfold to much more than they are."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(out, "w") as new:
+        chosen, way = rng.choice(old.namelist()), rng.randrange(5)
+        for info in old.infolist():
+            content = old.read(info)
+            if info.filename == chosen and way == 4:
+                info.compress_type, content = zipfile.ZIP_DEFLATED, bytes(200 << 20)
+            elif info.filename == chosen:
+                content = (
+                    damaged(content or b"x", rng),
+                    b"",
+                    content,
+                    content[: len(content) // 2],
+                )[way]
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                for _ in range(1 + (way == 2 and info.filename == chosen)):
+                    new.writestr(info, content)
+    return out.getvalue()
+
+
+class Bomb:
+    """Makes a folder when it is unpickled.
+
+    Args:
+        name: of the folder.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (self.name,)
+
+
 def pickled(content: Any, rng: random.Random) -> bytes:
-    """A pickle of changed content, at times damaged."""
+    """A pickle of changed content, at times with code, at times damaged."""
     if rng.random() < 0.5:
         content = dict(content)
-        content[rng.choice(list(content))] = rng.choice(VALUES)
-    data = pickle.dumps(content, protocol=2)
+        content[rng.choice(list(content))] = rng.choice([*VALUES, Bomb(CANARY)])
+    data = pickle.dumps(content, protocol=rng.choice([0, 2, 4]))
     return damaged(data, rng) if rng.random() < 0.5 else data
 
 

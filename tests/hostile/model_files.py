@@ -1,0 +1,154 @@
+"""Hostile files that hold models, settings and what is made of them."""
+
+from __future__ import annotations
+
+import functools
+import io
+import random
+import zipfile
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from tests.hostile import inputs
+from tests.hostile.base import CANARY, Base, Family, Work, written
+
+METADATA = {
+    "format": 3, "labels": ["a", "b"], "clip_length": 8, "min_size": 64, "max_size": 100,
+    "flow_method": "dis", "flow_bound": 20.0, "link": {}, "refine": None, "device": "cpu",
+}  # fmt: skip
+CONFIG = """_BASE_: {base}
+MODEL:
+  ROI_HEADS:
+    NUM_CLASSES: 4
+SOLVER:
+  MAX_ITER: 4
+  STEPS: [2, 3]
+OUTPUT_DIR: out
+"""
+
+
+def metadata(folder: Path, rng: random.Random, base: Base) -> tuple[Path, Work]:
+    from pcsc_d2.models.metadata import from_json
+
+    text = inputs.json_text(METADATA, rng)
+
+    def read() -> None:
+        try:
+            from_json(text)
+        except ValueError as error:  # the archive's reader puts the name before it
+            raise ValueError(f"{folder / 'pcsc_d2.json'}: {error}") from None
+
+    return folder / "pcsc_d2.json", read
+
+
+def onnx_files(folder: Path, rng: random.Random, base: Base) -> tuple[Path, Work]:
+    from pcsc_d2.models.onnx_file import load_onnx
+    from pcsc_d2.runtime import Engine
+
+    data = onnx_model(inputs.json_text(METADATA, rng).decode("utf-8", "replace"))
+    path = written(folder / "m.onnx", inputs.damaged(data, rng) if rng.random() < 0.6 else data)
+    return path, lambda: load_onnx(path, Engine("onnxruntime"))
+
+
+def onnx_model(about: str) -> bytes:
+    """A graph with the inputs of exported ones, and some metadata."""
+    from onnx import TensorProto, helper
+
+    sizes = {"rgb": (TensorProto.UINT8, 3), "flow": (TensorProto.FLOAT, 2)}
+    given = [
+        helper.make_tensor_value_info(name, kind, ["n", channels, 8, "h", "w"])
+        for name, (kind, channels) in sizes.items()
+    ]
+    made = [helper.make_tensor_value_info("boxes", TensorProto.FLOAT, None)]
+    weights = helper.make_tensor("weights", TensorProto.FLOAT, [2], [0.5, 2.0])
+    node = helper.make_node("ReduceMean", ["flow"], ["boxes"], axes=[2])
+    graph = helper.make_graph([node], "g", given, made, [weights])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    helper.set_model_props(model, {"pcsc_d2.json": about})
+    return model.SerializeToString()
+
+
+@functools.cache
+def _exported() -> bytes:
+    import pcsc_d2.assets
+
+    return (Path(pcsc_d2.assets.__file__).parent / "start.pt").read_bytes()
+
+
+def exported(folder: Path, rng: random.Random, base: Base) -> tuple[Path, Work]:
+    from pcsc_d2.models.archive import load_archive
+
+    data = inputs.changed_zip(_exported(), rng) if rng.random() < 0.5 else _exported()
+    path = written(folder / "m.pt", inputs.damaged(data, rng))
+    return path, lambda: load_archive(path)
+
+
+def checkpoints(folder: Path, rng: random.Random, base: Base) -> tuple[Path, Work]:
+    import torch
+
+    from pcsc_d2.utils.weights import load_tensors
+
+    file = io.BytesIO()
+    content = {"model": {"a.weight": torch.ones(3, 4)}, "iteration": 3, "other": [1.5, "x"]}
+    torch.save(content, file, _use_new_zipfile_serialization=rng.random() < 0.8)
+    data = file.getvalue()
+    if rng.random() < 0.3:
+        data = inputs.pickled(content | {"bomb": inputs.Bomb(CANARY)}, rng)
+    elif zipfile.is_zipfile(io.BytesIO(data)) and rng.random() < 0.5:
+        data = inputs.changed_zip(data, rng)
+    else:
+        data = inputs.damaged(data, rng)
+    path = written(folder / "w.pth", data)
+    return path, lambda: load_tensors(path)
+
+
+def configs(folder: Path, rng: random.Random, base: Base) -> tuple[Path, Work]:
+    from pcsc_d2.model_zoo import get_config, get_config_file
+
+    lines = CONFIG.format(base=get_config_file("custom.yaml")).splitlines()
+    values = (
+        "!!python/object/apply:os.mkdir [ran.mp4]", "{a: 1}", "[[1]]", "&a [*a, *a]", "-1", ".nan",
+        "1e400", "'x'", "~", "http://127.0.0.1:9/x.yaml", "../../../etc/passwd", "2026-01-01",
+    )  # fmt: skip
+    for _ in range(rng.choice([1, 2])):
+        place = rng.randrange(len(lines))
+        key = lines[place].split(":")[0]
+        lines[place] = f"{key}: {rng.choice(values)}"
+    data = "\n".join(lines).encode()
+    path = written(folder / "c.yaml", inputs.damaged(data, rng) if rng.random() < 0.4 else data)
+    return path, lambda: get_config(path)
+
+
+def feature_maps(folder: Path, rng: random.Random, base: Base) -> tuple[Path, Work]:
+    from pcsc_d2.data.feature_store import FeatureStore, fill
+
+    store, video = FeatureStore(folder), written(folder / "a.mp4", base.videos[".mp4"])
+    clip = {"flow_key": "a", "file_name": str(video), "frame_index": 1}
+    import torch
+
+    with store.create(clip, False, 2, {"c3": (2, 3, 4)}) as records:
+        fill(records, [1, 2], {"c3": torch.ones(2, 2, 3, 4)}, 0)
+    path = store.path(clip, False)
+    data = path.read_bytes()
+    if rng.random() < 0.3:
+        file = io.BytesIO()
+        other = rng.choice([np.zeros(3), np.zeros((2, 2), "O"), np.zeros(2, [("frame", "<i4")])])
+        np.save(file, other, allow_pickle=True)
+        data = file.getvalue()
+    path.write_bytes(inputs.damaged(data, rng) if rng.random() < 0.8 else data)
+
+    def read() -> None:
+        if store.holds([clip], False):
+            store.read(clip, False)
+
+    return path, read
+
+
+def model_families() -> dict[str, Family]:
+    """Those that can be read here, by name."""
+    known = [metadata, checkpoints, exported]
+    known += [onnx_files] if find_spec("onnx") and find_spec("onnxruntime") else []
+    known += [configs, feature_maps] if find_spec("detectron2") else []
+    return {family.__name__: family for family in known}
