@@ -18,6 +18,7 @@ import torch
 
 from pcsc_d2.flow.store import video_stamp
 from pcsc_d2.utils.files import atomic_write
+from pcsc_d2.utils.parsing import reading
 
 Shapes = Mapping[str, tuple[int, ...]]
 _FRAME, _STAMP = "frame", "stamp"
@@ -80,10 +81,12 @@ class FeatureStore:
         path = self.path(clip, mirrored)
         if not path.is_file():
             return None
-        try:
-            return np.load(path, mmap_mode="r")
-        except (ValueError, EOFError) as error:
-            raise ValueError(f"{path}: damaged ({error}); remove it, and it is made anew") from None
+        with reading(path, "maps (remove it, and it is made anew)"):
+            records = np.load(path, mmap_mode="r")
+            names = records.dtype.names or ()
+            if records.ndim != 1 or not {_FRAME, _STAMP} <= set(names):
+                raise ValueError("it holds no records of key frames")
+            return records
 
 
 def fill(

@@ -32,6 +32,7 @@ KINDS: dict[str, str] = {
     "missing": "annotated videos are not there",
     "unreadable": "videos cannot be decoded",
     "frames": "clips have another number of frames than annotated",
+    "rows": "annotation files have rows that cannot be understood, or are there twice",
     "beyond": "videos have boxes after their last frame",
     "clipped": "videos have boxes that reach outside the image",
     "dropped": "videos have boxes that are inverted, empty or outside the image",
@@ -191,6 +192,7 @@ def _report_issues(
     for kind in ("beyond", "clipped", "dropped"):
         found: Counter[str] = getattr(issues, kind)
         report.add(kind, {name: f"{number} boxes" for name, number in found.items()})
+    report.add("rows", {Path(f).name: f"{n} rows left out" for f, n in (+issues.rows).items()})
     report.add("unannotated", dict.fromkeys(issues.unannotated, "not in the annotation file"))
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,6 +31,8 @@ class AnnotationIssues:
         clipped: number of boxes that reached outside the image and were cut at its border.
         dropped: number of boxes that were inverted, empty, or outside the image altogether.
         beyond: number of boxes after the clip's last frame, left out.
+        rows: by annotation file, the number of rows (tracks, annotations) that cannot be
+            understood or are there twice, left out.
         frame_counts: annotated and actual number of frames where they differ.
         unannotated: names in a split list that the annotations lack.
         unreadable: why a video could not be read.
@@ -39,6 +41,7 @@ class AnnotationIssues:
     clipped: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
     beyond: Counter[str] = field(default_factory=Counter)
+    rows: Counter[str] = field(default_factory=Counter)
     frame_counts: dict[str, tuple[int, int]] = field(default_factory=dict)
     unannotated: list[str] = field(default_factory=list)
     unreadable: dict[str, str] = field(default_factory=dict)
@@ -54,6 +57,9 @@ class AnnotationIssues:
             if counts:
                 amount = f"{sum(counts.values())} boxes in {len(counts)} videos"
                 lines.append(f"{amount} {what} (first: {next(iter(counts))})")
+        if rows := +self.rows:
+            amount = f"{rows.total()} rows in {len(rows)} annotation files"
+            lines.append(f"{amount} cannot be used and are left out (first: {next(iter(rows))})")
         if self.frame_counts:
             name, (annotated, actual) = next(iter(self.frame_counts.items()))
             first = f"first: {name}, {annotated} annotated, {actual} there"
@@ -151,7 +157,7 @@ def checked_tubes(
 
 def clip_to_image(truth: GroundTruth, issues: AnnotationIssues) -> GroundTruth:
     """Ground truth with boxes inside the images; what was changed is counted in ``issues``."""
-    return _rebuilt(truth, truth.tubes.boxes, truth.nframes, truth.resolution, issues)
+    return _rebuilt(truth, lambda tubes: tubes.boxes, truth.nframes, truth.resolution, issues)
 
 
 def measure_clips(
@@ -200,23 +206,34 @@ def fit_to_clips(
         counts = int(annotated[i, 0]), int(actual[i, 0])
         issues.frame_counts[str(truth.videos[i])] = counts
     scale = (actual[:, [2, 1, 2, 1]] / annotated[:, [2, 1, 2, 1]]).astype(np.float32)
-    boxes = scale_boxes(truth.tubes.boxes, scale[truth.tubes.video[truth.tubes.box_tubes]])
+
+    def scaled(tubes: Tubes) -> np.ndarray:
+        return scale_boxes(tubes.boxes, scale[tubes.video[tubes.box_tubes]])
+
     nframes = np.minimum(actual[:, 0], annotated[:, 0])
-    return _rebuilt(truth, boxes, nframes, actual[:, 1:], issues)
+    return _rebuilt(truth, scaled, nframes, actual[:, 1:], issues)
 
 
 def _rebuilt(
     truth: GroundTruth,
-    boxes: np.ndarray,
+    scaled: Callable[[Tubes], np.ndarray],
     nframes: np.ndarray,
     resolution: np.ndarray,
     issues: AnnotationIssues,
 ) -> GroundTruth:
-    old = truth.tubes
-    raw = RawTubes(old.video, old.classes, old.start, old.ptr, boxes)
-    tubes = checked_tubes(raw, truth.videos, truth.labels, nframes, resolution, issues)
-    splits = truth.train, truth.test
-    return GroundTruth(truth.labels, truth.videos, nframes, resolution, tubes, *splits)
+    """Ground truth with other boxes, checked."""
+
+    def checked(old: Tubes, boxes: np.ndarray) -> Tubes:
+        raw = RawTubes(old.video, old.classes, old.start, old.ptr, boxes)
+        return checked_tubes(raw, truth.videos, truth.labels, nframes, resolution, issues)
+
+    return replace(
+        truth,
+        nframes=nframes,
+        resolution=resolution,
+        tubes=checked(truth.tubes, scaled(truth.tubes)),
+        crowds=None if truth.crowds is None else checked(truth.crowds, scaled(truth.crowds)),
+    )
 
 
 def _count(counter: Counter[str], videos: np.ndarray, rows: np.ndarray) -> None:

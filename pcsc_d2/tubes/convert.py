@@ -21,6 +21,7 @@ from pcsc_d2.tubes.matching import later_in_group, suppress
 from pcsc_d2.utils.parsing import reading
 from pcsc_d2.utils.pickles import restricted_load
 from pcsc_d2.utils.progress import progress_bar
+from pcsc_d2.utils.text import one_line
 
 _ACT_NMS, _MOC_NMS = 0.3, 0.6
 _FRAME_NAME = re.compile(r"(?P<video>.+)/\D*(?P<frame>\d+)(\.\w+)?$")
@@ -178,29 +179,61 @@ def from_coco_results(
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: not JSON of this form, or an unknown image, video or category.
+        ValueError: not JSON of this form, or not one detection can be used.
+
+    Detections that cannot be (an unknown image, video or category, a box of no pixels) are left
+    out, with one warning that counts them.
     """
     results = _read_json(path)
     names, categories = _image_names(images, ground_truth)
+    videos = {name: i for i, name in enumerate(ground_truth.videos.tolist())}
+    rows, bad = [], []
     with reading(path, "COCO results"):
-        keys = [str(names[r["image_id"]] if names else r["image_id"]) for r in results]
-        ids = [r["category_id"] for r in results]
-        boxes = np.array([r["bbox"] for r in results], np.float64).reshape(-1, 4)
-        scores = np.array([r["score"] for r in results], np.float64)
-        classes = np.array([categories[i] for i in ids], np.int64)
-        videos, frames = _split_names(keys)
-        video = index_of(ground_truth.videos, videos, "video")
-        boxes[:, 2:] += boxes[:, :2]
-        return Detections.from_arrays(
+        require(isinstance(results, list), "expected a list of detections")
+        for number, result in enumerate(results):
+            try:
+                rows.append(_coco_row(result, names, categories, videos, ground_truth.nframes))
+            except Exception as error:  # of what others wrote, one by one
+                missing = " is missing or unknown" if isinstance(error, KeyError) else ""
+                bad.append(f"detection {number}: {one_line(error)}{missing}")
+        require(rows or not bad, "".join(bad[:1]))
+        table = np.array(rows, np.float64).reshape(-1, _WIDTH + 1)
+        found = Detections.from_arrays(
             ground_truth.videos,
             ground_truth.labels,
             ground_truth.nframes,
-            video,
-            frames,
-            to_inclusive(boxes),
-            scores,
-            classes,
+            table[:, 7].astype(np.int64),
+            table[:, 6].astype(np.int64),
+            to_inclusive(table[:, :4]),
+            table[:, 4],
+            table[:, 5].astype(np.int64),
         )
+    if bad:
+        amount = f"{len(bad)} of {len(bad) + len(rows)} detections are left out"
+        warnings.warn(f"{path}: {amount} (the first: {bad[0]})", stacklevel=2)
+    return found
+
+
+def _coco_row(
+    result: Mapping[str, Any],
+    names: Mapping[Any, str],
+    categories: Mapping[Any, int],
+    videos: Mapping[str, int],
+    nframes: np.ndarray,
+) -> list[float]:
+    """x1, y1, x2, y2, score, class, frame and video of one result; errors say what is wrong."""
+    key = str(names[result["image_id"]] if names else result["image_id"])
+    match = _FRAME_NAME.fullmatch(key)
+    require(match is not None, f"image '{key}': expected <video>/<frame>")
+    video, frame = videos.get(match["video"]), int(match["frame"])
+    require(video is not None, f"unknown video '{match['video']}'")
+    inside = 1 <= frame <= nframes[video]
+    require(inside, f"video '{match['video']}' has frames 1 to {nframes[video]}, not {frame}")
+    x, y, width, height = (float(value) for value in result["bbox"])
+    row = [x, y, x + width, y + height, float(result["score"])]
+    require(np.isfinite(np.float32(row)).all(), f"{row} are no finite box and score")
+    require(width >= 1 and height >= 1, f"a box of {width:g} x {height:g} pixels")
+    return [*row, categories[result["category_id"]], frame, video]
 
 
 def _image_names(
@@ -217,15 +250,6 @@ def _image_names(
         classes = index_of(labels, category_names, "category").tolist()
         ids = [category["id"] for category in content["categories"]]
     return names, dict(zip(ids, classes, strict=True))
-
-
-def _split_names(names: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    matches = [_FRAME_NAME.fullmatch(name) for name in names]
-    for name, match in zip(names, matches, strict=True):
-        require(match is not None, f"image '{name}': expected <video>/<frame>")
-    videos = [match["video"] for match in matches if match]
-    frames = [int(match["frame"]) for match in matches if match]
-    return np.array(videos, np.str_), np.array(frames, np.int64)
 
 
 def _read_json(path: str | os.PathLike[str]) -> Any:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from pcsc_d2.tubes import checks
-from pcsc_d2.tubes.arrays import cast_fields, load_fields, ranges
+from pcsc_d2.tubes.arrays import Arrays, cast_fields, fine_numbers, load_fields, ranges
 from pcsc_d2.utils import files as io
 
 FrameBoxes = tuple[np.ndarray, ...]
@@ -214,12 +214,29 @@ class Detections:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Detections:
-        """Read an ``.npz`` file; ValueError names the file and what is wrong with it."""
-        return load_fields(cls, path, optional=("actionness",))
+        """Read an ``.npz`` file; ValueError names the file and what is wrong with it.
+
+        Detections that cannot be (NaN, inverted boxes, unknown classes) are left out, and a
+        warning counts them.
+        """
+        return load_fields(cls, path, optional=("actionness",), usable=_usable)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write an ``.npz`` file atomically."""
         io.save_arrays(path, {f.name: getattr(self, f.name) for f in fields(self)})
+
+
+def _usable(given: Arrays) -> tuple[Arrays, int]:
+    """The fields of the detections that can be, and the number of the others."""
+    classes, ends = np.asarray(given["classes"]), np.asarray(given["frame_ptr"])
+    fine = fine_numbers(given["boxes"], given["scores"], given["actionness"])
+    fine &= (classes >= 0) & (classes < len(given["labels"]))
+    kept = {
+        name: None if given[name] is None else np.asarray(given[name])[fine]
+        for name in ("boxes", "scores", "classes", "actionness")
+    }
+    kept["frame_ptr"] = np.concatenate([[0], np.cumsum(fine)])[ends]
+    return given | kept, int((~fine).sum())
 
 
 def detection_order(

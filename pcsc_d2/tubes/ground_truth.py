@@ -32,6 +32,9 @@ class GroundTruth:
         tubes: their ``video`` indexes ``videos``; ``score`` and ``box_scores`` are 1.
         train: for each split, names of training videos.
         test: for each split, names of test videos.
+        crowds: regions in which nobody is annotated one by one, as tubes of the same videos and
+            labels: nothing is learnt there, and what is found there is neither right nor wrong.
+            None where there are none.
 
     Raises:
         ValueError: shapes or names that disagree, or a tube that ends after its video.
@@ -44,6 +47,7 @@ class GroundTruth:
     tubes: Tubes
     train: list[list[str]]
     test: list[list[str]]
+    crowds: Tubes | None = None
 
     def __post_init__(self) -> None:
         for name, dtype in (("videos", np.str_), ("nframes", np.int32), ("resolution", np.int32)):
@@ -52,22 +56,27 @@ class GroundTruth:
         count = len(self.videos)
         checks.check_shape("nframes", self.nframes, (count,))
         checks.check_shape("resolution", self.resolution, (count, 2))
-        agree = np.array_equal(self.videos, self.tubes.videos)
-        checks.require(agree, "the tubes name other videos than the ground truth")
-        agree = self.labels == tuple(self.tubes.labels.tolist())
-        checks.require(agree, "the tubes name other labels than the ground truth")
-        late = np.flatnonzero(self.tubes.last > self.nframes[self.tubes.video])
-        if late.size:
-            i = late[0]
-            video = self.tubes.video[i]
-            raise ValueError(
-                f"video '{self.videos[video]}' has {self.nframes[video]} frames, "
-                f"but a tube ends at frame {self.tubes.last[i]}"
-            )
+        self._check_fit(self.tubes)
+        if self.crowds is not None:
+            self._check_fit(self.crowds)
         known = set(self.videos.tolist())
         for split in (*self.train, *self.test):
             unknown = [name for name in split if name not in known]
             checks.require(not unknown, f"a split names unknown videos: {unknown[:3]}")
+
+    def _check_fit(self, tubes: Tubes) -> None:
+        agree = np.array_equal(self.videos, tubes.videos)
+        checks.require(agree, "the tubes name other videos than the ground truth")
+        agree = self.labels == tuple(tubes.labels.tolist())
+        checks.require(agree, "the tubes name other labels than the ground truth")
+        late = np.flatnonzero(tubes.last > self.nframes[tubes.video])
+        if late.size:
+            i = late[0]
+            video = tubes.video[i]
+            raise ValueError(
+                f"video '{self.videos[video]}' has {self.nframes[video]} frames, "
+                f"but a tube ends at frame {tubes.last[i]}"
+            )
 
     def select(self, names: Sequence[str] | np.ndarray) -> GroundTruth:
         """The ground truth of some videos, in the order given; ValueError names an unknown one."""
@@ -76,19 +85,16 @@ class GroundTruth:
         index = checks.index_of(self.videos, names, "video")
         renumber = np.full(len(self.videos), -1)
         renumber[index] = np.arange(len(index))
-        new_video = renumber[self.tubes.video]
-        order = np.argsort(new_video, kind="stable")
-        order = order[new_video[order] >= 0]
-        tubes = replace(self.tubes.take(order), videos=names, video=new_video[order])
         chosen = set(names.tolist())
         return GroundTruth(
             self.labels,
             names,
             self.nframes[index],
             self.resolution[index],
-            tubes,
+            _renumbered(self.tubes, names, renumber),
             [[name for name in split if name in chosen] for split in self.train],
             [[name for name in split if name in chosen] for split in self.test],
+            None if self.crowds is None else _renumbered(self.crowds, names, renumber),
         )
 
     def at_frames(self, frames: Iterable[tuple[str, int]]) -> GroundTruth:
@@ -129,7 +135,8 @@ class GroundTruth:
         """Read the pickle of ACT-detector and MOC-detector.
 
         Its keys are ``labels, gttubes, nframes, train_videos, test_videos, resolution``; a tube
-        is (n, 5): frame (1-based), x1, y1, x2, y2 (0-based, inclusive).
+        is (n, 5): frame (1-based), x1, y1, x2, y2 (0-based, inclusive). ``crowds``, which may be
+        absent, is as ``gttubes``.
 
         Raises:
             FileNotFoundError: there is no such file.
@@ -162,6 +169,7 @@ class GroundTruth:
         )
         labels = tuple(str(label) for label in content["labels"])
         tubes = _read_tubes(content["gttubes"], videos, labels, bad)
+        crowds = content.get("crowds")
         return cls(
             labels,
             videos,
@@ -170,28 +178,42 @@ class GroundTruth:
             tubes,
             [list(map(str, split)) for split in content["train_videos"]],
             [list(map(str, split)) for split in content["test_videos"]],
+            None if crowds is None else _read_tubes(crowds, videos, labels, bad),
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the pickle that ``load`` reads, atomically."""
-        gttubes: dict[str, dict[int, list[np.ndarray]]] = {
-            name: {} for name in self.videos.tolist()
-        }
-        table = np.column_stack([self.tubes.box_frames.astype(np.float32), self.tubes.boxes])
-        for i, (video, label) in enumerate(zip(self.tubes.video, self.tubes.classes, strict=True)):
-            rows = table[self.tubes.ptr[i] : self.tubes.ptr[i + 1]].astype(np.float32)
-            gttubes[str(self.videos[video])].setdefault(int(label), []).append(rows)
         names = self.videos.tolist()
         content = {
             "labels": list(self.labels),
-            "gttubes": gttubes,
+            "gttubes": _tables(self.tubes),
             "nframes": dict(zip(names, self.nframes.tolist(), strict=True)),
             "train_videos": self.train,
             "test_videos": self.test,
             "resolution": dict(zip(names, map(tuple, self.resolution.tolist()), strict=True)),
         }
+        if self.crowds is not None:
+            content["crowds"] = _tables(self.crowds)
         with io.atomic_write(path) as file:
             pickle.dump(content, file, protocol=2)
+
+
+def _renumbered(tubes: Tubes, names: np.ndarray, renumber: np.ndarray) -> Tubes:
+    """The tubes of some videos, from each video's new number (-1: of none of them)."""
+    new_video = renumber[tubes.video]
+    order = np.argsort(new_video, kind="stable")
+    order = order[new_video[order] >= 0]
+    return replace(tubes.take(order), videos=names, video=new_video[order])
+
+
+def _tables(tubes: Tubes) -> dict[str, dict[int, list[np.ndarray]]]:
+    """Video -> class -> tubes (n, 5), as the pickle holds them."""
+    tables: dict[str, dict[int, list[np.ndarray]]] = {name: {} for name in tubes.videos.tolist()}
+    table = np.column_stack([tubes.box_frames.astype(np.float32), tubes.boxes])
+    for i, (video, label) in enumerate(zip(tubes.video, tubes.classes, strict=True)):
+        rows = table[tubes.ptr[i] : tubes.ptr[i + 1]].astype(np.float32)
+        tables[str(tubes.videos[video])].setdefault(int(label), []).append(rows)
+    return tables
 
 
 def _read_tubes(

@@ -37,15 +37,30 @@ class TubeOverlap(NamedTuple):
 
 def box_iou(first: np.ndarray, second: np.ndarray, plus_one: bool = True) -> np.ndarray:
     """IoU (K,) float64 of K pairs of boxes (K, 4); 0 where the union is empty."""
+    common, area, other = _areas(first, second, plus_one)
+    return _ratio(common, area + other - common)
+
+
+def box_share(first: np.ndarray, second: np.ndarray, plus_one: bool = True) -> np.ndarray:
+    """The share (K,) float64 of the first of K pairs of boxes (K, 4) that is in the second."""
+    common, area, _ = _areas(first, second, plus_one)
+    return _ratio(common, area)
+
+
+def _areas(first: np.ndarray, second: np.ndarray, plus_one: bool) -> tuple[np.ndarray, ...]:
+    """Area that K pairs have in common, of the first and of the second, (K,) float64 each."""
     first, second = first.T.astype(np.float64), second.T.astype(np.float64)
     one = 1.0 if plus_one else 0.0
     width = np.minimum(first[2], second[2]) - np.maximum(first[0], second[0]) + one
     height = np.minimum(first[3], second[3]) - np.maximum(first[1], second[1]) + one
     common = np.maximum(width, 0) * np.maximum(height, 0)
     area = (first[2] - first[0] + one) * (first[3] - first[1] + one)
-    area += (second[2] - second[0] + one) * (second[3] - second[1] + one)
-    union = area - common
-    return np.divide(common, union, out=np.zeros_like(common), where=union > 0)
+    other = (second[2] - second[0] + one) * (second[3] - second[1] + one)
+    return common, area, other
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
 
 
 def temporal_iou(

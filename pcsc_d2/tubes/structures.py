@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from pcsc_d2.tubes import checks
-from pcsc_d2.tubes.arrays import cast_fields, load_fields, ranges
+from pcsc_d2.tubes.arrays import Arrays, cast_fields, fine_numbers, load_fields, ranges
 from pcsc_d2.utils import files as io
 
 # Fields whose arrays have other names in a file, as files of tubes have had them from the start.
@@ -138,10 +138,34 @@ class Tubes:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Tubes:
-        """Read an ``.npz`` file; ValueError names the file and what is wrong with it."""
-        return load_fields(cls, path, optional=("actionness",), names=_FILE_NAMES)
+        """Read an ``.npz`` file; ValueError names the file and what is wrong with it.
+
+        Tubes that cannot be (NaN, inverted boxes, unknown classes or videos) are left out, and a
+        warning counts them.
+        """
+        options = {"optional": ("actionness",), "names": _FILE_NAMES, "usable": _usable}
+        return load_fields(cls, path, **options)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write an ``.npz`` file atomically."""
         names = {f.name: _FILE_NAMES.get(f.name, f.name) for f in fields(self)}
         io.save_arrays(path, {name: getattr(self, field) for field, name in names.items()})
+
+
+def _usable(given: Arrays) -> tuple[Arrays, int]:
+    """The fields of the tubes that can be, and the number of the others."""
+    video, classes = np.asarray(given["video"]), np.asarray(given["classes"])
+    start, ptr = np.asarray(given["start"]), np.asarray(given["ptr"])
+    lengths = np.diff(ptr)
+    boxes = fine_numbers(given["boxes"], given["box_scores"], given["actionness"])
+    fine = np.logical_and.reduceat(boxes, ptr[:-1]) & np.isfinite(given["scores"])
+    fine &= (video >= 0) & (video < len(given["videos"]))
+    fine &= (classes >= 0) & (classes < len(given["labels"])) & (start >= 1)
+    rows = np.repeat(fine, lengths)
+    kept = {name: np.asarray(given[name])[fine] for name in ("video", "classes", "scores", "start")}
+    kept |= {
+        name: None if given[name] is None else np.asarray(given[name])[rows]
+        for name in ("boxes", "box_scores", "actionness")
+    }
+    kept["ptr"] = np.concatenate([[0], np.cumsum(lengths[fine])])
+    return given | kept, int((~fine).sum())

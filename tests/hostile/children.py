@@ -12,11 +12,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.hostile.outcomes import PATIENCE
+from tests.hostile.outcomes import LONGEST
 
 _ROOT = Path(__file__).parents[2]
 # Seconds for an input, with the start of the process that reads it.
-_LIMIT = 3 * PATIENCE + 60
+_LIMIT = 2 * LONGEST
 
 
 class Outcome(NamedTuple):

@@ -26,8 +26,9 @@ from pcsc_d2.utils.text import printable
 from tests.hostile.base import CANARY, Base
 from tests.hostile.families import FAMILIES
 
-# Seconds after which an input counts as one that hangs, and bytes that none may take.
-PATIENCE = 20.0
+# Seconds of work after which an input counts as one that hangs, and seconds whatever it does, on a
+# machine that others use too; bytes that none may take.
+PATIENCE, LONGEST = 20.0, 180.0
 MOST_MEMORY = 1 << 30
 _LIMIT = 6 << 30
 CLEAN = {"read", "one line"}
@@ -38,18 +39,22 @@ class HangsError(BaseException):
 
 
 @contextmanager
-def within(seconds: float) -> Iterator[None]:
+def patience() -> Iterator[None]:
     """Raise HangsError where the block takes longer."""
 
     def stop(*_: object) -> None:
         raise HangsError
 
-    signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    limits = (signal.ITIMER_PROF, PATIENCE), (signal.ITIMER_REAL, LONGEST)
+    for number in (signal.SIGPROF, signal.SIGALRM):
+        signal.signal(number, stop)
+    for timer, seconds in limits:
+        signal.setitimer(timer, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        for timer, _ in limits:
+            signal.setitimer(timer, 0)
 
 
 def verdict(status: object, told: str, path: Path) -> str:
@@ -75,7 +80,7 @@ def outcome(seed: int, family: str, folder: Path, base: Base) -> tuple[str, str]
 def _outcome(rng: random.Random, family: str, folder: Path, base: Base) -> tuple[str, str]:
     told = io.StringIO()
     try:
-        with within(PATIENCE), redirect_stderr(told):
+        with patience(), redirect_stderr(told):
             path, work = FAMILIES[family](folder, rng, base)
             told.truncate(0)
             try:

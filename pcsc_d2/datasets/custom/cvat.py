@@ -63,11 +63,9 @@ def _parse_cvat(
             )
         if element.tag == "meta":
             videos = _cvat_videos(element, rows, known)
-        elif element.get("task_id") not in videos and len(videos) > 1:
-            raise rows.wrong(element.get("id"), "of a project, without a known task_id")
         else:
-            video = videos.get(element.get("task_id")) or next(iter(videos.values()), "")
-            _add_track(rows, element, video or plain_name(rows.source.stem), number, attribute)
+            with rows.leaving_out(element.get("id", number)):
+                _add_track(rows, element, _video_of(element, videos, rows), number, attribute)
             number += 1
             element.clear()
     if root is None or root.tag != "annotations":
@@ -90,6 +88,13 @@ def _cvat_videos(
         rows.sizes[video] = None, int(height) if height else None, int(width) if width else None
         videos[task.findtext("id")] = video
     return videos
+
+
+def _video_of(track: Element, videos: Mapping[str | None, str], rows: Annotations) -> str:
+    if track.get("task_id") not in videos and len(videos) > 1:
+        raise rows.wrong(track.get("id"), "of a project, without a known task_id")
+    video = videos.get(track.get("task_id")) or next(iter(videos.values()), "")
+    return video or plain_name(rows.source.stem)
 
 
 def _add_track(

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import csv
 import json
-import logging
 import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 from pcsc_d2.datasets.custom.cvat import read_cvat
 from pcsc_d2.datasets.custom.rows import Annotations, plain_name, plain_text
@@ -22,7 +21,9 @@ from pcsc_d2.utils.text import one_line
 _CORNERS = ("x1", "y1", "x2", "y2")
 _SIZES = ("x", "y", "w", "h")
 _LARGEST = 1 << 30
-logger = logging.getLogger(__name__)
+# Flags of a region of many, or of none that counts: nothing there is to be learnt or found.
+_CROWD = ("iscrowd", "ignore")
+_NOT_SET = {"", "0", "0.0", "false", "no", "none"}
 
 
 def read_rows(path: Path, known: Mapping[str, Path], attribute: str | None = None) -> Annotations:
@@ -48,7 +49,9 @@ def read_rows(path: Path, known: Mapping[str, Path], attribute: str | None = Non
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such annotation file")
     with reading(path, f"annotations ({path.suffix.lower()})"):
-        return readers[path.suffix.lower()]()
+        rows = readers[path.suffix.lower()]()
+        rows.require_some()
+    return rows
 
 
 def _read_csv(path: Path) -> Annotations:
@@ -58,7 +61,8 @@ def _read_csv(path: Path) -> Annotations:
         reader = csv.DictReader(file, skipinitialspace=True)
         columns = _box_columns(path, reader.fieldnames or [])
         for record in reader:
-            _add_record(rows, reader.line_num, record, columns)
+            with rows.leaving_out(reader.line_num):
+                _add_record(rows, reader.line_num, record, columns)
     return rows
 
 
@@ -93,7 +97,13 @@ def _add_record(
     label, track = (record["label"] or "").strip(), (record["track"] or "").strip()
     if not label or not track:
         raise rows.wrong(line, "label and track must not be empty")
-    rows.add(line, name, track, label, int(frame), box)
+    add = rows.add_crowd if any(_is_set(record.get(key)) for key in _CROWD) else rows.add
+    add(line, name, track, label, int(frame), box)
+
+
+def _is_set(value: Any) -> bool:
+    """Whether a flag is set, as COCO (1, true) or a cell of a table ("1", "true") has it."""
+    return str(value).strip().lower() not in _NOT_SET
 
 
 def _corners(box: Any) -> tuple[float, ...]:
@@ -110,41 +120,59 @@ def _read_coco(path: Path) -> Annotations:
     if missing:
         raise ValueError(f"{path}: the list '{sorted(missing)[0]}' is missing at the top level")
     rows = Annotations(path, "annotation", first_frame=0)
-    place: object = ""
     try:
-        place = "of a category"
         classes = {c["id"]: plain_text(c["name"]) for c in content["categories"]}
         rows.names = tuple(classes[i] for i in sorted(classes))
-        place = "of a video"
-        videos = {v["id"]: _coco_video(v, rows) for v in content["videos"]}
-        place = "of an image"
-        images = {i["id"]: (i["video_id"], _frame_of(i)) for i in content.get("images", [])}
-        tracks = {t["id"]: t for t in content.get("tracks", [])}
-        for number, annotation in enumerate(content["annotations"]):
-            place = annotation.get("id", f"number {number}")
-            if annotation.get("iscrowd") or annotation.get("ignore"):
-                # A region of many, or of none that counts: no object to be learnt or found.
-                rows.ignored += 1
-                continue
-            for frame, box, video in _coco_boxes(annotation, images):
-                track = annotation.get("track_id", annotation.get("instance_id"))
-                track = annotation["id"] if "bboxes" in annotation else track
-                if track is None:
-                    raise rows.wrong(place, "neither 'track_id' nor 'instance_id'")
-                category = annotation.get("category_id", tracks.get(track, {}).get("category_id"))
-                label = classes[category]
-                rows.add(place, videos[video], str(track), label, frame, _corners(box))
-    except KeyError as error:
-        raise rows.wrong(place, f"{error} is missing, or is an id that nothing has") from None
     except Exception as error:
-        if isinstance(error, ValueError) and str(error).startswith(str(path)):
-            raise
-        raise rows.wrong(place, f"not as expected ({one_line(error)})") from None
-    if rows.ignored:
-        logger.warning(
-            "%s: %d annotations of crowds or to be ignored; left out", path, rows.ignored
-        )
+        raise rows.wrong("of a category", f"not as expected ({one_line(error)})") from None
+    videos: dict[Any, str] = {}
+    for place, video in _named(content["videos"], "of video"):
+        with rows.leaving_out(place):
+            videos[video["id"]] = _coco_video(video, rows)
+    images: dict[Any, tuple[Any, int]] = {}
+    for place, image in _named(content.get("images", []), "of image"):
+        with rows.leaving_out(place):
+            images[image["id"]] = image["video_id"], _frame_of(image)
+    tracks: dict[Any, Mapping[str, Any]] = {}
+    for place, track in _named(content.get("tracks", []), "of track"):
+        with rows.leaving_out(place):
+            tracks[track["id"]] = track
+    for place, annotation in _named(content["annotations"]):
+        with rows.leaving_out(place):
+            _add_annotation(rows, place, annotation, _CocoIds(classes, videos, images, tracks))
     return rows
+
+
+def _named(entries: Any, what: str = "") -> Iterator[tuple[object, Any]]:
+    """Each entry with what it is called: by its id, or by its number."""
+    for number, entry in enumerate(entries):
+        place = entry.get("id", f"number {number}") if isinstance(entry, dict) else number
+        yield f"{what} {place}".strip() if what else place, entry
+
+
+class _CocoIds(NamedTuple):
+    """What the ids of a COCO file stand for."""
+
+    classes: Mapping[Any, str]
+    videos: Mapping[Any, str]
+    images: Mapping[Any, tuple[Any, int]]
+    tracks: Mapping[Any, Mapping[str, Any]]
+
+
+def _add_annotation(
+    rows: Annotations, place: object, annotation: Mapping[str, Any], ids: _CocoIds
+) -> None:
+    crowd = any(_is_set(annotation.get(key)) for key in _CROWD)
+    track = annotation.get("track_id", annotation.get("instance_id"))
+    if "bboxes" in annotation or (crowd and track is None):
+        track = annotation["id"]
+    if track is None:
+        raise rows.wrong(place, "neither 'track_id' nor 'instance_id'")
+    category = annotation.get("category_id", ids.tracks.get(track, {}).get("category_id"))
+    label, add = ids.classes[category], rows.add_crowd if crowd else rows.add
+    for frame, box, video in _coco_boxes(annotation, ids.images):
+        with rows.leaving_out(place):
+            add(place, ids.videos[video], str(track), label, frame, _corners(box))
 
 
 def _coco_video(video: Mapping[str, Any], rows: Annotations) -> str:

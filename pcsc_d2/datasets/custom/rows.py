@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from pcsc_d2.utils.text import one_line
 from pcsc_d2.video.files import without_suffix
+
+logger = logging.getLogger(__name__)
 
 # Of a frame's number and of a corner; videos have fewer frames, and frames fewer pixels.
 _LARGEST = 1 << 30
@@ -26,7 +32,8 @@ class Annotations:
         names: classes in their order, where the file tells them.
         sizes: video -> number of frames, height and width, each None where it is not told.
         interpolated: boxes between two of a track are meant to be interpolated, however far apart.
-        ignored: how many annotations were of crowds, or to be ignored, and left out.
+        crowds: of regions in which nobody is annotated one by one, apart from the rows.
+        unusable: what is wrong with the rows, tracks or annotations that are left out.
     """
 
     source: Path
@@ -41,7 +48,8 @@ class Annotations:
     names: tuple[str, ...] | None = None
     sizes: dict[str, tuple[int | None, int | None, int | None]] = field(default_factory=dict)
     interpolated: bool = False
-    ignored: int = 0
+    crowds: Annotations | None = None
+    unusable: list[str] = field(default_factory=list)
 
     def add(
         self, place: object, video: str, track: str, label: str, frame: int, box: tuple[float, ...]
@@ -57,6 +65,43 @@ class Annotations:
         self.frames.append(frame)
         self.boxes.append(box)
         self.places.append(place)
+
+    def add_crowd(
+        self, place: object, video: str, track: str, label: str, frame: int, box: tuple[float, ...]
+    ) -> None:
+        """Add a region to ``crowds``; as ``add``."""
+        if self.crowds is None:
+            options = {"first_frame": self.first_frame, "interpolated": self.interpolated}
+            self.crowds = Annotations(self.source, self.where, **options)
+        self.crowds.add(place, video, track, label, frame, box)
+
+    @contextmanager
+    def leaving_out(self, place: object) -> Iterator[None]:
+        """Leave out what the block adds where it raises: one bad row does not spoil the others."""
+        before = len(self.boxes)
+        try:
+            yield
+        except Exception as error:
+            for column in (self.videos, self.tracks, self.labels, self.frames, self.boxes):
+                del column[before:]
+            del self.places[before:]
+            self.unusable.append(str(self._placed(place, error)))
+
+    def _placed(self, place: object, error: Exception) -> Exception:
+        if isinstance(error, ValueError) and str(error).startswith(str(self.source)):
+            return error
+        if isinstance(error, KeyError):
+            return self.wrong(place, f"{error} is missing, or is an id that nothing has")
+        return self.wrong(place, f"not as expected ({one_line(error)})")
+
+    def require_some(self) -> None:
+        """Raise ValueError where nothing is left; otherwise warn of what is left out."""
+        if self.unusable and not self.boxes and self.crowds is None:
+            raise ValueError(self.unusable[0])
+        if self.unusable:
+            more = len(self.unusable) - 1
+            more = f", and {more:,} more that cannot be understood" if more else ""
+            logger.warning("%s; left out%s", self.unusable[0], more)
 
     def wrong(self, place: object, what: str) -> ValueError:
         """An error that names the file and the place in it."""

@@ -14,7 +14,7 @@ from pcsc_d2.datasets.custom.description import DESCRIPTION, Description
 from pcsc_d2.datasets.custom.formats import read_rows
 from pcsc_d2.datasets.custom.rows import Annotations
 from pcsc_d2.datasets.repair import AnnotationIssues, Clip, RawTubes, checked_tubes, measure_clips
-from pcsc_d2.tubes import GroundTruth
+from pcsc_d2.tubes import GroundTruth, Tubes
 from pcsc_d2.tubes.boxes import to_inclusive
 from pcsc_d2.video.files import find_videos
 
@@ -48,12 +48,24 @@ def read_own(
     tables = [read_rows(path, there, description.label_attribute) for path in annotations]
     for table in tables:
         _refuse_shares(table)
-    labels = _labels(tables, description)
-    names = sorted({name for t in tables for name in (*t.videos, *t.sizes)})
+        issues.rows[str(table.source)] += len(table.unusable)
+    crowds = [table.crowds for table in tables if table.crowds is not None]
+    labels = _labels([*tables, *crowds], description)
+    names = sorted({name for t in (*tables, *crowds) for name in (*t.videos, *t.sizes)})
     clips = measure_clips({n: there[n] for n in names if n in there}, description.decoding, issues)
-    size = _sizes(names, tables, clips)
-    parts = [_tubes(t, names, labels, size, there, description, issues) for t in tables]
-    raw = RawTubes(
+    size = _sizes(names, [*tables, *crowds], clips)
+    known, sizes = np.array(names, np.str_), (size[:, 0], size[:, 1:])
+
+    def checked(of: Sequence[Annotations]) -> Tubes:
+        parts = [_tubes(t, names, labels, size, there, description, issues) for t in of]
+        return checked_tubes(_joined(parts), known, labels, *sizes, issues)
+
+    regions = checked(crowds) if crowds else None
+    return GroundTruth(labels, known, *sizes, checked(tables), [], [], regions)
+
+
+def _joined(parts: Sequence[RawTubes]) -> RawTubes:
+    return RawTubes(
         *(
             np.concatenate([getattr(p, column) for p in parts])
             for column in ("video", "classes", "start")
@@ -61,9 +73,6 @@ def read_own(
         np.cumsum([0, *(n for p in parts for n in np.diff(p.ptr))]),
         np.concatenate([p.boxes for p in parts]),
     )
-    videos_array = np.array(names, np.str_)
-    tubes = checked_tubes(raw, videos_array, labels, size[:, 0], size[:, 1:], issues)
-    return GroundTruth(labels, videos_array, size[:, 0], size[:, 1:], tubes, [], [])
 
 
 def _refuse_shares(table: Annotations) -> None:
@@ -136,7 +145,7 @@ def _tubes(
     keep = _proper(table, video, frame, boxes, size, there, issues)
     order = np.flatnonzero(keep)
     order = order[np.lexsort([frame[order], track[order], video[order]])]
-    _refuse_twice(table, order, track, frame)
+    order = _once(table, order, track, frame, issues)
     gap = _ANY_GAP if table.interpolated else description.max_gap
     rows, frame, boxes = _interpolated(order, track, frame, boxes, cls, gap)
     track, cls, video = track[rows], cls[rows], video[rows]
@@ -157,21 +166,22 @@ def _proper(
     issues: AnnotationIssues,
 ) -> np.ndarray:
     """Which rows can be used; the others are counted, and the first of each kind is named."""
-    early = np.flatnonzero(frame < 1)
-    if early.size:
-        i = early[0]
-        hint = '; is "first_frame": 0 meant?' if table.first_frame is None else ""
-        raise table.wrong(table.places[i], f"frame {table.frames[i]} is before the first{hint}")
+    early = frame < 1
+    zero = np.flatnonzero(frame == 0)
+    if zero.size and table.first_frame is None:
+        what = f'frame {table.frames[zero[0]]} is before the first; is "first_frame": 0 meant?'
+        raise table.wrong(table.places[zero[0]], what)
     absent = np.array([name not in there for name in table.videos], bool)
     height_width = size[video, 1:]
     inverted = (boxes[:, 2:] <= boxes[:, :2]).any(1)
     tiny = ~inverted & (boxes[:, 2:] - boxes[:, :2] < _SMALLEST).any(1)
     outside = (boxes[:, 2:] <= 0).any(1) | (boxes[:, :2] >= height_width[:, ::-1]).any(1)
     late = ~absent & (frame > size[video, 0])
-    counted = ~absent & (inverted | outside | tiny)
+    counted = ~absent & (inverted | outside | tiny | early)
     for rows, counter in ((counted, issues.dropped), (late & ~counted, issues.beyond)):
         counter.update(Counter(table.videos[i] for i in np.flatnonzero(rows)))
     for rows, text in (
+        (early, lambda i: f"frame {table.frames[i]} is before the first"),
         (absent, lambda i: f"no video '{table.videos[i]}'{_meant(table.videos[i], list(there))}"),
         (inverted, lambda i: f"the box {_shown(boxes[i])} is inverted or empty"),
         (tiny, lambda i: f"the box {_shown(boxes[i])} is smaller than a pixel"),
@@ -185,7 +195,7 @@ def _proper(
         ),
     ):
         _warn(table, np.flatnonzero(rows), text)
-    return ~(inverted | tiny | (outside & ~absent) | late)
+    return ~(early | inverted | tiny | (outside & ~absent) | late)
 
 
 def _shown(box: np.ndarray) -> str:
@@ -199,17 +209,26 @@ def _warn(table: Annotations, rows: np.ndarray, text: Callable[[int], str]) -> N
         logger.warning("%s: %s; left out%s", place, text(rows[0]), more)
 
 
-def _refuse_twice(
-    table: Annotations, order: np.ndarray, track: np.ndarray, frame: np.ndarray
-) -> None:
-    same = (np.diff(track[order]) == 0) & (np.diff(frame[order]) == 0)
-    if same.any():
-        i = order[1:][same][0]
-        raise table.wrong(
-            table.places[i],
+def _once(
+    table: Annotations,
+    order: np.ndarray,
+    track: np.ndarray,
+    frame: np.ndarray,
+    issues: AnnotationIssues,
+) -> np.ndarray:
+    """The rows less those of a track that has a box at that frame already; these are counted."""
+    same = (np.diff(track[order], prepend=-1) == 0) & (np.diff(frame[order], prepend=-1) == 0)
+    twice = order[same]
+    issues.rows[str(table.source)] += twice.size
+
+    def text(i: int) -> str:
+        return (
             f"track {table.tracks[i]} of '{table.videos[i]}' has two boxes at frame "
-            f"{table.frames[i]}",
+            f"{table.frames[i]}"
         )
+
+    _warn(table, twice, text)
+    return order[~same]
 
 
 def _interpolated(

@@ -29,7 +29,7 @@ from pcsc_d2.engine.checkpointing import FINAL, Checkpointer
 from pcsc_d2.engine.setup import setup
 from pcsc_d2.engine.trainer import Trainer
 from pcsc_d2.parallel import wait_for_all
-from pcsc_d2.tubes import GroundTruth, RefinementSearch
+from pcsc_d2.tubes import GroundTruth, RefinementSearch, Tubes
 from pcsc_d2.tubes.assembly import concatenate
 from pcsc_d2.utils.files import atomic_write, write_json
 
@@ -89,18 +89,24 @@ def _join(truths: list[GroundTruth]) -> GroundTruth:
         return truths[0]
     videos = np.concatenate([t.videos for t in truths])
     offsets = np.cumsum([0, *(len(t.videos) for t in truths)])
-    tubes = [
-        replace(t.tubes, videos=videos, video=t.tubes.video + first)
-        for t, first in zip(truths, offsets)
-    ]
+
+    def joined(parts: list[Tubes | None]) -> Tubes | None:
+        moved = [
+            replace(part, videos=videos, video=part.video + first)
+            for part, first in zip(parts, offsets)
+            if part is not None
+        ]
+        return concatenate(moved) if moved else None
+
     return GroundTruth(
         truths[0].labels,
         videos,
         np.concatenate([t.nframes for t in truths]),
         np.concatenate([t.resolution for t in truths]),
-        concatenate(tubes),
+        joined([t.tubes for t in truths]),
         [],
         [],
+        joined([t.crowds for t in truths]),
     )
 
 

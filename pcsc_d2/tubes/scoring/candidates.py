@@ -7,6 +7,7 @@ Detections (or tubes), ground truth and protocol -> ``FrameCandidates`` (``TubeC
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import cached_property
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from pcsc_d2.tubes.ground_truth import GroundTruth
 from pcsc_d2.tubes.iou import TubeOverlap, box_iou, temporal_iou, tube_overlap
 from pcsc_d2.tubes.matching import join, later_in_group, match_greedily, suppress
 from pcsc_d2.tubes.scoring.alignment import align_detections, align_tubes, frame_numbers
+from pcsc_d2.tubes.scoring.crowds import detections_in_crowds, tubes_in_crowds
 from pcsc_d2.tubes.scoring.protocol import Protocol, get_protocol
 from pcsc_d2.tubes.structures import Tubes
 
@@ -58,6 +60,11 @@ class Candidates(ABC):
         order = np.lexsort((-iou, rows))
         self.detection, self.truth, self.iou = rows[order], truths[order], iou[order]
 
+    @property
+    @abstractmethod
+    def in_crowd(self) -> np.ndarray:
+        """The share (N,) float64 of each detection that is in a crowd, see ``crowds``."""
+
     @abstractmethod
     def iou_of(self, found: np.ndarray, truths: np.ndarray) -> np.ndarray:
         """IoU (K,) float64 of K pairs of any class and place."""
@@ -73,6 +80,16 @@ class Candidates(ABC):
             eligible[1:] &= self.detection[1:] != self.detection[:-1]
         pairs = self.detection[eligible], self.truth[eligible]
         return match_greedily(*pairs, len(self.found), len(self.truth_classes))
+
+    def not_judged(self, credited: np.ndarray, iou: float) -> np.ndarray:
+        """The detections (N,) bool that are neither right nor wrong: in a crowd, credited with
+        nothing.
+
+        Args:
+            credited: what ``match`` gave.
+            iou: the share of a detection that has to be in a crowd of its class, as COCO has it.
+        """
+        return (credited < 0) & (self.in_crowd >= iou)
 
 
 class FrameCandidates(Candidates):
@@ -96,6 +113,11 @@ class FrameCandidates(Candidates):
             truth_classes=np.repeat(tubes.classes, tubes.lengths),
         )
 
+    @cached_property
+    def in_crowd(self) -> np.ndarray:
+        crowds = self.ground_truth.crowds
+        return detections_in_crowds(self.found, crowds, self.protocol.plus_one)
+
     def iou_of(self, found: np.ndarray, truths: np.ndarray) -> np.ndarray:
         boxes = self.found.boxes[found], self.ground_truth.tubes.boxes[truths]
         return box_iou(*boxes, self.protocol.plus_one)
@@ -118,6 +140,10 @@ class TubeCandidates(Candidates):
             tubes = tubes.take(tube_nms(tubes, protocol.tube_nms, protocol.plus_one))
         videos = tubes.video.astype(np.int64), truth.video.astype(np.int64)
         super().__init__(tubes, ground_truth, protocol, *videos, truth_classes=truth.classes)
+
+    @cached_property
+    def in_crowd(self) -> np.ndarray:
+        return tubes_in_crowds(self.found, self.ground_truth.crowds, self.protocol.plus_one)
 
     def iou_of(self, found: np.ndarray, truths: np.ndarray) -> np.ndarray:
         return self.overlap_of(found, truths).iou

@@ -9,7 +9,7 @@ found add up to 100 %. The kinds are those of ACT-detector's error analysis (Kal
 - localisation: its class is there, and it overlaps it too little;
 - time: its class happens in the video, but not at this time;
 - class: overlaps enough a ground truth of another class;
-- other: none of these;
+- other: none of these, and in no crowd, where nothing is judged;
 - missed: the recall never reached.
 """
 
@@ -24,9 +24,10 @@ from pcsc_d2.tubes.matching import join
 from pcsc_d2.tubes.scoring.candidates import Candidates, FrameCandidates, TubeCandidates
 from pcsc_d2.tubes.scoring.curves import ranked, trapezoid_area
 
-RIGHT, DUPLICATE, LOCALISATION, TIME, CLASS, OTHER = range(6)
-KINDS = ("right", "duplicate", "localisation", "time", "class", "other")
-PARTS = (*KINDS, "missed")
+RIGHT, DUPLICATE, LOCALISATION, TIME, CLASS, OTHER, NOT_JUDGED = range(7)
+KINDS = ("right", "duplicate", "localisation", "time", "class", "other", "in a crowd")
+JUDGED = KINDS[:NOT_JUDGED]
+PARTS = (*JUDGED, "missed")
 
 # Detections compared with the ground truth of other classes at a time.
 _CHUNK_ROWS = 1 << 19
@@ -64,8 +65,7 @@ def frame_errors(candidates: FrameCandidates, iou: float = 0.5) -> ErrorBreakdow
     kinds[overlaps] = CLASS
     kinds[in_frame] = LOCALISATION
     kinds[candidates.detection[candidates.iou >= iou]] = DUPLICATE
-    kinds[candidates.match(iou) >= 0] = RIGHT
-    return _break_down(candidates, kinds, iou)
+    return _break_down(candidates, _judged(candidates, kinds, iou), iou)
 
 
 def tube_errors(candidates: TubeCandidates, iou: float = 0.5) -> ErrorBreakdown:
@@ -88,7 +88,14 @@ def classify_tubes(candidates: TubeCandidates, iou: float) -> np.ndarray:
     kinds[own[overlap.temporal > 0]] = LOCALISATION
     kinds[own[overlap.spatial >= iou]] = TIME
     kinds[own[candidates.iou >= iou]] = DUPLICATE
-    kinds[candidates.match(iou) >= 0] = RIGHT
+    return _judged(candidates, kinds, iou)
+
+
+def _judged(candidates: Candidates, kinds: np.ndarray, iou: float) -> np.ndarray:
+    """The kinds with those that are right, and those that are not judged."""
+    credited = candidates.match(iou)
+    kinds[credited >= 0] = RIGHT
+    kinds[candidates.not_judged(credited, iou)] = NOT_JUDGED
     return kinds
 
 
@@ -120,9 +127,8 @@ def _break_down(candidates: Candidates, kinds: np.ndarray, iou: float) -> ErrorB
     per_class = {}
     for i, label in enumerate(labels):
         if positives[i]:
-            of_kind = (
-                kinds[ranked(found.classes, found.scores, i)] == np.arange(len(KINDS))[:, None]
-            )
+            mine = kinds[ranked(found.classes, found.scores, i)]
+            of_kind = mine[mine != NOT_JUDGED] == np.arange(len(JUDGED))[:, None]
             shares = np.cumsum(of_kind, axis=1) / np.arange(1, of_kind.shape[1] + 1)
             hits = of_kind[RIGHT]
             areas = [

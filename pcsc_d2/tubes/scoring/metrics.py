@@ -104,7 +104,7 @@ def average_precision(
     truth_classes, found = candidates.truth_classes, candidates.found
     ignored = np.zeros(len(truth_classes), bool) if ignored is None else ignored
     # One more at the end, for the detections that are credited with nothing (-1).
-    counts = ~np.append(ignored, False)[credited]
+    counts = ~np.append(ignored, False)[credited] & ~candidates.not_judged(credited, iou)
     columns = (column[counts] for column in (found.classes, found.scores, credited >= 0))
     labels = candidates.ground_truth.labels
     positives = np.bincount(truth_classes[~ignored], minlength=len(labels))
@@ -122,7 +122,7 @@ def frame_map(
 
     Where ``ignored`` (T,) bool marks ground-truth tubes, their boxes are neither to be found nor
     a mistake to find: detections credited with them are left out, so that the score is that of
-    the other tubes alone (as COCO treats crowds).
+    the other tubes alone. Detections in the ground truth's crowds are left out, too.
 
     Videos of the ground truth without detections count as missed, detections of other videos are
     left out, both with a warning. ``protocol`` "act" is what ACT-detector and MOC-detector

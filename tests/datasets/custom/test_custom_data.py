@@ -219,7 +219,6 @@ BOMB = '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;">]>'
         ("annotations.csv", HEADER + "a,0,x,run,1,2,3,4\n", {}, '"first_frame": 0 meant'),
         ("annotations.csv", HEADER + "a,1,,run,1,2,3,4\n", {}, "must not be empty"),
         ("annotations.csv", HEADER + "../a,1,x,run,1,2,3,4\n", {}, "line 2: '../a' is no name"),
-        ("annotations.csv", HEADER + "a,1,x,run,1,2,3,4\n" * 2, {}, "two boxes at frame 1"),
         (
             "annotations.csv",
             HEADER + "a,1,x,rnu,1,2,3,4\n",
@@ -230,7 +229,7 @@ BOMB = '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;">]>'
         ("annotations.json", '{"videos": []}', {}, "list 'annotations' is missing"),
         (
             "annotations.json",
-            json.dumps(COCO | {"images": COCO["images"][1:]}),
+            json.dumps(COCO | {"images": []}),
             {},
             "annotation 1: 1 is missing, or is an id that nothing has",
         ),
@@ -345,3 +344,45 @@ def test_generated_clips_written_as_own_data_are_the_same(tmp_path, form, capsys
     assert [t[:3] for t in found] == [t[:3] for t in expected]
     for a, b in zip(found, expected):
         assert np.allclose(a[3], b[3], atol=1e-5)
+
+
+def test_bad_rows_are_left_out_counted_and_the_first_is_named(root, caplog):
+    text = HEADER + "a,1,x,run,1,2,30,40\na,2,x,run,1,2,z,40\na,3,x\na,1,x,run,1,2,30,41\n"
+    truth, issues = read(root, "annotations.csv", text)
+    assert tubes_of(truth) == [("a", "run", 1, [[1, 2, 29, 39]])]
+    assert issues.rows.total() == 3
+    unusable, twice = warnings_of(caplog)[:2]
+    assert "line 3: could not convert string to float: 'z'" in unusable
+    assert "left out, and 1 more that cannot be understood" in unusable
+    assert "line 5: track x of 'a' has two boxes at frame 1; left out" in twice
+    report = check_dataset(root, custom_files(root, "mine")).report
+    assert report.problems["rows"] == {"annotations.csv": "3 rows left out"}
+
+
+def test_bad_annotations_are_left_out(root):
+    bad = [{"id": 7, "image_id": 1, "track_id": 9, "category_id": 99, "bbox": [1, 1, 2, 2]}, 3]
+    good, _ = read(root, "annotations.json", json.dumps(COCO))
+    content = COCO | {"annotations": [*COCO["annotations"], *bad], "images": [*COCO["images"], {}]}
+    truth, issues = read(root, "annotations.json", json.dumps(content))
+    assert tubes_of(truth) == tubes_of(good)
+    assert issues.rows.total() == 3
+
+
+@pytest.mark.parametrize("flag", ["iscrowd", "ignore"])
+def test_crowds_are_kept_apart(root, flag):
+    text = HEADER.replace("label", f"label,{flag}")
+    rows = "a,1,x,run,0,1,2,30,40\na,1,y,run,1,5,6,50,40\na,2,y,run,true,5,6,50,40\n"
+    truth, _ = read(root, "annotations.csv", text + rows)
+    assert tubes_of(truth) == [("a", "run", 1, [[1, 2, 29, 39]])]
+    assert truth.crowds.boxes.tolist() == [[5, 6, 49, 39]] * 2
+    assert (truth.crowds.start.tolist(), truth.crowds.lengths.tolist()) == ([1], [2])
+
+
+def test_crowds_of_json_need_no_track(root):
+    first = COCO["annotations"][0]
+    crowd = {k: v for k, v in first.items() if k != "track_id"} | {"id": 90, "iscrowd": 1}
+    crowd["category_id"] = COCO["categories"][0]["id"]
+    content = COCO | {"annotations": [*COCO["annotations"], crowd]}
+    truth, _ = read(root, "annotations.json", json.dumps(content))
+    assert len(truth.crowds) == 1
+    assert len(truth.tubes) == len(read(root, "annotations.json", json.dumps(COCO))[0].tubes)
