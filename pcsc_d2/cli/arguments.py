@@ -31,11 +31,18 @@ def add_subcommand(
     return parser
 
 
+def named_path(text: str) -> Path:
+    """A path that is named; ValueError for an empty name, which would stand for this folder."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("the name of a file or folder is empty")
+    return Path(text)
+
+
 def add_root(parser: argparse.ArgumentParser) -> None:
     """The folder of all datasets."""
     root = Path(os.environ.get("DETECTRON2_DATASETS", "datasets")).expanduser()
     parser.add_argument(
-        "--root", type=Path, default=root, metavar="DIR", help="of all datasets (%(default)s)"
+        "--root", type=named_path, default=root, metavar="DIR", help="of all datasets (%(default)s)"
     )
 
 

@@ -9,9 +9,11 @@ The file of a video appears when it is complete.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import torch
@@ -73,6 +75,7 @@ class FeatureStore:
         dtype = np.dtype([(_FRAME, "<i4"), (_STAMP, "<i8"), *kinds])
         with atomic_write(self.path(clip, mirrored)) as file:
             records = np.lib.format.open_memmap(file.name, "w+", dtype, (number,))
+            _reserve(file)
             records[_STAMP] = _stamp(clip)
             yield records
             records.flush()
@@ -87,6 +90,16 @@ class FeatureStore:
             if records.ndim != 1 or not {_FRAME, _STAMP} <= set(names):
                 raise ValueError("it holds no records of key frames")
             return records
+
+
+def _reserve(file: IO[bytes]) -> None:
+    """Take the room of a file that is written through memory, where a full disk ends the process.
+
+    Raises:
+        OSError: there is no room.
+    """
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
 
 
 def fill(

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import torch
 
 from pcsc_d2.utils.trust import require_trust
-from pcsc_d2.utils.weights import check_sizes
+from pcsc_d2.utils.zips import TENSORS, check_zip
 
 # What networks of ``pcsc export`` use, as tests/export/test_export.py compares. None of
 # them touches files, addresses or other code.
@@ -58,7 +58,7 @@ def check_parts(path: str | os.PathLike[str], whole: str | bytes) -> None:
         ValueError, RuntimeError, BadZipFile: not such a file, or it unfolds to much more than its
             size.
     """
-    check_sizes(path)
+    check_zip(path, TENSORS)
     # The reader that will load it: another one could see other parts in a crafted file.
     reader = reader_of(whole)
     for name in reader.get_all_records():

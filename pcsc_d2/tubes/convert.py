@@ -26,6 +26,8 @@ from pcsc_d2.utils.text import one_line
 _ACT_NMS, _MOC_NMS = 0.3, 0.6
 _FRAME_NAME = re.compile(r"(?P<video>.+)/\D*(?P<frame>\d+)(\.\w+)?$")
 
+# Of a number in COCO results, far from what float32 holds.
+_LARGEST = 1e30
 # Columns of a detection: x1, y1, x2, y2, score, class, frame.
 _WIDTH = 7
 
@@ -231,8 +233,9 @@ def _coco_row(
     require(inside, f"video '{match['video']}' has frames 1 to {nframes[video]}, not {frame}")
     x, y, width, height = (float(value) for value in result["bbox"])
     row = [x, y, x + width, y + height, float(result["score"])]
-    require(np.isfinite(np.float32(row)).all(), f"{row} are no finite box and score")
-    require(width >= 1 and height >= 1, f"a box of {width:g} x {height:g} pixels")
+    finite = all(abs(value) < _LARGEST for value in row)  # False for NaN, too
+    require(finite, f"{row} are no finite box and score")
+    require(width >= 0 and height >= 0, f"a box of {width:g} x {height:g} pixels")
     return [*row, categories[result["category_id"]], frame, video]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,9 +14,7 @@ import numpy as np
 
 from pcsc_d2.utils.leftovers import hold
 from pcsc_d2.utils.parsing import reading
-
-# What a zip may unpack to: either so many bytes, or so many times its own.
-_LARGEST_UNPACKED, _LARGEST_RATIO = 1 << 30, 100
+from pcsc_d2.utils.zips import ARRAYS, check_zip
 
 
 def write_json(path: str | os.PathLike[str], content: Any) -> None:
@@ -39,8 +36,7 @@ def load_arrays(
         if file.read(6) == b"\x93NUMPY":
             raise ValueError("it holds one array; an .npz file of several is expected")
         file.seek(0)
-        with zipfile.ZipFile(file) as members:
-            check_unpacked(members)
+        check_zip(file, ARRAYS)
         file.seek(0)
         with np.load(file, allow_pickle=False) as archive:
             missing = [name for name in required if name not in archive.files]
@@ -48,14 +44,6 @@ def load_arrays(
                 raise ValueError(f"array '{missing[0]}' is missing")
             names = [n for n in (*required, *optional) if n in archive.files]
             return {name: archive[name] for name in names}
-
-
-def check_unpacked(archive: zipfile.ZipFile) -> None:
-    """Raise ValueError where a zip would unpack to far more than it takes on disk."""
-    unpacked = sum(member.file_size for member in archive.infolist())
-    packed = sum(member.compress_size for member in archive.infolist())
-    if unpacked > max(_LARGEST_UNPACKED, _LARGEST_RATIO * packed):
-        raise ValueError(f"{packed:,} bytes that would unpack to {unpacked:,}; refused")
 
 
 def save_arrays(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray | None]) -> None:

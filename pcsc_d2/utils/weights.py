@@ -11,10 +11,7 @@ from typing import Any
 
 from pcsc_d2.utils.files import atomic_write
 from pcsc_d2.utils.text import one_line
-
-# What the compressed parts of a file may unfold to beyond its own size. torch compresses the code
-# of exported networks, and no tensors.
-_MOST_UNFOLDED = 64 << 20
+from pcsc_d2.utils.zips import TENSORS, check_zip
 
 
 class DamagedError(ValueError):
@@ -36,7 +33,7 @@ def load_tensors(path: str | os.PathLike[str]) -> Any:
         raise FileNotFoundError(f"{path}: no such file of weights")
     try:
         if zipfile.is_zipfile(path):
-            check_sizes(path)
+            check_zip(path, TENSORS)
         return torch.load(path, map_location="cpu", weights_only=True)
     # A damaged or hostile file can raise nearly any error on the way.
     except Exception as error:
@@ -62,19 +59,6 @@ def save_tensors(path: str | os.PathLike[str], content: Any) -> None:
 def is_whole(path: str | os.PathLike[str]) -> bool:
     """Whether a file of ``save_tensors`` is there to its end, where its table of contents is."""
     return os.path.isfile(path) and zipfile.is_zipfile(path)
-
-
-def check_sizes(path: str | os.PathLike[str]) -> None:
-    """ValueError for a zip file that unfolds to much more than it is, or whose parts overlap."""
-    size = os.path.getsize(path)
-    with zipfile.ZipFile(path) as archive:
-        parts = archive.infolist()
-    if len({part.filename for part in parts}) < len(parts):
-        raise ValueError("two of its parts have one name")
-    if sum(part.compress_size for part in parts) > size:
-        raise ValueError("its parts overlap")
-    if sum(part.file_size for part in parts) > size + _MOST_UNFOLDED:
-        raise ValueError("its parts unfold to much more than the file's size")
 
 
 def _reason(error: Exception) -> str:

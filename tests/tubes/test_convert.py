@@ -101,7 +101,7 @@ def test_coco_results(truth: GroundTruth, tmp_path: Path) -> None:
         ({"image_id": 4}, "image '4': expected <video>/<frame>"),
         ({"category_id": 4}, "4 is missing or unknown"),
         ({"bbox": [1, 2, 3]}, "cannot be read as COCO results"),
-        ({"score": None}, "NaN|not usable"),
+        ({"score": None}, "not 'NoneType'"),
     ],
 )
 def test_bad_coco_results_are_refused(
@@ -112,6 +112,10 @@ def test_bad_coco_results_are_refused(
     with pytest.raises(ValueError, match=message) as error:
         from_coco_results(tmp_path / "r.json", truth)
     assert "r.json" in str(error.value)
+    good = row | {"score": 0.25}
+    (tmp_path / "r.json").write_text(json.dumps([row | change, good, row | change]))
+    with pytest.warns(UserWarning, match=r"r\.json: 2 of 3 detections are left out \(the first: "):
+        assert from_coco_results(tmp_path / "r.json", truth).scores.tolist() == [0.25]
 
 
 def test_detections_for_people(make_detections: Callable[..., Detections], tmp_path: Path) -> None:

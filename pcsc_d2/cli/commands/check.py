@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pcsc_d2.cli.arguments import add_root
+from pcsc_d2.cli.arguments import add_root, named_path
 from pcsc_d2.cli.outcome import UNUSABLE, fail
 
 if TYPE_CHECKING:
@@ -32,15 +32,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="all",
         help="ucf24, jhmdb, synthetic/<set>, a folder with dataset.json, or all",
     )
-    parser.add_argument("--flow", type=Path, help="folder of flow (<root>/flow)")
+    parser.add_argument("--flow", type=named_path, help="folder of flow (<root>/flow)")
     parser.add_argument("--quick", action="store_true", help="count frames, do not decode them")
     parser.add_argument(
         "--allow", nargs="*", default=[], metavar="KIND", help="problems that leave the status 0"
     )
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, metavar="N")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the whole report")
+    parser.add_argument("--json", type=named_path, metavar="FILE", help="write the whole report")
     parser.add_argument("--show", type=int, default=0, metavar="N", help="draw N clips")
-    parser.add_argument("--out", type=Path, default=Path("output/check"), help="for --show")
+    parser.add_argument("--out", type=named_path, default=Path("output/check"), help="for --show")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -10,12 +10,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pcsc_d2.cli.arguments import add_options
+from pcsc_d2.cli.arguments import add_options, named_path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``pcsc demo``."""
-    parser.add_argument("--out", type=Path, default=Path("output/demo"), metavar="DIR")
+    parser.add_argument("--out", type=named_path, default=Path("output/demo"), metavar="DIR")
     add_options(parser)
 
 

@@ -22,6 +22,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pcsc_d2.cli.arguments import named_path
 from pcsc_d2.cli.outcome import FINE, PROBLEMS, fail
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="an exported file, a name of pcsc models list, a training run's folder, or "
         "config.yaml and weights (default: the model that comes with the package)",
     )
-    parser.add_argument("--out", type=Path, metavar="DIR")
+    parser.add_argument("--out", type=named_path, metavar="DIR")
     _add_what(parser)
     _add_how(parser)
     _add_where(parser)
@@ -134,7 +135,7 @@ def _add_where(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("archives: several processes, one output folder")
     group.add_argument("--share", metavar="I/N", help="do the Ith of N shares; each has no page")
     group.add_argument(
-        "--merge", type=Path, metavar="DIR", help="make the page and the table of an output folder"
+        "--merge", type=named_path, metavar="DIR", help="make the page and the table of an output folder"
     )
     group.add_argument(
         "--ray",

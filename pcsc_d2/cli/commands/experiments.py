@@ -15,7 +15,7 @@ import argparse
 import os
 from pathlib import Path
 
-from pcsc_d2.cli.arguments import add_config, add_launch, add_subcommand
+from pcsc_d2.cli.arguments import add_config, add_launch, add_subcommand, named_path
 from pcsc_d2.model_zoo import find_config
 
 VARIANTS = ("baseline", "control", "proposals", "pcsc", "messages", "no_image_messages",
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_stages(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
     parser.add_argument("--dataset", required=True, help="a registered name to score on")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--out", type=named_path, required=True, metavar="DIR")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], metavar="N")
     parser.add_argument(
         "--variants",
@@ -61,7 +61,9 @@ def _stages(args: argparse.Namespace) -> None:
 
 
 def _add_refinement(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--runs", type=Path, required=True, help="folder of seed<k>/<variant>")
+    parser.add_argument(
+        "--runs", type=named_path, required=True, help="folder of seed<k>/<variant>"
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], metavar="N")
     parser.add_argument("--train", required=True, help="registered name of the training videos")
     parser.add_argument("--test", required=True, help="registered name to score on")
@@ -83,7 +85,10 @@ def _add_splits(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
     parser.add_argument("--splits", nargs="+", type=int, choices=(1, 2, 3), default=(1, 2, 3))
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="output/jhmdb_<config>_splits where it is not given"
+        "--out",
+        type=named_path,
+        metavar="DIR",
+        help="output/jhmdb_<config>_splits where it is not given",
     )
     parser.add_argument("--resume", action="store_true", help="go on where it stopped")
     parser.add_argument("--eval-only", action="store_true", help="of OUT/split<k>/model_final.pth")

@@ -15,7 +15,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pcsc_d2.cli.arguments import add_config_or_model, config_and_options
+from pcsc_d2.cli.arguments import add_config_or_model, config_and_options, named_path
 
 if TYPE_CHECKING:
     from pcsc_d2.export.onnx import OnnxShape
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``pcsc export``."""
     add_config_or_model(parser)
-    parser.add_argument("--out", type=Path, default=Path("model.pt"), metavar="FILE")
+    parser.add_argument("--out", type=named_path, default=Path("model.pt"), metavar="FILE")
     parser.add_argument("--note", default="", help="what the model is; shown to whoever uses it")
     parser.add_argument("--labels", metavar="A,B,C", help="class names, where no dataset says them")
     parser.add_argument(

@@ -14,10 +14,9 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pcsc_d2.cli.arguments import add_config, add_root, add_subcommand
+from pcsc_d2.cli.arguments import add_config, add_root, add_subcommand, named_path
 from pcsc_d2.cli.outcome import FINE, PROBLEMS
 from pcsc_d2.model_zoo import find_config
 
@@ -58,7 +57,7 @@ def _compute(args: argparse.Namespace) -> int:
 
 
 def _add_convert(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", type=Path, help="with a folder of flow for each video")
+    parser.add_argument("folder", type=named_path, help="with a folder of flow for each video")
     add_root(parser)
     parser.add_argument("--dataset", required=True, metavar="NAME", help="as pcsc check takes it")
     parser.add_argument("--method", required=True, metavar="NAME", help="for INPUT.FLOW.METHOD")

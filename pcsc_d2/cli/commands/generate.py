@@ -11,7 +11,8 @@ one's own data.
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+
+from pcsc_d2.cli.arguments import named_path
 
 SETS = ("easy", "pairs")
 SPLITS = ("train", "val", "test")
@@ -20,7 +21,9 @@ FORMATS = ("csv", "coco", "cvat")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``pcsc generate``."""
-    parser.add_argument("--root", required=True, type=Path, metavar="DIR", help="of all datasets")
+    parser.add_argument(
+        "--root", required=True, type=named_path, metavar="DIR", help="of all datasets"
+    )
     parser.add_argument("--set", default="pairs", choices=SETS, dest="name")
     for split in SPLITS:
         parser.add_argument(f"--{split}", type=int, metavar="CLIPS")

@@ -17,9 +17,8 @@ from __future__ import annotations
 
 import argparse
 import os
-from pathlib import Path
 
-from pcsc_d2.cli.arguments import add_root
+from pcsc_d2.cli.arguments import add_root, named_path
 
 # The names of the registered datasets -> those of their folders.
 FOLDERS = {"ucf101_24": "ucf24", "jhmdb": "jhmdb"}
@@ -28,7 +27,7 @@ FOLDERS = {"ucf101_24": "ucf24", "jhmdb": "jhmdb"}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``pcsc prepare``."""
     parser.add_argument("dataset", choices=FOLDERS, metavar="DATASET", help="ucf101_24 or jhmdb")
-    parser.add_argument("sources", nargs="+", type=Path, help="folders, archives, files")
+    parser.add_argument("sources", nargs="+", type=named_path, help="folders, archives, files")
     add_root(parser)
     parser.add_argument("--flow", metavar="NAME", help="convert flow images, as this method")
     parser.add_argument("--flow-bound", type=float, default=20.0, metavar="PIXELS",

@@ -13,7 +13,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from pcsc_d2.cli.arguments import add_subcommand
+from pcsc_d2.cli.arguments import add_subcommand, named_path
 from pcsc_d2.tubes.convert import from_coco_results, from_frame_pickles
 from pcsc_d2.tubes.detections import Detections
 from pcsc_d2.tubes.export import to_csv, to_json
@@ -69,8 +69,8 @@ def _add_link_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_link(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--detections", required=True, type=Path)
-    parser.add_argument("--out", required=True, type=Path, help="tubes (.npz)")
+    parser.add_argument("--detections", required=True, type=named_path)
+    parser.add_argument("--out", required=True, type=named_path, help="tubes (.npz)")
     _add_link_options(parser)
 
 
@@ -103,9 +103,11 @@ def _link(options: argparse.Namespace) -> None:
 
 
 def _add_score(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--detections", required=True, type=Path)
-    parser.add_argument("--ground-truth", required=True, type=Path)
-    parser.add_argument("--tubes", type=Path, help="without it, the detections are linked here")
+    parser.add_argument("--detections", required=True, type=named_path)
+    parser.add_argument("--ground-truth", required=True, type=named_path)
+    parser.add_argument(
+        "--tubes", type=named_path, help="without it, the detections are linked here"
+    )
     parser.add_argument(
         "--split", type=int, default=1, help="test videos of this split (default 1); 0: all videos"
     )
@@ -118,8 +120,8 @@ def _add_score(parser: argparse.ArgumentParser) -> None:
         metavar="IOU",
         help="of frame mAP, beside 0.5:0.95 (0.5 0.75)",
     )
-    parser.add_argument("--json", type=Path, metavar="OUT", help="write the scores")
-    parser.add_argument("--page", type=Path, metavar="OUT", help="write a page (.html)")
+    parser.add_argument("--json", type=named_path, metavar="OUT", help="write the scores")
+    parser.add_argument("--page", type=named_path, metavar="OUT", help="write a page (.html)")
     _add_link_options(parser)
 
 
@@ -144,10 +146,16 @@ def _score(options: argparse.Namespace) -> None:
 
 
 def _add_convert(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", type=Path, help=".npz, COCO results, or a folder of pickles")
-    parser.add_argument("target", type=Path, help=".npz (detections), .json or .csv")
-    parser.add_argument("--ground-truth", type=Path, help="names, lengths and labels of the videos")
-    parser.add_argument("--images", type=Path, help="COCO annotations that the results refer to")
+    parser.add_argument(
+        "source", type=named_path, help=".npz, COCO results, or a folder of pickles"
+    )
+    parser.add_argument("target", type=named_path, help=".npz (detections), .json or .csv")
+    parser.add_argument(
+        "--ground-truth", type=named_path, help="names, lengths and labels of the videos"
+    )
+    parser.add_argument(
+        "--images", type=named_path, help="COCO annotations that the results refer to"
+    )
     parser.add_argument(
         "--split", type=int, default=1, help="test videos of this split (default 1); 0: all videos"
     )
@@ -189,7 +197,9 @@ def _load(path: Path) -> Detections | Tubes | GroundTruth:
 
 
 def _add_show(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, help="detections or tubes (.npz), ground truth (.pkl)")
+    parser.add_argument(
+        "file", type=named_path, help="detections or tubes (.npz), ground truth (.pkl)"
+    )
     parser.add_argument("--video", help="only this one; its tubes one by one")
 
 
@@ -202,8 +212,8 @@ def _show(options: argparse.Namespace) -> None:
 
 
 def _add_average(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("results", nargs="+", type=Path, help="results.json, or its folder")
-    parser.add_argument("--json", type=Path, metavar="OUT", help="write the mean")
+    parser.add_argument("results", nargs="+", type=named_path, help="results.json, or its folder")
+    parser.add_argument("--json", type=named_path, metavar="OUT", help="write the mean")
 
 
 def _average(options: argparse.Namespace) -> None:

