@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import logging
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -28,6 +29,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # names of files need not suit the terminal
             stream.reconfigure(errors="backslashreplace")
+    logging.raiseExceptions = False  # a log on a full disk has no traceback for each line
     words = list(sys.argv[1:] if arguments is None else arguments)
     args = _parser(words[0] if words else "").parse_args(words)
     return exit_status(partial(args.run, args), args.command)

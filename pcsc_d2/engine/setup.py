@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -32,6 +34,8 @@ def setup(args: argparse.Namespace) -> CfgNode:
         ValueError: a dataset is not there, or does not fit the model.
     """
     cfg = get_config(args.config_file, args.opts)
+    if not cfg.OUTPUT_DIR.strip():
+        raise ValueError("OUTPUT_DIR is empty: name the folder that the run writes to")
     settled = settle(cfg, args.opts)
     cfg.freeze()
     # Before Detectron2 prints hundreds of lines, under which an error is lost.
@@ -48,6 +52,17 @@ def setup(args: argparse.Namespace) -> CfgNode:
     return cfg
 
 
+@contextmanager
+def writing_to(folder: str) -> Iterator[None]:
+    """Name the folder in errors of its disk that name no file, as those of logs and metrics."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = folder
+        raise
+
+
 def save_config(cfg: CfgNode) -> None:
     """Write the config that is used to ``OUTPUT_DIR``."""
     if comm.is_main_process():
@@ -62,11 +77,17 @@ def _log(cfg: CfgNode, args: argparse.Namespace) -> None:
     rank = comm.get_rank()
     for name in ("fvcore", "pcsc_d2"):
         setup_logger(cfg.OUTPUT_DIR, distributed_rank=rank, name=name)
+    # It logs every error with its traceback; of what the user has to mend, a line follows.
+    logging.getLogger("detectron2.engine.train_loop").addFilter(_is_no_disk_error)
     detectron2 = setup_logger(cfg.OUTPUT_DIR, distributed_rank=rank)
     detectron2.info("Rank of current process: %d. World size: %d", rank, comm.get_world_size())
     detectron2.info("Environment info:\n%s", collect_env_info())
     detectron2.info("Command line arguments: %s", args)
     detectron2.info("Running with full config:\n%s", cfg.dump())
+
+
+def _is_no_disk_error(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], OSError))
 
 
 def _set_up_torch(cfg: CfgNode, eval_only: bool) -> None:

@@ -10,7 +10,7 @@ from pcsc_d2.engine.checkpointing import Checkpointer
 from pcsc_d2.engine.features import precompute_features
 from pcsc_d2.engine.frozen_trunks import check_trunks
 from pcsc_d2.engine.schedule import scheduled
-from pcsc_d2.engine.setup import save_config, setup
+from pcsc_d2.engine.setup import save_config, setup, writing_to
 from pcsc_d2.engine.trainer import Trainer
 from pcsc_d2.modeling import what_is_incomplete
 from pcsc_d2.modeling.inference import prepare_for_inference
@@ -45,6 +45,7 @@ def train(args: argparse.Namespace) -> dict | None:
             raise ValueError(incomplete)
         prepare_for_inference(model.eval(), cfg.INPUT.CLIP_LENGTH, engine)
         return Trainer.test(cfg, model)
-    trainer = Trainer(cfg)
-    trainer.resume_or_load(resume=args.resume)
-    return trainer.train()
+    with writing_to(cfg.OUTPUT_DIR):
+        trainer = Trainer(cfg)
+        trainer.resume_or_load(resume=args.resume)
+        return trainer.train()

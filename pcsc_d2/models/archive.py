@@ -22,6 +22,7 @@ from pcsc_d2.models.packing import Kernels, Packed, pack, whole_file
 from pcsc_d2.utils.files import atomic_write
 from pcsc_d2.utils.text import one_line
 from pcsc_d2.utils.trust import UntrustedError
+from pcsc_d2.utils.weights import torch_writes
 
 METADATA = "pcsc_d2.json"
 
@@ -38,12 +39,16 @@ def save_archive(
     Args:
         packed: how tensors that are left out are made, see ``packing``; None leaves none out.
         kinetics: digest of the Kinetics weights that they are made from.
+
+    Raises:
+        OSError: it cannot be written, as on a full disk.
     """
     with warnings.catch_warnings(), atomic_write(Path(path)) as file:
         # TorchScript is deprecated; its warnings are of no use to who exports.
         warnings.simplefilter("ignore")
         whole: IO[bytes] = file if packed is None else io.BytesIO()
-        torch.jit.save(network, whole, _extra_files={METADATA: to_json(info)})
+        with torch_writes(path):
+            torch.jit.save(network, whole, _extra_files={METADATA: to_json(info)})
         if packed is not None:
             pack(whole, packed, kinetics, file)
 

@@ -62,7 +62,7 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     encoding = None if "b" in mode else "utf-8"
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{_short(path.name)}.")
+    handle, temporary = _neighbour(path)
     try:
         # mkstemp makes private files; what is written here is as readable as any other file.
         umask = os.umask(0)
@@ -81,6 +81,14 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[
             os.unlink(temporary)
         if isinstance(error, OSError) and error.errno is not None and error.filename is None:
             error.filename = str(path)
+        raise
+
+
+def _neighbour(path: Path) -> tuple[int, str]:
+    try:
+        return tempfile.mkstemp(dir=path.parent, prefix=f".{_short(path.name)}.")
+    except OSError as error:
+        error.filename = str(path)  # what the user knows of
         raise
 
 

@@ -6,6 +6,8 @@ import os
 import pickle
 import re
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,12 +50,18 @@ def save_tensors(path: str | os.PathLike[str], content: Any) -> None:
     """
     import torch
 
-    with atomic_write(path) as file:
-        try:
-            torch.save(content, file)
-        except RuntimeError as error:  # what torch makes of the file's own error
-            reason = f"cannot be written; is the disk full? ({one_line(error)})"
-            raise OSError(f"{path}: {reason}") from error
+    with atomic_write(path) as file, torch_writes(path):
+        torch.save(content, file)
+
+
+@contextmanager
+def torch_writes(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Raise OSError, which names the file, for what torch makes of the file's own error."""
+    try:
+        yield
+    except RuntimeError as error:
+        reason = f"cannot be written; is the disk full? ({one_line(error)})"
+        raise OSError(f"{path}: {reason}") from error
 
 
 def is_whole(path: str | os.PathLike[str]) -> bool:

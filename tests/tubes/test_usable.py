@@ -71,5 +71,5 @@ def test_nothing_usable_or_a_wrong_shape_is_refused(
     with pytest.raises(ValueError, match=r"d\.npz.*NaN or infinity in 'boxes'"):
         Detections.load(path)
     spoil(path, "video_ptr", -1, 3)
-    with pytest.raises(ValueError, match=r"d\.npz.*'video_ptr' ends at 3"):
+    with pytest.raises(ValueError, match=r"d\.npz.*'video_ptr' is unsorted"):
         Detections.load(path)
