@@ -13,7 +13,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 HAS_DETECTRON2 = find_spec("detectron2") is not None
 # Small videos and tubes made on the spot, for the tests of several packages.
-pytest_plugins = ["tests.videos", "tests.tube_makers", "tests.square_model"]
+pytest_plugins = ["tests.videos", "tests.tube_makers", "tests.square_model", "tests.disks"]
 
 NEEDS_DETECTRON2 = (
     "data",

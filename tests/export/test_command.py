@@ -18,6 +18,7 @@ from pcsc_d2.export import ModelError, ModelInfo, load_archive
 from pcsc_d2.models.loading import load_model
 from pcsc_d2.models.onnx_file import load_onnx
 from pcsc_d2.runtime import Engine
+from tests.disks import small_files
 from tests.tiny import tiny_config
 
 INFO = ModelInfo(tuple("abcd"), clip_length=8, min_size=64, max_size=400, flow_method="dis")
@@ -195,3 +196,20 @@ print(len(MetadataCatalog.get("jhmdb_split1_test").thing_classes))
 def test_no_file() -> None:
     with pytest.raises(ModelError, match=r"absent\.pt: no such file"):
         load_archive("absent.pt")
+
+
+@pytest.mark.parametrize("name", ["model.pt", "model.onnx"])
+def test_full_disk_is_one_line_and_leaves_the_old_file(
+    checkpoint: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if name.endswith(".onnx"):
+        pytest.importorskip("onnx")
+    out = tmp_path / name
+    out.write_bytes(b"old")
+    with small_files(20_000):
+        assert run(checkpoint, out) == 2
+    line = capsys.readouterr().err.strip().splitlines()[-1]
+    assert line.startswith(f"error: {out}: ")
+    assert "file too large" in line or "is the disk full?" in line
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert out.read_bytes() == b"old"
