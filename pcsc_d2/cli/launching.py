@@ -20,6 +20,8 @@ Work = Callable[[argparse.Namespace], object]
 _TURN = 20
 # What torch says where the process at the other end of a connection has gone.
 _GONE = ("closed by peer", "reset by peer", "Broken pipe", "Connection refused")
+# And where it has not answered for as long as a step may take.
+_STALLED = ("Timed out waiting", "timeout caused pair closure", "Wait timeout")
 
 
 def launched(work: Work, args: argparse.Namespace) -> int:
@@ -141,7 +143,7 @@ def _in_turn(work: Work, args: argparse.Namespace) -> None:
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except Exception as error:
-        gone = isinstance(error, RuntimeError) and any(words in str(error) for words in _GONE)
+        gone, stalled = (_says(error, words) for words in (_GONE, _STALLED))
         # The others are ended before they tell it, by the parent that sees the first one end.
         if gone or comm.get_local_rank() != 0:
             time.sleep(_TURN)
@@ -149,4 +151,13 @@ def _in_turn(work: Work, args: argparse.Namespace) -> None:
             raise ConnectionError(
                 "another process of the job has gone, perhaps on another machine; --resume goes on"
             ) from error
+        if stalled:
+            limit = f"did not answer within {args.timeout:g} s (--timeout)"
+            raise ConnectionError(
+                f"another process of the job {limit}; --resume goes on"
+            ) from error
         raise
+
+
+def _says(error: Exception, words: tuple[str, ...]) -> bool:
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in words)

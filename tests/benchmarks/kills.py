@@ -59,41 +59,6 @@ INPUT.MIN_SIZE_TRAIN (48,) INPUT.MIN_SIZE_TEST 48 SOLVER.IMS_PER_BATCH 2 SOLVER.
 SOLVER.STEPS (4,) SOLVER.CHECKPOINT_PERIOD 2 SOLVER.WARMUP_ITERS 0 SOLVER.ACTIONNESS.EPOCHS 4
 VIS_PERIOD 0 TEST.TUBES.MIN_LENGTH 2
 """
-    "MODEL.DEVICE",
-    "cpu",
-    "MODEL.I3D.WIDTH",
-    "0.0625",
-    "MODEL.FPN.OUT_CHANNELS",
-    "16",
-    "MODEL.ROI_BOX_HEAD.FC_DIM",
-    "16",
-    "MODEL.RPN.POST_NMS_TOPK_TEST",
-    "10",
-    "MODEL.COOPERATION.NUM_STAGES",
-    "1",
-    "INPUT.CLIP_LENGTH",
-    "4",
-    "INPUT.MIN_SIZE_TRAIN",
-    "(48,)",
-    "INPUT.MIN_SIZE_TEST",
-    "48",
-    "SOLVER.IMS_PER_BATCH",
-    "2",
-    "SOLVER.MAX_ITER",
-    "6",
-    "SOLVER.STEPS",
-    "(4,)",
-    "SOLVER.CHECKPOINT_PERIOD",
-    "2",
-    "SOLVER.WARMUP_ITERS",
-    "0",
-    "SOLVER.ACTIONNESS.EPOCHS",
-    "4",
-    "VIS_PERIOD",
-    "0",
-    "TEST.TUBES.MIN_LENGTH",
-    "2",
-]
 # Lines are added to these while a job runs; the last may be unfinished.
 _GROWING = ("log.txt", "metrics.json", "events.out")
 _PATIENCE = 600.0

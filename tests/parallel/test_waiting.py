@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import time
 from pathlib import Path
 
 import pytest
 from detectron2.utils import comm
 
+from pcsc_d2.cli import launching
 from pcsc_d2.parallel import all_gather, gather, wait_for_all
 from tests.ranks import LIMIT, STALL, on_ranks
 
@@ -27,6 +29,26 @@ def stall_at_a_collective() -> str:
     with pytest.raises(RuntimeError) as stopped:
         comm.synchronize()
     return str(stopped.value)
+
+
+def stall_in_the_work() -> str:
+    def work(_: argparse.Namespace) -> None:
+        if comm.get_rank() == 1:
+            time.sleep(STALL)
+        comm.synchronize()
+
+    launching._TURN = 0
+    with pytest.raises(ConnectionError) as stopped:
+        launching._in_turn(work, argparse.Namespace(timeout=LIMIT))
+    return str(stopped.value)
+
+
+def test_work_that_waits_too_long_for_a_rank_says_so_in_one_line(tmp_path: Path) -> None:
+    first, second = on_ranks(stall_in_the_work, 2, tmp_path)
+    assert first == (
+        "another process of the job did not answer within 3 s (--timeout); --resume goes on"
+    )
+    assert "another process of the job" in second
 
 
 @pytest.mark.parametrize(
