@@ -52,7 +52,8 @@ def exit_status(work: Callable[[], int | None], command: str) -> int:
 
 def fail(reason: object) -> int:
     """Say what the user has to mend, in one line; the exit status for it."""
-    _say(f"error: {reason}")
+    # Libraries put several lines into an error.
+    _say(f"error: {' '.join(str(reason).splitlines())}")
     return UNUSABLE
 
 

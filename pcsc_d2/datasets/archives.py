@@ -13,6 +13,7 @@ from typing import IO, NamedTuple
 from tqdm import tqdm
 
 from pcsc_d2.utils.files import atomic_write
+from pcsc_d2.utils.text import one_line
 from pcsc_d2.video.files import IMAGE_SUFFIXES, VIDEO_SUFFIXES, is_hidden
 
 KEPT_SUFFIXES = {*VIDEO_SUFFIXES, *IMAGE_SUFFIXES, ".flo", ".mat", ".pkl", ".txt"}
@@ -67,7 +68,9 @@ def unpack(archive: Path, folder: Path) -> Path:
     except Exception as error:
         if isinstance(error, ValueError) and str(error).startswith(str(archive)):
             raise
-        raise ValueError(f"{archive}: damaged or encrypted ({error}); fetch it again") from error
+        raise ValueError(
+            f"{archive}: damaged or encrypted ({one_line(error)}); fetch it again"
+        ) from error
     with atomic_write(done, "w") as file:
         file.write(stamp)
     return folder

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pcsc_d2.flow.errors import FlowError
+from pcsc_d2.utils.text import one_line
 from pcsc_d2.utils.weights import load_tensors
 
 if TYPE_CHECKING:
@@ -154,8 +155,8 @@ def _from_hub(name: str) -> Any:
         return weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
     except (OSError, RuntimeError) as error:
         raise ValueError(
-            f"{name}: its weights cannot be fetched from {weights.url} ({error}); fetch them "
-            "elsewhere and name the file (INPUT.FLOW.WEIGHTS)"
+            f"{name}: its weights cannot be fetched from {weights.url} ({one_line(error)}); "
+            "fetch them elsewhere and name the file (INPUT.FLOW.WEIGHTS)"
         ) from None
 
 

@@ -26,6 +26,7 @@ from pcsc_d2.layers.i3d_weights import fill_trunk, inflate_stem, read_weights
 from pcsc_d2.model_zoo.download import Distribution, download
 from pcsc_d2.utils.cache import cache_folder
 from pcsc_d2.utils.pickles import restricted_load
+from pcsc_d2.utils.text import one_line
 from pcsc_d2.utils.weights import save_tensors
 
 logger = logging.getLogger(__name__)
@@ -176,7 +177,7 @@ def _checkpoint(source: Path, copy: Path) -> Iterator[Path]:
     except KeyError:
         raise ValueError(f"{source}: holds no {CHECKPOINT.name}") from None
     except (tarfile.TarError, EOFError, zlib.error) as error:
-        raise ValueError(f"{source}: is cut short or damaged ({error})") from None
+        raise ValueError(f"{source}: is cut short or damaged ({one_line(error)})") from None
     yield copy
 
 
