@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,8 +52,9 @@ class Child:
 
     def ask(self, seed: int, family: str) -> Outcome:
         """Let it read an input; after "crashes" and "hangs" it is gone."""
-        self._process.stdin.write(f"{seed} {family}\n".encode())
-        self._process.stdin.flush()
+        with suppress(BrokenPipeError):
+            self._process.stdin.write(f"{seed} {family}\n".encode())
+            self._process.stdin.flush()
         ready, _, _ = select.select([self._process.stdout], [], [], _LIMIT)
         if not ready:
             return Outcome(seed, family, "hangs", self.end())
@@ -61,9 +63,14 @@ class Child:
             return Outcome(seed, family, "crashes", self.end())
         return Outcome(seed, family, *json.loads(line))
 
+    def kill(self) -> None:
+        """End it as an input could."""
+        self._process.kill()
+
     def end(self) -> str:
         """End it; what it said last, and how it ended."""
-        self._process.stdin.close()
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
         try:
             status = self._process.wait(5)
         except subprocess.TimeoutExpired:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.hostile.base import Base
-from tests.hostile.children import outcomes
+from tests.hostile.children import Child, outcomes
 from tests.hostile.families import FAMILIES
 from tests.hostile.outcomes import CLEAN
 
@@ -43,6 +43,13 @@ def base(
     made = Base.make(folder, encode, gray, noise)
     (folder / "base.pkl").write_bytes(pickle.dumps(made))
     return folder / "base.pkl"
+
+
+def test_a_crash_is_an_outcome(tmp_path: Path, base: Path) -> None:
+    child = Child(base, tmp_path)
+    child.kill()
+    found = child.ask(1, "coco")
+    assert (found.result, found.told.splitlines()[-1]) == ("crashes", "ended with SIGKILL")
 
 
 def test_hostile_inputs_end_cleanly(tmp_path: Path, base: Path) -> None:
