@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-import math
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -37,7 +37,8 @@ def _check_types(about: dict[str, Any], types: dict[str, type]) -> None:
     for name, kind in types.items():
         value = about[name]
         numbers = (int, float) if kind is float else (kind,)
-        if type(value) not in numbers or (kind is float and not math.isfinite(value)):
+        # Which neither NaN nor an integer of hundreds of digits is.
+        if type(value) not in numbers or (kind is float and not abs(value) <= sys.float_info.max):
             raise ValueError(f"'{name}' is {value!r}")
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import torch
 
 from pcsc_d2.utils.trust import require_trust
-from pcsc_d2.utils.zips import TENSORS, check_zip
+from pcsc_d2.utils.zips import TENSORS, check_content, check_zip
 
 # What networks of ``pcsc export`` use, as tests/export/test_export.py compares. None of
 # them touches files, addresses or other code.
@@ -59,6 +59,7 @@ def check_parts(path: str | os.PathLike[str], whole: str | bytes) -> None:
             size.
     """
     check_zip(path, TENSORS)
+    check_content(path)
     # The reader that will load it: another one could see other parts in a crafted file.
     reader = reader_of(whole)
     for name in reader.get_all_records():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, fields, is_dataclass
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -65,7 +65,7 @@ def _typed(value: Any, kind: Any, name: str) -> Any:
     if type(None) in inner:
         return None if value is None else _typed(value, inner[0], name)
     # True is no number here, and neither is NaN.
-    if kind is float and type(value) in (int, float) and math.isfinite(value):
+    if kind is float and type(value) in (int, float) and abs(value) <= sys.float_info.max:
         return float(value)
     if kind is not float and type(value) is kind:
         return value

@@ -13,7 +13,7 @@ from typing import Any
 
 from pcsc_d2.utils.files import atomic_write
 from pcsc_d2.utils.text import one_line
-from pcsc_d2.utils.zips import TENSORS, check_zip
+from pcsc_d2.utils.zips import TENSORS, check_content, check_zip
 
 
 class DamagedError(ValueError):
@@ -36,6 +36,7 @@ def load_tensors(path: str | os.PathLike[str]) -> Any:
     try:
         if zipfile.is_zipfile(path):
             check_zip(path, TENSORS)
+            check_content(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     # A damaged or hostile file can raise nearly any error on the way.
     except Exception as error:

@@ -39,3 +39,15 @@ def check_zip(file: str | os.PathLike[str] | IO[bytes], limit: Limit) -> None:
     if unfolded > limit.times * size + limit.bytes:
         amount = f"{unfolded:,} bytes of {size:,}"
         raise ValueError(f"its parts unfold to much more than the file's size ({amount}); refused")
+
+
+def check_content(path: str | os.PathLike[str]) -> None:
+    """Raise ValueError where a member is not what was written, as its checksum tells.
+
+    torch does not look at checksums: it takes changed weights for good ones, and can crash. To be
+    called after ``check_zip``.
+    """
+    with zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise ValueError(f"its part {damaged} is damaged")

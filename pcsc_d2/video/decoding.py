@@ -40,6 +40,8 @@ DECODING_RULES = ("coded", "constant_rate")
 _PACKET_IS_FRAME = {"h264", "hevc", "mjpeg"}
 # A header may promise a frame or two more than there are; a file that was cut off lacks more.
 _HEADER_TOLERANCE = 2
+# The share of packets that damage may make no frame of; of interlaced video each may be half of one.
+_MOST_SWALLOWED = 0.25
 # Frames ahead that are reached sooner by decoding than by seeking.
 _NEAR = 4
 # Places of the constant frame rate that there may be for each coded frame, and besides. A few
@@ -296,8 +298,9 @@ class FileReader:
             raise VideoError(self.path, reason, self._decoded)
 
     def _decode(self) -> Iterator[av.VideoFrame]:
-        before = None
+        before, order = None, PacketOrder()
         for packet in self._demux():
+            order.add(packet)
             try:
                 frames = packet.decode()
             except (av.FFmpegError, EOFError) as error:
@@ -310,6 +313,20 @@ class FileReader:
                 self._decoded += 1
                 before = frame
                 yield frame
+        if before is not None and order.all_are_shown:
+            yield from self._swallowed(before)
+
+    def _swallowed(self, last: av.VideoFrame) -> Iterator[av.VideoFrame]:
+        """As many repeats of the last frame as packets gave none without an error, which damage
+        does: the number of frames is that of the packets, by which they are counted."""
+        if not (self.rule == "coded" and self._from_start and self._packet_is_frame()):
+            return
+        missing = self._packets - self._decoded
+        if 0 < missing <= self._packets * _MOST_SWALLOWED:
+            self._note(f"{missing} of {self._packets} frames are missing")
+            for _ in range(missing):
+                self._decoded += 1
+                yield last
 
     def _note(self, what: str) -> None:
         """Remember the first damage, which is told when all that decodes has been given."""

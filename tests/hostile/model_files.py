@@ -80,8 +80,8 @@ def _exported() -> bytes:
 def exported(folder: Path, rng: random.Random, base: Base) -> tuple[Path, Work]:
     from pcsc_d2.models.archive import load_archive
 
-    data = inputs.changed_zip(_exported(), rng) if rng.random() < 0.5 else _exported()
-    path = written(folder / "m.pt", inputs.damaged(data, rng))
+    change = inputs.changed_zip if rng.random() < 0.5 else inputs.damaged
+    path = written(folder / "m.pt", change(_exported(), rng))
     return path, lambda: load_archive(path)
 
 

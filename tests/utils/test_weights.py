@@ -69,6 +69,20 @@ def test_damaged_files_are_named_in_one_line(whole: Path, seed: int) -> None:
     assert len(str(error.value).splitlines()) == 1
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_a_changed_byte_of_the_weights_is_noticed(whole: Path, seed: int) -> None:
+    data = bytearray(whole.read_bytes())
+    with zipfile.ZipFile(whole) as archive:
+        member = max(archive.infolist(), key=lambda each: each.file_size)
+        content = archive.read(member)
+    place = bytes(data).index(content) + random.Random(seed).randrange(len(content))
+    data[place] ^= 1
+    path = whole.with_name("changed.pth")
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=r"changed\.pth: .*is damaged"):
+        load_tensors(path)
+
+
 def test_absent_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"x\.pth: no such file"):
         load_tensors(tmp_path / "x.pth")
