@@ -19,7 +19,7 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
-from pcsc_d2.utils.weights import check_sizes
+from pcsc_d2.utils.zips import TENSORS, check_zip
 
 NOTE = "pcsc_d2_weights.json"
 STORED = ("float32", "float16", "int8")
@@ -143,7 +143,7 @@ def whole_file(path: str | os.PathLike[str], kinetics: Callable[[str], Kernels])
         top = file.namelist()[0].partition("/")[0] if file.namelist() else ""
         if f"{top}/extra/{NOTE}" not in file.namelist():
             return path
-        check_sizes(path)
+        check_zip(path, TENSORS)
         return _put_together(file, top, kinetics)
 
 

@@ -40,7 +40,7 @@ DECODING_RULES = ("coded", "constant_rate")
 _PACKET_IS_FRAME = {"h264", "hevc", "mjpeg"}
 # A header may promise a frame or two more than there are; a file that was cut off lacks more.
 _HEADER_TOLERANCE = 2
-# The share of packets that damage may make no frame of; of interlaced video each may be half of one.
+# The share of packets that damage may swallow; of interlaced video each may be half a frame.
 _MOST_SWALLOWED = 0.25
 # Frames ahead that are reached sooner by decoding than by seeking.
 _NEAR = 4

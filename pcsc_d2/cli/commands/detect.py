@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pcsc_d2.cli.arguments import named_path
@@ -135,7 +134,10 @@ def _add_where(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("archives: several processes, one output folder")
     group.add_argument("--share", metavar="I/N", help="do the Ith of N shares; each has no page")
     group.add_argument(
-        "--merge", type=named_path, metavar="DIR", help="make the page and the table of an output folder"
+        "--merge",
+        type=named_path,
+        metavar="DIR",
+        help="make the page and the table of an output folder",
     )
     group.add_argument(
         "--ray",

@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pcsc_d2.cli.arguments import add_options
+from pcsc_d2.cli.arguments import add_options, named_path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +23,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--datasets", nargs="+", required=True, metavar="NAME", help="whose clips are looked at"
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("output/evaluated"), metavar="DIR", help="(%(default)s)"
+        "--out",
+        type=named_path,
+        default=Path("output/evaluated"),
+        metavar="DIR",
+        help="(%(default)s)",
     )
     add_options(parser)
 
