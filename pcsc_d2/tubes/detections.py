@@ -216,8 +216,8 @@ class Detections:
     def load(cls, path: str | os.PathLike[str]) -> Detections:
         """Read an ``.npz`` file; ValueError names the file and what is wrong with it.
 
-        Detections that cannot be (NaN, inverted boxes, unknown classes) are left out, and a
-        warning counts them.
+        Detections that cannot be (NaN, inverted boxes) are left out, and a warning counts them.
+        Unknown classes are refused: seldom are they the fault of one row.
         """
         return load_fields(cls, path, optional=("actionness",), usable=_usable)
 
@@ -228,9 +228,8 @@ class Detections:
 
 def _usable(given: Arrays) -> tuple[Arrays, int]:
     """The fields of the detections that can be, and the number of the others."""
-    classes, ends = np.asarray(given["classes"]), np.asarray(given["frame_ptr"])
+    ends = np.asarray(given["frame_ptr"])
     fine = fine_numbers(given["boxes"], given["scores"], given["actionness"])
-    fine &= (classes >= 0) & (classes < len(given["labels"]))
     kept = {
         name: None if given[name] is None else np.asarray(given[name])[fine]
         for name in ("boxes", "scores", "classes", "actionness")

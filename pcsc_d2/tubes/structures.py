@@ -140,8 +140,8 @@ class Tubes:
     def load(cls, path: str | os.PathLike[str]) -> Tubes:
         """Read an ``.npz`` file; ValueError names the file and what is wrong with it.
 
-        Tubes that cannot be (NaN, inverted boxes, unknown classes or videos) are left out, and a
-        warning counts them.
+        Tubes that cannot be (NaN, inverted boxes) are left out, and a warning counts them. Unknown
+        classes and videos are refused: seldom are they the fault of one row.
         """
         options = {"optional": ("actionness",), "names": _FILE_NAMES, "usable": _usable}
         return load_fields(cls, path, **options)
@@ -154,13 +154,10 @@ class Tubes:
 
 def _usable(given: Arrays) -> tuple[Arrays, int]:
     """The fields of the tubes that can be, and the number of the others."""
-    video, classes = np.asarray(given["video"]), np.asarray(given["classes"])
-    start, ptr = np.asarray(given["start"]), np.asarray(given["ptr"])
+    ptr = np.asarray(given["ptr"])
     lengths = np.diff(ptr)
     boxes = fine_numbers(given["boxes"], given["box_scores"], given["actionness"])
     fine = np.logical_and.reduceat(boxes, ptr[:-1]) & np.isfinite(given["scores"])
-    fine &= (video >= 0) & (video < len(given["videos"]))
-    fine &= (classes >= 0) & (classes < len(given["labels"])) & (start >= 1)
     rows = np.repeat(fine, lengths)
     kept = {name: np.asarray(given[name])[fine] for name in ("video", "classes", "scores", "start")}
     kept |= {

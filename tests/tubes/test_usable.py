@@ -15,16 +15,11 @@ BAD_DETECTIONS = [
     ("boxes", (np.nan, 0, 9, 9)),
     ("boxes", (9, 0, 0, 9)),
     ("scores", np.inf),
-    ("classes", 3),
-    ("classes", -1),
 ]
 BAD_TUBES = [
     ("boxes", (np.nan, 0, 9, 9)),
     ("fscores", np.nan),
     ("score", np.nan),
-    ("cls", 9),
-    ("video", -1),
-    ("start", 0),
 ]
 
 
@@ -72,4 +67,15 @@ def test_nothing_usable_or_a_wrong_shape_is_refused(
         Detections.load(path)
     spoil(path, "video_ptr", -1, 3)
     with pytest.raises(ValueError, match=r"d\.npz.*'video_ptr' is unsorted"):
+        Detections.load(path)
+
+
+def test_classes_that_nothing_has_are_refused_whatever_else_is_wrong(
+    make_detections: Callable[..., Detections], tmp_path: Path
+) -> None:
+    rows = [(0, 1, 0, 0.9, BOX), (0, 3, 1, 0.8, BOX), (1, 2, 2, 0.7, BOX)]
+    make_detections(rows).save(path := tmp_path / "d.npz")
+    spoil(path, "classes", 2, 3)
+    spoil(path, "scores", 0, np.nan)
+    with pytest.raises(ValueError, match=r"d\.npz"):
         Detections.load(path)
