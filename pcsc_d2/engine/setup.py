@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from pcsc_d2.model_zoo import get_config
 from pcsc_d2.utils.files import atomic_write
 
 logger = logging.getLogger(__name__)
+_OF_DISKS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO}
 
 
 def setup(args: argparse.Namespace) -> CfgNode:
@@ -54,13 +56,25 @@ def setup(args: argparse.Namespace) -> CfgNode:
 
 @contextmanager
 def writing_to(folder: str) -> Iterator[None]:
-    """Name the folder in errors of its disk that name no file, as those of logs and metrics."""
+    """Name the folder in errors of its disk that name no file, as those of logs and metrics.
+
+    What goes wrong after such an error, as Detectron2's hooks end the training, is not told.
+    """
     try:
         yield
-    except OSError as error:
-        if error.errno is not None and error.filename is None:
-            error.filename = folder
-        raise
+    except Exception as error:
+        disk = _disk_error(error)
+        if disk is None:
+            raise
+        if disk.filename is None:
+            disk.filename = folder
+        raise disk from None
+
+
+def _disk_error(error: BaseException | None) -> OSError | None:
+    while error is not None and not (isinstance(error, OSError) and error.errno in _OF_DISKS):
+        error = error.__context__
+    return error
 
 
 def save_config(cfg: CfgNode) -> None:

@@ -21,7 +21,7 @@ def told(folder: Path, size: int, capsys: pytest.CaptureFixture[str]) -> list[st
 
 @pytest.mark.parametrize(
     ("size", "name", "reason"),
-    [(2_000, "config.yaml", "file too large"), (200_000, "model_final.pth", "cannot be written")],
+    [(2_000, "config.yaml", "file too large"), (30_000, "model_final.pth", "cannot be written")],
 )
 def test_the_file_is_named(
     tmp_path: Path, root: Path, size: int, name: str, reason: str, capsys
