@@ -111,7 +111,8 @@ class ActionDetector:
         dense: for loading; what neighbouring key frames share, None for nothing.
         engine, precision: for loading; what runs the network on a CPU, and in which precision: see
             ``load_model``.
-        profile: where the parts' times are counted.
+        profile: where the parts' times are counted, also those inside the network where it has
+            such (``CheckpointModel.parts``).
 
     Raises:
         ModelError: the model cannot be loaded.
@@ -137,6 +138,10 @@ class ActionDetector:
             model = load_model(model, device, dense, engine, precision, self.options.kinetics)
         self.model: ClipModel = model
         self.engine: Engine = getattr(model, "engine", Engine())
+        self._inside = getattr(self.model, "parts", dict)() if profile else {}
+        for name, modules in self._inside.items():
+            for module in modules:
+                self.profile.watch(name, module)
         self._wanted = _wanted(self.model.info.labels, self.options.classes)
         self._flow = self.options.flow or self.model.info.flow_method
         if self._flow not in FLOW_METHODS:
@@ -202,18 +207,22 @@ class ActionDetector:
         ready = background(clips, _WINDOWS_AHEAD)
         try:
             for window in ready:
-                with self.profile.part("network", len(window.key_frames)):
-                    found = self._detect(window)
+                found = self._detect(window)
                 yield from zip(window.numbers, window.times, found)
         finally:
             ready.close()
 
     def _detect(self, window: Window) -> list[ClipDetections]:
-        found = detect_window(self.model, window.rgb, window.flow, window.key_frames, window.size)
-        found = [self._chosen(each) for each in found]
-        if self._trunk is None:
-            return found
-        return self._trunk.add(window.rgb, window.key_frames, found, window.size)
+        keys = window.key_frames
+        with self.profile.part("network", len(keys)):
+            found = detect_window(self.model, window.rgb, window.flow, keys, window.size)
+            found = [self._chosen(each) for each in found]
+            if self._trunk is not None:
+                found = self._trunk.add(window.rgb, keys, found, window.size)
+        for name in self._inside:
+            with self.profile.part(name, len(keys)):
+                pass  # the calls of its modules were no items
+        return found
 
     def _own_trunk(self) -> KineticsTrunk | None:
         """The Kinetics trunk, where the model's own maps are not its."""

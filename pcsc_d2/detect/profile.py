@@ -5,9 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Item = TypeVar("Item")
 _WAITING = "waiting"
@@ -81,6 +84,20 @@ class Profile:
     def waiting(self, items: Iterable[Item]) -> Iterator[Item]:
         """The items, with the time that each takes to come left out of the part around it."""
         return self.timed(_WAITING, items)
+
+    def watch(self, name: str, module: nn.Module) -> None:
+        """Count a module's time for a part from now on; its calls are no items."""
+        running: list[AbstractContextManager[None]] = []
+
+        def before(*_: object) -> None:
+            running.append(self.part(name, 0))
+            running[-1].__enter__()
+
+        def after(*_: object) -> None:
+            running.pop().__exit__(None, None, None)
+
+        module.register_forward_pre_hook(before)
+        module.register_forward_hook(after, always_call=True)
 
     def table(self) -> str:
         """The parts, the slowest first: it is what a faster job needs to be faster."""

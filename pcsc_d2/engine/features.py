@@ -43,9 +43,10 @@ from pcsc_d2.data.loaders import Mapper
 from pcsc_d2.engine.frozen_trunks import frozen_streams, trunk_digests
 from pcsc_d2.layers.folding import fold_norms
 from pcsc_d2.model_zoo import get_config
+from pcsc_d2.modeling.inference import engine_for
 from pcsc_d2.modeling.stream import Stream
 from pcsc_d2.parallel import wait_for_all
-from pcsc_d2.runtime import Engine, choose_engine
+from pcsc_d2.runtime import Engine
 from pcsc_d2.runtime.trunk import compile_trunk
 from pcsc_d2.utils.files import write_json
 from pcsc_d2.utils.progress import Bar, progress_bar
@@ -74,7 +75,7 @@ def make_features(args: argparse.Namespace) -> None:
 
 def build_mapper(cfg: CfgNode, is_train: bool) -> Mapper:
     """What makes model inputs of dataset dicts: of clips, or of cached maps."""
-    if not _looks_at_maps(cfg, is_train):
+    if not looks_at_maps(cfg, is_train):
         return ClipMapper(cfg, is_train)
     size, flip = feature_size(cfg, is_train), _mirrors(cfg, is_train)
     return FeatureMapper(feature_stores(cfg, is_train), size, flip, is_train)
@@ -92,9 +93,9 @@ def precompute_features(cfg: CfgNode, test: Iterable[str] = (), train: bool = Fa
     Raises:
         ValueError: the disk is too small, or the config cannot go with cached maps.
     """
-    if train and _looks_at_maps(cfg, True):
+    if train and looks_at_maps(cfg, True):
         _compute(cfg, True, training_dicts(cfg), ", ".join(cfg.DATASETS.TRAIN))
-    if _looks_at_maps(cfg, False):
+    if looks_at_maps(cfg, False):
         for name in test:
             _compute(cfg, False, evaluation_dicts(cfg, name), name)
 
@@ -114,7 +115,8 @@ def feature_stores(cfg: CfgNode, is_train: bool) -> dict[str, FeatureStore]:
     return stores
 
 
-def _looks_at_maps(cfg: CfgNode, is_train: bool) -> bool:
+def looks_at_maps(cfg: CfgNode, is_train: bool) -> bool:
+    """Whether training, or evaluation, looks at cached maps and not at clips."""
     return uses_cached_features(cfg) and (is_train or cfg.INPUT.FEATURES.EVALUATION)
 
 
@@ -181,7 +183,7 @@ class _Computation:
         self._stores = stores
         self._streams = frozen_streams(cfg)
         # Float32 whatever TEST.PRECISION is: maps of every engine are the same ones on disk.
-        engine = choose_engine(cfg.INPUT.FEATURES.ENGINE, device=cfg.MODEL.DEVICE)
+        engine = engine_for(cfg, cfg.INPUT.FEATURES.ENGINE)
         logger.info("trunks run on %s", engine)
         length = cfg.INPUT.CLIP_LENGTH
         self._trunks = {s: _fast(x, engine, length) for s, x in self._streams.items()}

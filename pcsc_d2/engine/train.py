@@ -7,14 +7,14 @@ import argparse
 from pcsc_d2.config import uses_cached_features
 from pcsc_d2.data import precompute_flow
 from pcsc_d2.engine.checkpointing import Checkpointer
-from pcsc_d2.engine.features import precompute_features
+from pcsc_d2.engine.features import looks_at_maps, precompute_features
 from pcsc_d2.engine.frozen_trunks import check_trunks
 from pcsc_d2.engine.schedule import scheduled
 from pcsc_d2.engine.setup import save_config, setup, writing_to
 from pcsc_d2.engine.trainer import Trainer
 from pcsc_d2.modeling import what_is_incomplete
-from pcsc_d2.modeling.inference import prepare_for_inference
-from pcsc_d2.runtime import choose_engine
+from pcsc_d2.modeling.inference import engine_for, prepare_for_inference
+from pcsc_d2.runtime import Engine
 
 
 def train(args: argparse.Namespace) -> dict | None:
@@ -34,7 +34,7 @@ def train(args: argparse.Namespace) -> dict | None:
     precompute_flow(cfg, names)
     precompute_features(cfg, test=cfg.DATASETS.TEST, train=not args.eval_only)
     if args.eval_only:
-        engine = choose_engine(cfg.TEST.ENGINE, cfg.TEST.PRECISION, cfg.MODEL.DEVICE)
+        engine = engine_for(cfg, cfg.TEST.ENGINE, cfg.TEST.PRECISION)
         model = Trainer.build_model(cfg)
         checkpointer = Checkpointer(model, cfg.OUTPUT_DIR)
         checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=args.resume)
@@ -43,6 +43,8 @@ def train(args: argparse.Namespace) -> dict | None:
         incomplete = what_is_incomplete(cfg, model)
         if incomplete:
             raise ValueError(incomplete)
+        # Trunks that see no clips are not worth compiling.
+        engine = Engine() if looks_at_maps(cfg, False) else engine
         prepare_for_inference(model.eval(), cfg.INPUT.CLIP_LENGTH, engine)
         return Trainer.test(cfg, model)
     with writing_to(cfg.OUTPUT_DIR):

@@ -19,7 +19,7 @@ from pcsc_d2.models.archive import load_archive, save_archive
 from pcsc_d2.models.describe import describe
 from pcsc_d2.models.info import ModelError, ModelInfo
 from pcsc_d2.models.kinetics import add_classifier
-from pcsc_d2.models.onnx_file import load_onnx, save_onnx
+from pcsc_d2.models.onnx.file import load_onnx, save_onnx
 from pcsc_d2.models.trained import load_trained, read_config
 from pcsc_d2.runtime import choose_engine
 

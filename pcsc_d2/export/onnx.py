@@ -12,16 +12,14 @@ from torch import nn
 
 from pcsc_d2.export.tracing import TRACED_SIZE, trace_heads
 from pcsc_d2.layers.folding import fold_norms
-from pcsc_d2.layers.window_trunk import LEVELS
+from pcsc_d2.layers.i3d import cut_context
+from pcsc_d2.layers.window_trunk import LEVELS, trunk_parts
 from pcsc_d2.modeling import TwoStreamRCNN
 from pcsc_d2.modeling.stream import STREAMS, Stream
-from pcsc_d2.models.onnx_clips import PREFIX, for_any_clips, for_one_clip
-from pcsc_d2.models.onnx_file import OUTPUTS
+from pcsc_d2.models.onnx.clips import PREFIX, for_any_clips, for_one_clip
+from pcsc_d2.models.onnx.network import OUTPUTS
+from pcsc_d2.models.onnx.pieces import between
 from pcsc_d2.runtime.graphs import to_onnx
-
-Maps = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
-# See ``models/onnx_file.py``.
-Padded = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -38,27 +36,39 @@ class OnnxShape:
 
 
 class _StreamMaps(nn.Module):
-    """Raw clips (N, C, T, h, w) -> c2..c5 with time pooled; what a file has of a stream."""
+    """What a file has of a stream: its trunk between raw clips and maps."""
 
     def __init__(self, stream: Stream) -> None:
         super().__init__()
-        self.trunk = stream.backbone.bottom_up
-        self.trunk.levels = LEVELS  # all, as in dense mode; pyramids take those they need
+        self.bottom_up = stream.backbone.bottom_up
+        self.parts = nn.ModuleList(trunk_parts(self.bottom_up.trunk))
         self.register_buffer("mean", stream.pixel_mean)
         self.register_buffer("std", stream.pixel_std)
         self.divisor = stream.backbone.size_divisibility
         self.bounded = stream.bounded
 
-    def forward(self, clips: torch.Tensor) -> Maps:
+    def forward(self, clips: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """What the parts hand on for raw clips (N, C, T, h, w), and c2..c5 with time pooled.
+
+        All levels, as in dense mode; pyramids take those they need.
+        """
         x = (clips.float() - self.mean) / self.std
         if self.bounded:
             x = x.clamp(-1, 1)
         bottom, right = -x.shape[-2] % self.divisor, -x.shape[-1] % self.divisor
-        return tuple(self.trunk(F.pad(x, [0, right, 0, bottom])).values())
+        x = F.pad(x, [0, right, 0, bottom])
+        taps, maps, context = [], [], self.bottom_up.trunk.context
+        for level, part in zip(LEVELS, self.parts):
+            x = part(x)
+            kept = cut_context(x, context) if level in ("c2", "c3") else x
+            x = kept if level == "c3" else x
+            taps.append(x)
+            maps.append(self.bottom_up.pool(kept))
+        return (*taps, *maps)
 
 
 class _OneClip(nn.Module):
-    """A network for one clip, whose outputs are padded and have no axis for clips.
+    """A network for one clip, whose detections are padded and have no axis for clips.
 
     Args:
         rgb, flow: see ``_StreamMaps``; the same module where the streams have one trunk.
@@ -77,13 +87,26 @@ class _OneClip(nn.Module):
         self.topk = topk
         self.actionness = actionness
 
-    def forward(self, *clips: torch.Tensor) -> Padded:
-        """The RGB clip, and the flow unless both streams see RGB."""
+    def forward(self, *clips: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """The RGB clip, and the flow unless both streams see RGB.
+
+        Returns:
+            What ``OUTPUTS`` and ``between`` name.
+        """
         size = torch._shape_as_tensor(clips[0])[-2:]
-        maps = self.rgb(clips[0])
-        second = maps if self.flow is self.rgb else self.flow(clips[-1])
-        found = self.heads(*maps, *second, size)
-        boxes, scores, classes, actionness, _ = found
+        rgb = self.rgb(clips[0])
+        flow = rgb if self.flow is self.rgb else self.flow(clips[-1])
+        maps = (*rgb[len(LEVELS) :], *flow[len(LEVELS) :])
+        between = rgb if flow is rgb else (*rgb, *flow)
+        return (*self._padded(*self.heads(*maps, size)[:4]), *between, size)
+
+    def _padded(
+        self,
+        boxes: torch.Tensor,
+        scores: torch.Tensor,
+        classes: torch.Tensor,
+        actionness: torch.Tensor,
+    ) -> tuple[torch.Tensor, ...]:
         more = [0, self.topk - scores.shape[0]]
         return (
             F.pad(boxes, [0, 0, *more]),
@@ -112,7 +135,12 @@ def to_onnx_network(model: TwoStreamRCNN, clip_length: int, topk: int, shape: On
     inner = {PREFIX + name: clip for name, clip in clips.items()}
     free = {} if shape.size else {name: {3: "height", 4: "width"} for name in inner}
     network = _traced(deepcopy(model), clips, topk, size)
-    made = onnx.load_from_string(to_onnx(network, inner, [PREFIX + x for x in OUTPUTS], free))
+    streams = STREAMS[:1] if model.one_trunk else STREAMS
+    names = [*(PREFIX + x for x in OUTPUTS), *between(streams)]
+    made = onnx.load_from_string(to_onnx(network, inner, names, free))
+    # They are what the graph is cut at for windows, and no outputs of the file.
+    made.graph.value_info.extend(made.graph.output[len(OUTPUTS) :])
+    del made.graph.output[len(OUTPUTS) :]
     (for_one_clip if shape.one_clip else for_any_clips)(made)
     return made.SerializeToString()
 
@@ -125,7 +153,8 @@ def _traced(
     streams = {name: _StreamMaps(getattr(model, name)).eval() for name in STREAMS}
     if model.one_trunk:
         streams["flow"] = streams["rgb"]
-    maps = [list(streams[name](clips.get(name, clips["rgb"]))) for name in STREAMS]
+    found = [streams[name](clips.get(name, clips["rgb"])) for name in STREAMS]
+    maps = [list(each[len(LEVELS) :]) for each in found]
     with warnings.catch_warnings():
         # What tracing cannot record is named in its warnings; export compares the outcome instead.
         warnings.simplefilter("ignore")

@@ -232,7 +232,7 @@ class InceptionI3D(nn.Module):
             x = module(x)
             if name in TAPS:
                 features[TAPS[name]] = x
-            if TAPS.get(name) == "c3" and self.context:
+            if TAPS.get(name) == "c3":
                 features = {level: cut_context(c, self.context) for level, c in features.items()}
                 x = features["c3"]
         return features
@@ -240,5 +240,7 @@ class InceptionI3D(nn.Module):
 
 def cut_context(x: torch.Tensor, context: int) -> torch.Tensor:
     """Without the slices of c2 or c3 that belong to ``context`` frames at either end."""
+    if context == 0:
+        return x
     margin = context // 2
     return x[:, :, margin : x.shape[2] - margin]

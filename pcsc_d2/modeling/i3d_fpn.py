@@ -49,9 +49,10 @@ class I3DTrunk(Backbone):
 
     def forward(self, clip: torch.Tensor) -> dict[str, torch.Tensor]:
         maps = self.trunk(clip)
-        return {level: self._pool(maps[level]) for level in self.levels}
+        return {level: self.pool(maps[level]) for level in self.levels}
 
-    def _pool(self, x: torch.Tensor) -> torch.Tensor:
+    def pool(self, x: torch.Tensor) -> torch.Tensor:
+        """Collapse time: ``(N, C, T, H, W)`` -> ``(N, C, H, W)``."""
         return x.mean(dim=2) if self.time_pool == "mean" else x[:, :, x.shape[2] // 2]
 
     def output_shape(self) -> dict[str, ShapeSpec]:

@@ -3,12 +3,32 @@
 from __future__ import annotations
 
 import torch
+from detectron2.config import CfgNode
 
 from pcsc_d2.layers.folding import fold_norms
 from pcsc_d2.modeling.stream import STREAMS
 from pcsc_d2.modeling.two_stream_rcnn import TwoStreamRCNN
-from pcsc_d2.runtime import Engine
+from pcsc_d2.runtime import Engine, choose_engine
 from pcsc_d2.runtime.trunk import compile_trunk
+
+# Of MODEL.I3D.WIDTH: trunks that are narrower are not worth compiling (docs/pages/engines.md).
+LEAST_WIDTH = 0.5
+
+
+def engine_for(cfg: CfgNode, name: str, precision: str = "float32") -> Engine:
+    """The engine of a name for the trunks of a config.
+
+    Args:
+        cfg: says how wide the trunks are, and the device.
+        name: see ``choose_engine``; ``"auto"`` leaves small trunks to torch.
+        precision: see ``choose_engine``.
+
+    Raises:
+        EngineError: see ``choose_engine``.
+    """
+    small = cfg.MODEL.I3D.WIDTH < LEAST_WIDTH and precision == "float32"
+    chosen = "torch" if name == "auto" and small else name
+    return choose_engine(chosen, precision, cfg.MODEL.DEVICE)
 
 
 def prepare_for_inference(model: TwoStreamRCNN, clip_length: int, engine: Engine) -> None:

@@ -30,6 +30,20 @@ class CheckpointModel:
         self.network, self.info = network, info
         self.engine = engine or Engine()
 
+    def parts(self) -> dict[str, list[nn.Module]]:
+        """The network's modules by the part of its work that they do."""
+        streams = (self.network.rgb, self.network.flow)
+        messages = self.network.image_messages
+        return {
+            "trunks": [x for s in streams for x in s.backbone.bottom_up.trunk.children()],
+            "pyramids": [
+                *(s.backbone.top_down for s in streams),
+                *(messages.values() if messages is not None else ()),
+            ],
+            "RPNs": [s.proposal_generator for s in streams],
+            "heads": [self.network.roi_heads],
+        }
+
     @torch.inference_mode()
     def __call__(self, clips: Sequence[ClipTensors], size: tuple[int, int]) -> list[ClipDetections]:
         """See ``ClipModel``."""
@@ -77,7 +91,7 @@ def load_checkpoint(
     weights: Path,
     device: str | torch.device | None,
     dense: Sharing | None,
-    engine: str = "torch",
+    engine: str = "auto",
     precision: str = "float32",
     kinetics: bool = False,
 ) -> CheckpointModel:
@@ -85,7 +99,7 @@ def load_checkpoint(
 
     Args:
         device: None takes a GPU where there is one.
-        engine, precision: see ``choose_engine``.
+        engine, precision: see ``engine_for``.
         kinetics: see ``load_model``.
 
     Raises:
@@ -96,15 +110,16 @@ def load_checkpoint(
     if find_spec("detectron2") is None:
         reason = "a checkpoint needs Detectron2, which is not installed; export it where it is"
         raise ModelError(f"{weights}: {reason} (python -m pcsc_d2.export)")
-    from pcsc_d2.modeling.inference import prepare_for_inference
+    from pcsc_d2.modeling.inference import engine_for, prepare_for_inference
     from pcsc_d2.models.describe import describe
     from pcsc_d2.models.trained import load_trained, read_config
 
     if device is None and engine in COMPILERS:
         device = "cpu"
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    chosen = choose_engine(engine, precision, device)
+    choose_engine(engine, precision, device)  # before anything is read
     cfg = read_config(config, ["MODEL.WEIGHTS", str(weights)], device)
+    chosen = engine_for(cfg, engine, precision)
     network = load_trained(cfg)
     info = describe(cfg, network, f"{weights} with {config.name}")
     if kinetics:

@@ -51,6 +51,7 @@ def _describe(cfg: CfgNode, model: nn.Module, note: str, labels: tuple[str, ...]
         flow_method=_flow_method(cfg),
         flow_bound=float(cfg.INPUT.FLOW.BOUND),
         context=cfg.MODEL.I3D.CONTEXT,
+        time_pool=cfg.MODEL.I3D.TIME_POOL,
         actionness=getattr(model.roi_heads, "actionness_head", None) is not None,
         link=link_options(cfg),
         refine=refine_options(with_trained_refinement(cfg, model)),

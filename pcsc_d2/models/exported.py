@@ -12,8 +12,12 @@ from pcsc_d2.layers.window_trunk import Sharing
 from pcsc_d2.models.archive import load_archive
 from pcsc_d2.models.clip_model import ClipDetections, ClipTensors, boxes_in_frame
 from pcsc_d2.models.info import ModelError, ModelInfo
-from pcsc_d2.models.onnx_file import OnnxNetwork, load_onnx
+from pcsc_d2.models.onnx.file import load_onnx
+from pcsc_d2.models.onnx.network import OnnxNetwork
+from pcsc_d2.models.onnx.windows import OnnxWindows
 from pcsc_d2.runtime import COMPILERS, Engine, EngineError, choose_engine
+
+Network = torch.jit.ScriptModule | OnnxNetwork | OnnxWindows
 
 
 class ExportedModel:
@@ -28,7 +32,7 @@ class ExportedModel:
 
     def __init__(
         self,
-        network: torch.jit.ScriptModule | OnnxNetwork,
+        network: Network,
         info: ModelInfo,
         engine: Engine | None = None,
     ) -> None:
@@ -64,12 +68,18 @@ class DenseExportedModel(ExportedModel):
         network, info: see ``ExportedModel``.
         shared: parts of the trunk that run once for the window.
         step: frames between the clips that its other levels are run for.
+        engine: what runs it.
     """
 
     def __init__(
-        self, network: torch.jit.ScriptModule, info: ModelInfo, shared: int, step: int
+        self,
+        network: torch.jit.ScriptModule | OnnxWindows,
+        info: ModelInfo,
+        shared: int,
+        step: int,
+        engine: Engine | None = None,
     ) -> None:
-        super().__init__(network, info)
+        super().__init__(network, info, engine)
         self._shared, self._step = shared, step
 
     @torch.inference_mode()
@@ -106,15 +116,20 @@ def load_exported(
         raise EngineError(
             f"{path}: a .pt file runs in torch alone; export it as .onnx for {engine}"
         )
-    choose_engine("torch", precision)
-    network, info = _load_archive(path, device)
+    chosen = choose_engine("torch", precision)
+    return _as_model(path, *_load_archive(path, device), dense, chosen)
+
+
+def _as_model(
+    path: Path, network: Network, info: ModelInfo, dense: Sharing | None, engine: Engine
+) -> ExportedModel:
     if dense is None:
-        return ExportedModel(network, info)
+        return ExportedModel(network, info, engine)
     try:
         shared = dense.parts(info.clip_length, info.context)
     except ValueError as error:
         raise ModelError(f"{path}: {error}") from None
-    return DenseExportedModel(network, info, shared, dense.step)
+    return DenseExportedModel(network, info, shared, dense.step, engine)
 
 
 def _load_onnx(
@@ -124,11 +139,9 @@ def _load_onnx(
     engine: str,
     precision: str,
 ) -> ExportedModel:
-    if dense is not None:
-        reason = "an ONNX file takes clips one by one; for dense mode give a checkpoint or .pt file"
-        raise ModelError(f"{path}: {reason}")
     chosen = choose_engine(engine, precision, device or "cpu", COMPILERS)
-    return ExportedModel(*load_onnx(path, chosen), chosen)
+    network, info = load_onnx(path, chosen, windows=dense is not None)
+    return _as_model(path, network, info, dense, chosen)
 
 
 def _load_archive(

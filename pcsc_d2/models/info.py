@@ -26,6 +26,7 @@ class ModelInfo:
         flow_bound: pixels that flow is clipped to and held in 8 bits within; 0: neither.
         context: frames at either end of the T that only the levels up to c3 see; with 10, a window
             gives what its clips give, with 0 it does not quite (see ``layers/window_trunk.py``).
+        time_pool: how the trunks' maps lose time, ``"mean"`` or ``"middle"`` (MODEL.I3D.TIME_POOL).
         actionness: whether detections carry it.
         link: how detections become tubes (TEST.TUBES).
         refine: how actionness cuts tubes; None where it is not to, or the model does not say.
@@ -46,6 +47,7 @@ class ModelInfo:
     flow_method: str
     flow_bound: float = 20.0
     context: int = 0
+    time_pool: str = "mean"
     actionness: bool = False
     link: LinkOptions = field(default_factory=LinkOptions)
     refine: RefineOptions | None = None
@@ -58,4 +60,6 @@ class ModelInfo:
         for name, least in (("clip_length", 1), ("min_size", 0), ("max_size", 1), ("context", 0)):
             value = getattr(self, name)
             require(value >= least, f"{name} is {value}; at least {least}")
+        pool = self.time_pool
+        require(pool in ("mean", "middle"), f"time_pool is {pool!r}; 'mean' or 'middle'")
         require(self.flow_bound >= 0, f"flow_bound is {self.flow_bound:g}; 0 or more pixels")

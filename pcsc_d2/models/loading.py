@@ -29,8 +29,8 @@ def load_model(
             Detectron2.
         device: where the network runs; None takes a GPU where there is one.
         dense: what neighbouring key frames share; None looks at each clip by itself.
-        engine: what runs the network on a CPU, one of ``pcsc_d2.runtime.ENGINES``; None is torch,
-            but for an ONNX file the fastest that is installed.
+        engine: what runs the network on a CPU, one of ``pcsc_d2.runtime.ENGINES``; None is the
+            fastest that is installed and that can run it (torch on a GPU, and for small models).
         precision: one of ``pcsc_d2.runtime.PRECISIONS``.
         kinetics: detections of a checkpoint are to carry logits of Kinetics' classes if its RGB
             trunk is that of the Kinetics weights, as those of exported files do.
@@ -55,4 +55,4 @@ def load_model(
         paths = [paths[0] / "config.yaml", paths[0] / "model_final.pth"]
         if not paths[0].is_file():
             raise ModelError(f"{model[0] or '.'}: no training run's folder (no config.yaml in it)")
-    return load_checkpoint(*paths, device, dense, engine or "torch", precision, kinetics)
+    return load_checkpoint(*paths, device, dense, engine or "auto", precision, kinetics)

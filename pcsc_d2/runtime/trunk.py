@@ -23,14 +23,19 @@ _AXES = {0: "clips", 2: "frames", 3: "height", 4: "width"}
 
 
 class CompiledPart(nn.Module):
-    """A part of a trunk, run by an engine: float32 (N, C, T, H, W) in and out, on the CPU."""
+    """A part of a trunk, run by an engine: (N, C, T, H, W) in and out, on the CPU.
 
-    def __init__(self, run: Run) -> None:
+    Args:
+        run: a graph of one input and one output.
+        name: of the input.
+    """
+
+    def __init__(self, run: Run, name: str = "x") -> None:
         super().__init__()
-        self._run = run
+        self._run, self._name = run, name
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.from_numpy(self._run({"x": x.detach().contiguous().numpy()})[0])
+        return torch.from_numpy(self._run({self._name: x.detach().contiguous().numpy()})[0])
 
 
 def compile_trunk(trunk: InceptionI3D, engine: Engine, clip_length: int) -> None:

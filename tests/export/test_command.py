@@ -16,7 +16,7 @@ from detectron2.modeling import build_model
 from pcsc_d2 import cli
 from pcsc_d2.export import ModelError, ModelInfo, load_archive
 from pcsc_d2.models.loading import load_model
-from pcsc_d2.models.onnx_file import load_onnx
+from pcsc_d2.models.onnx.file import load_onnx
 from pcsc_d2.runtime import Engine
 from tests.disks import small_files
 from tests.tiny import tiny_config

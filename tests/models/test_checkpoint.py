@@ -103,14 +103,20 @@ def test_engines_find_the_same(
     pytest.importorskip("openvino")
     monkeypatch.setenv("PCSC_CACHE", str(tmp_path))
     expected, found = (
-        ActionDetector([folder], device="cpu", dense=dense, engine=engine)
+        ActionDetector([folder], device="cpu", dense=dense, profile=Profile(), engine=engine)
         for engine in (None, "openvino")
     )
+    # The trunks are small ones, which the default leaves to torch.
     assert (expected.model.engine, found.model.engine) == (Engine(), Engine("openvino"))
     pairs = zip(expected.detections(FileSource(video)), found.detections(FileSource(video)))
     for (number, _, one), (_, _, other) in pairs:
         assert len(one.scores) == len(other.scores) > 3, number
         np.testing.assert_allclose(np.sort(one.scores), np.sort(other.scores), atol=1e-4)
+    for detector in (expected, found):
+        parts = detector.profile.parts
+        inside = [parts[name] for name in ("trunks", "pyramids", "RPNs", "heads")]
+        assert [part.items for part in inside] == [parts["network"].items] * 4
+        assert all(part.cpu > 0 for part in inside)
 
 
 @pytest.mark.parametrize(

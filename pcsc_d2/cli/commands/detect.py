@@ -96,8 +96,9 @@ def _add_how(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--engine",
         choices=("torch", "onnxruntime", "openvino", "auto"),
-        help="what runs the network on a CPU (default: torch; for an ONNX file, and with auto, the "
-        "fastest that is installed)",
+        default="auto",
+        help="what runs the network on a CPU; auto is the fastest that is installed, and torch for "
+        "small models (default: %(default)s)",
     )
     group.add_argument(
         "--precision",
@@ -298,11 +299,12 @@ def _work(
     """What does the job, and what then tells the time of its parts."""
     from pcsc_d2.detect.archive.ray_pool import run_on_ray
     from pcsc_d2.detect.job import Job
+    from pcsc_d2.detect.profile import Profile
 
     progress = not args.quiet
     if pool is not None:
         return lambda tasks: run_on_ray(pool, plan, output, tasks, args.resume, progress), str
-    detector = plan.detector()
+    detector = plan.detector(Profile() if args.profile else None)
     job = Job(detector, output, plan.settings(detector), args.resume, progress, page)
     return job.run, lambda: f"network by {detector.engine}\n{detector.profile.table()}"
 

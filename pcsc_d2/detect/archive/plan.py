@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pcsc_d2.detect.detector import ActionDetector, DetectOptions
+from pcsc_d2.detect.profile import Profile
 from pcsc_d2.layers.window_trunk import Sharing
 
 
@@ -26,9 +27,9 @@ class Plan:
     engine: str | None = None
     precision: str = "float32"
 
-    def detector(self) -> ActionDetector:
+    def detector(self, profile: Profile | None = None) -> ActionDetector:
         """The detector; see there for what is raised."""
-        how = {"engine": self.engine, "precision": self.precision}
+        how = {"profile": profile, "engine": self.engine, "precision": self.precision}
         return ActionDetector(list(self.model), self.options, self.device, self.dense, **how)
 
     def settings(self, detector: ActionDetector) -> dict[str, Any]:

@@ -43,7 +43,10 @@ def for_any_clips(model: ModelProto) -> None:
         inner.append(helper.make_node("Gather", [_outer(x), "turn"], [f"{x.name}_flat"], axis=0))
         inner.append(helper.make_node("Unsqueeze", [f"{x.name}_flat", "inner_axis"], [x.name]))
     inner += model.graph.node
-    body = helper.make_graph(inner, "clip", [turn, go_on], [goes_on, *made])
+    # What is known of tensors inside is said inside, and is used where the graph is cut.
+    known = list(model.graph.value_info)
+    del model.graph.value_info[:]
+    body = helper.make_graph(inner, "clip", [turn, go_on], [goes_on, *made], value_info=known)
     outer = [
         _integers("first_axis", [0]),
         helper.make_node("Shape", [_outer(given[0])], ["sizes"], start=0, end=1),
@@ -63,7 +66,9 @@ def without_loop(model: ModelProto) -> None:
     before = [_integers("turn", 0), helper.make_node("Constant", [], ["go_on"], value=yes)]
     scans = [(x.name, y) for x, y in zip(body.output[1:], loop.output)]
     given, made = list(model.graph.input), list(model.graph.output)
-    _replace(model, [*before, *body.node, *_unsqueezed(scans)], given, made, 1, add_axis=False)
+    nodes = [*before, *body.node, *_unsqueezed(scans)]
+    model.graph.value_info.extend(body.value_info)
+    _replace(model, nodes, given, made, 1, add_axis=False)
 
 
 def _outer(value: ValueInfoProto) -> str:
@@ -104,7 +109,8 @@ def _replace(
     graph = model.graph
     inputs = [_described(x, [clips, *_sizes(x)[1:]]) for x in given]
     outputs = [_described(x, [clips, *_sizes(x)[0 if add_axis else 1 :]]) for x in made]
-    whole = helper.make_graph(nodes, graph.name, inputs, outputs, graph.initializer)
+    known = {"value_info": graph.value_info}
+    whole = helper.make_graph(nodes, graph.name, inputs, outputs, graph.initializer, **known)
     graph.CopyFrom(whole)
 
 

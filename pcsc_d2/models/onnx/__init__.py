@@ -1,0 +1,1 @@
+"""Exported ONNX files: what they hold, how they are read, and what answers for them."""
