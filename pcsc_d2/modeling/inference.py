@@ -11,8 +11,8 @@ from pcsc_d2.modeling.two_stream_rcnn import TwoStreamRCNN
 from pcsc_d2.runtime import Engine, choose_engine
 from pcsc_d2.runtime.trunk import compile_trunk
 
-# Of MODEL.I3D.WIDTH. At 0.25 and 96x128 OpenVINO saves 46 ms of 115 a key frame, and compiling takes
-# 2 s once and 0.6 s afterwards; narrower trunks are left to torch.
+# Of MODEL.I3D.WIDTH. At 0.25 and 96x128 OpenVINO saves 46 ms of 115 a key frame, and compiling
+# takes 2 s once and 0.6 s afterwards; narrower trunks are left to torch.
 LEAST_WIDTH = 0.25
 
 
