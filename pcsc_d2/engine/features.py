@@ -41,13 +41,10 @@ from pcsc_d2.data.feature_mapper import FeatureMapper, feature_size
 from pcsc_d2.data.feature_store import FeatureStore, fill
 from pcsc_d2.data.loaders import Mapper
 from pcsc_d2.engine.frozen_trunks import frozen_streams, trunk_digests
-from pcsc_d2.layers.folding import fold_norms
 from pcsc_d2.model_zoo import get_config
-from pcsc_d2.modeling.inference import engine_for
+from pcsc_d2.modeling.inference import engine_for, prepare_trunk
 from pcsc_d2.modeling.stream import Stream
 from pcsc_d2.parallel import wait_for_all
-from pcsc_d2.runtime import Engine
-from pcsc_d2.runtime.trunk import compile_trunk
 from pcsc_d2.utils.files import write_json
 from pcsc_d2.utils.progress import Bar, progress_bar
 
@@ -182,11 +179,7 @@ class _Computation:
         self._cfg.INPUT.MIN_SIZE_TEST, self._cfg.INPUT.MAX_SIZE_TEST = feature_size(cfg, is_train)
         self._stores = stores
         self._streams = frozen_streams(cfg)
-        # Float32 whatever TEST.PRECISION is: maps of every engine are the same ones on disk.
-        engine = engine_for(cfg, cfg.INPUT.FEATURES.ENGINE)
-        logger.info("trunks run on %s", engine)
-        length = cfg.INPUT.CLIP_LENGTH
-        self._trunks = {s: _fast(x, engine, length) for s, x in self._streams.items()}
+        self._trunks = {s: _fast(stream, cfg) for s, stream in self._streams.items()}
 
     def run(
         self, videos: dict[str, list[dict]], todo: dict[str, dict[Path, _Variant]], name: str
@@ -261,13 +254,15 @@ class _Computation:
         return sum(2 * x.channels * cells // x.stride**2 for x in shapes)
 
 
-def _fast(stream: Stream, engine: Engine, clip_length: int) -> nn.Module:
-    """A copy of a stream's trunk for inference alone, on an engine."""
+def _fast(stream: Stream, cfg: CfgNode) -> nn.Module:
+    """A copy of a stream's trunk for inference alone, on the engine that the config names."""
     bottom_up = copy.deepcopy(stream.backbone.bottom_up)
-    fold_norms(bottom_up.trunk)
-    if engine.name == "torch":
-        return bottom_up.to(memory_format=torch.channels_last_3d)
-    compile_trunk(bottom_up.trunk, engine, clip_length)
+    name = cfg.INPUT.FEATURES.ENGINE
+    # Float32 whatever TEST.PRECISION is: maps of every engine are the same ones on disk.
+    engine = prepare_trunk(
+        bottom_up.trunk, cfg.INPUT.CLIP_LENGTH, engine_for(cfg, name), required=name != "auto"
+    )
+    logger.info("the %s trunk runs on %s", stream.name, engine)
     return bottom_up
 
 

@@ -45,7 +45,8 @@ def train(args: argparse.Namespace) -> dict | None:
             raise ValueError(incomplete)
         # Trunks that see no clips are not worth compiling.
         engine = Engine() if looks_at_maps(cfg, False) else engine
-        prepare_for_inference(model.eval(), cfg.INPUT.CLIP_LENGTH, engine)
+        required = cfg.TEST.ENGINE != "auto"
+        prepare_for_inference(model.eval(), cfg.INPUT.CLIP_LENGTH, engine, required)
         return Trainer.test(cfg, model)
     with writing_to(cfg.OUTPUT_DIR):
         trainer = Trainer(cfg)

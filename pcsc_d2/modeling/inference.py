@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+
 import torch
 from detectron2.config import CfgNode
 
 from pcsc_d2.layers.folding import fold_norms
+from pcsc_d2.layers.i3d import InceptionI3D
 from pcsc_d2.modeling.stream import STREAMS
 from pcsc_d2.modeling.two_stream_rcnn import TwoStreamRCNN
-from pcsc_d2.runtime import Engine, choose_engine
+from pcsc_d2.runtime import Engine, EngineError, choose_engine
 from pcsc_d2.runtime.trunk import compile_trunk
+
+logger = logging.getLogger(__name__)
 
 # Of MODEL.I3D.WIDTH. At 0.25 and 96x128 OpenVINO saves 46 ms of 115 a key frame, and compiling
 # takes 2 s once and 0.6 s afterwards; narrower trunks are left to torch.
@@ -32,7 +37,9 @@ def engine_for(cfg: CfgNode, name: str, precision: str = "float32") -> Engine:
     return choose_engine(chosen, precision, cfg.MODEL.DEVICE)
 
 
-def prepare_for_inference(model: TwoStreamRCNN, clip_length: int, engine: Engine) -> None:
+def prepare_for_inference(
+    model: TwoStreamRCNN, clip_length: int, engine: Engine, required: bool = True
+) -> Engine:
     """Fold norms into convolutions and, on an engine, compile the trunks, in place.
 
     The model can neither be trained nor saved afterwards.
@@ -41,12 +48,36 @@ def prepare_for_inference(model: TwoStreamRCNN, clip_length: int, engine: Engine
         model: in evaluation mode.
         clip_length: T.
         engine: what runs the trunks; pyramids, RPNs and heads stay in torch.
+        required: whether it is an error if the engine cannot; torch takes its place otherwise.
+
+    Returns:
+        What runs them.
+
+    Raises:
+        EngineError: the engine cannot run a trunk.
     """
     fold_norms(model)
-    for name in STREAMS[: 1 if model.one_trunk else 2]:
-        trunk = getattr(model, name).backbone.bottom_up.trunk
-        if engine.name != "torch":
+    own = STREAMS[: 1 if model.one_trunk else 2]
+    trunks = [getattr(model, name).backbone.bottom_up.trunk for name in own]
+    engines = [prepare_trunk(trunk, clip_length, engine, required) for trunk in trunks]
+    return engine if set(engines) == {engine} else Engine()
+
+
+def prepare_trunk(
+    trunk: InceptionI3D, clip_length: int, engine: Engine, required: bool = True
+) -> Engine:
+    """``prepare_for_inference`` for one trunk."""
+    fold_norms(trunk)
+    if engine.name != "torch":
+        try:
             compile_trunk(trunk, engine, clip_length)
-        elif model.device.type == "cpu":
-            # Clips are turned into this layout once, at the stem.
-            trunk.to(memory_format=torch.channels_last_3d)
+        except EngineError as error:
+            if required:
+                raise
+            logger.warning("%s; torch runs the trunk", error)
+        else:
+            return engine
+    if next(trunk.parameters()).device.type == "cpu":
+        # Clips are turned into this layout once, at the stem.
+        trunk.to(memory_format=torch.channels_last_3d)
+    return Engine()

@@ -124,7 +124,8 @@ def load_checkpoint(
     info = describe(cfg, network, f"{weights} with {config.name}")
     if kinetics:
         info = replace(info, kinetics=add_classifier(network, weights_for_names()))
-    prepare_for_inference(network, info.clip_length, chosen)
+    required = engine != "auto"
+    chosen = prepare_for_inference(network, info.clip_length, chosen, required)
     if dense is None:
         return CheckpointModel(network, info, chosen)
     try:
