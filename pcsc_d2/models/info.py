@@ -26,7 +26,6 @@ class ModelInfo:
         flow_bound: pixels that flow is clipped to and held in 8 bits within; 0: neither.
         context: frames at either end of the T that only the levels up to c3 see; with 10, a window
             gives what its clips give, with 0 it does not quite (see ``layers/window_trunk.py``).
-        time_pool: how the trunks' maps lose time, ``"mean"`` or ``"middle"`` (MODEL.I3D.TIME_POOL).
         actionness: whether detections carry it.
         link: how detections become tubes (TEST.TUBES).
         refine: how actionness cuts tubes; None where it is not to, or the model does not say.
@@ -35,6 +34,7 @@ class ModelInfo:
         note: what the model is, for people; shown on the page.
         device: kind of device that it was made for, ``"cpu"`` or ``"cuda"``; an exported network
             runs on no other.
+        time_pool: how the trunks' maps lose time, ``"mean"`` or ``"middle"`` (MODEL.I3D.TIME_POOL).
 
     Raises:
         ValueError: a number that cannot be.
@@ -47,13 +47,13 @@ class ModelInfo:
     flow_method: str
     flow_bound: float = 20.0
     context: int = 0
-    time_pool: str = "mean"
     actionness: bool = False
     link: LinkOptions = field(default_factory=LinkOptions)
     refine: RefineOptions | None = None
     kinetics: bool = False
     note: str = ""
     device: str = "cpu"
+    time_pool: str = "mean"
 
     def __post_init__(self) -> None:
         require(len(self.labels) > 0, "there are no labels")

@@ -98,10 +98,12 @@ def _with_openvino(model: bytes, precision: str) -> Run:
     }
     network = core.read_model(io.BytesIO(model))
     compiled = core.compile_model(network, "CPU", settings)
-    names = [each.any_name for each in compiled.inputs]
+    # An input may have more names, of what the engine has found to be the same.
+    names = [each.names for each in compiled.inputs]
 
     def run(inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        found = compiled({name: inputs[name] for name in names}, share_inputs=True)
+        given = {i: inputs[next(iter(known & inputs.keys()))] for i, known in enumerate(names)}
+        found = compiled(given, share_inputs=True)
         return [found[output] for output in compiled.outputs]
 
     return run
