@@ -114,7 +114,7 @@ def test_trains_and_evaluates_as_lazy_configs_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     generate(
-        tmp_path, "easy", {"train": 2, "test": 1}, size=(48, 64), length=(12, 12), progress=False
+        tmp_path, "easy", {"train": 2, "test": 1}, size=(48, 64), length=(16, 16), progress=False
     )
     monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path))
     monkeypatch.delenv("PCSC_CACHE", raising=False)
