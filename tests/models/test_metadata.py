@@ -14,8 +14,8 @@ from pcsc_d2.tubes import LinkOptions, RefineOptions
 PLAIN = ModelInfo(("a", "b"), 8, 64, 100, "dis")
 FULL = ModelInfo(
     ("a",), 16, 240, 400, "raft_small", 0.0, 10, True,
-    LinkOptions(gap=5, interpolate=True, temporal_alpha=3.0), RefineOptions(0.4, 5, 7), "a note",
-    "cuda",
+    LinkOptions(gap=5, interpolate=True, temporal_alpha=3.0), RefineOptions(0.4, 5, 7), True,
+    "a note", "cuda", "middle",
 )  # fmt: skip
 FORMAT_2 = {
     "format": 2, "labels": ["a", "b"], "clip_length": 8, "min_size": 64, "max_size": 100,
@@ -30,8 +30,9 @@ def test_reads_what_it_writes(info: ModelInfo) -> None:
 
 
 def test_format_2_is_read() -> None:
+    refine, note = RefineOptions(0.7, 3), "old"
     expected = ModelInfo(
-        ("a", "b"), 8, 64, 100, "dis", 20.0, 10, True, LinkOptions(), RefineOptions(0.7, 3), "old"
+        ("a", "b"), 8, 64, 100, "dis", 20.0, 10, True, LinkOptions(), refine, note=note
     )
     assert from_json(json.dumps(FORMAT_2)) == expected
     assert from_json(json.dumps(FORMAT_2 | {"actionness_window": 0})).refine is None
