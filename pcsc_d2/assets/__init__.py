@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-SHIPPED = "start"
+SHIPPED = "jhmdb-pcsc-rgb"
 """Its name; that of ``model_zoo/models.json`` where it is one of those."""
 
 SHIPPED_MODEL = Path(__file__).with_name(f"{SHIPPED}.pt")

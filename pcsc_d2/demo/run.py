@@ -50,7 +50,10 @@ def demo(out: Path, options: Sequence[str] = ()) -> int:
     names = truth.videos.tolist()[:SCENES]
     results = None
     if find_spec("detectron2") is None:
-        print("SKIPPED: training needs Detectron2; the model that comes with the package detects")
+        print(
+            "SKIPPED: training needs Detectron2; the model of the package, which knows "
+            "people, looks at the generated clips instead"
+        )
         tubes = _detected(data, names)
     else:
         results = train(out, SET, options)

@@ -180,7 +180,7 @@ class Sine(torch.nn.Module):
 
 def test_what_is_put_together_is_looked_at(tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
-    save_archive(torch.jit.trace(Sine(), torch.zeros(1)), INFO, path, packed={})
+    save_archive(torch.jit.script(Sine()), INFO, path, packed={})
     with zipfile.ZipFile(path) as file:
         assert any(name.endswith(NOTE) for name in file.namelist())
     with pytest.raises(ModelError, match=r"model\.pt uses aten::sin, which no network"):
