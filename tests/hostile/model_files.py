@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import random
+import tempfile
 import zipfile
 from importlib.util import find_spec
 from pathlib import Path
@@ -44,7 +45,7 @@ def metadata(folder: Path, rng: random.Random, base: Base) -> tuple[Path, Work]:
 
 
 def onnx_files(folder: Path, rng: random.Random, base: Base) -> tuple[Path, Work]:
-    from pcsc_d2.models.onnx_file import load_onnx
+    from pcsc_d2.models.onnx.file import load_onnx
     from pcsc_d2.runtime import Engine
 
     data = onnx_model(inputs.json_text(METADATA, rng).decode("utf-8", "replace"))
@@ -72,9 +73,17 @@ def onnx_model(about: str) -> bytes:
 
 @functools.cache
 def _exported() -> bytes:
-    import pcsc_d2.assets
+    import torch
 
-    return (Path(pcsc_d2.assets.__file__).parent / "start.pt").read_bytes()
+    from pcsc_d2.export import save_archive
+    from pcsc_d2.models.info import ModelInfo
+    from tests.models.test_exported import BrightBox
+
+    network = torch.jit.freeze(torch.jit.script(BrightBox().eval()), preserved_attrs=["window"])
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "m.pt")
+        save_archive(network, ModelInfo(("a", "b"), 4, 48, 200, "dis_fast"), path)
+        return path.read_bytes()
 
 
 def exported(folder: Path, rng: random.Random, base: Base) -> tuple[Path, Work]:

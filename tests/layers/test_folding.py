@@ -35,7 +35,9 @@ def test_answers_stay_the_same(norm: str, folded: int) -> None:
 class Conv2d(nn.Conv2d):
     """Holds its norm, as Detectron2's does."""
 
-    norm: nn.Module | None = None
+    def __init__(self, *args: int, bias: bool = True) -> None:
+        super().__init__(*args, bias=bias)
+        self.norm: nn.Module | None = None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = super().forward(x)
