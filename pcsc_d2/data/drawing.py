@@ -71,7 +71,7 @@ def _resize(resize: T.ResizeShortestEdge, image: np.ndarray, generator: Generato
     if resize.is_range:
         size = int(generator.integers(sizes[0], sizes[1] + 1))
     else:
-        size = int(sizes[generator.integers(len(sizes))])
+        size = int(sizes[int(generator.integers(len(sizes)))])
     if size == 0:
         return NoOpTransform()
     old = image.shape[:2]

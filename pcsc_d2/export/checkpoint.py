@@ -73,6 +73,11 @@ def export(
         if reached > TOLERANCE:
             raise ModelError(f"{out}: not written: it would answer {reached:.1e} off the model")
         partial.replace(out)
+    except OSError as error:
+        # What the user asked for is named, not where it is made.
+        if error.filename is not None and Path(error.filename) == partial:
+            error.filename = str(out)
+        raise
     finally:
         partial.unlink(missing_ok=True)
     megabytes = out.stat().st_size / 1e6
