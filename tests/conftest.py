@@ -10,8 +10,8 @@ import pytest
 
 # Tiny models gain nothing from threads, which wait for one another on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# Commands' tests load the standard library's distutils; setuptools, which TensorBoard's writer brings,
-# refuses to put its own in the place of one that is loaded.
+# Commands' tests load the standard library's distutils; setuptools, which TensorBoard's writer
+# brings, refuses to put its own in the place of one that is loaded.
 os.environ.setdefault("SETUPTOOLS_USE_DISTUTILS", "stdlib")
 
 HAS_DETECTRON2 = find_spec("detectron2") is not None
