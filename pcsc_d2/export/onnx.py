@@ -135,8 +135,7 @@ def to_onnx_network(model: TwoStreamRCNN, clip_length: int, topk: int, shape: On
     inner = {PREFIX + name: clip for name, clip in clips.items()}
     free = {} if shape.size else {name: {3: "height", 4: "width"} for name in inner}
     network = _traced(deepcopy(model), clips, topk, size)
-    streams = STREAMS[:1] if model.one_trunk else STREAMS
-    names = [*(PREFIX + x for x in OUTPUTS), *between(streams)]
+    names = [*(PREFIX + x for x in OUTPUTS), *between(model.trunk_streams)]
     made = onnx.load_from_string(to_onnx(network, inner, names, free))
     # They are what the graph is cut at for windows, and no outputs of the file.
     made.graph.value_info.extend(made.graph.output[len(OUTPUTS) :])

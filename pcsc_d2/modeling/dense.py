@@ -44,7 +44,7 @@ class DenseDetector:
         self._shared = sharing.parts(clip_length, context)
         self._step = sharing.step
         self._batch = batch
-        self._trunks = {s: self._window_trunk(s) for s in STREAMS[: 1 if model.one_trunk else 2]}
+        self._trunks = {s: self._window_trunk(s) for s in model.trunk_streams}
 
     def _window_trunk(self, stream: str) -> WindowTrunk:
         bottom_up = getattr(self._model, stream).backbone.bottom_up

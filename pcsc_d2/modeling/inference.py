@@ -9,7 +9,6 @@ from detectron2.config import CfgNode
 
 from pcsc_d2.layers.folding import fold_norms
 from pcsc_d2.layers.i3d import InceptionI3D
-from pcsc_d2.modeling.stream import STREAMS
 from pcsc_d2.modeling.two_stream_rcnn import TwoStreamRCNN
 from pcsc_d2.runtime import Engine, EngineError, choose_engine
 from pcsc_d2.runtime.trunk import compile_trunk
@@ -57,7 +56,7 @@ def prepare_for_inference(
         EngineError: the engine cannot run a trunk.
     """
     fold_norms(model)
-    own = STREAMS[: 1 if model.one_trunk else 2]
+    own = model.trunk_streams
     trunks = [getattr(model, name).backbone.bottom_up.trunk for name in own]
     engines = [prepare_trunk(trunk, clip_length, engine, required) for trunk in trunks]
     return engine if set(engines) == {engine} else Engine()

@@ -91,6 +91,11 @@ class TwoStreamRCNN(nn.Module):
         return self.flow.backbone.bottom_up is self.rgb.backbone.bottom_up
 
     @property
+    def trunk_streams(self) -> tuple[str, ...]:
+        """The streams that have a trunk of their own."""
+        return STREAMS[:1] if self.one_trunk else STREAMS
+
+    @property
     def device(self) -> torch.device:
         return self.rgb.device
 
