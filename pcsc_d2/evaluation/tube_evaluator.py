@@ -104,8 +104,9 @@ class TubeEvaluator(DatasetEvaluator):
 
         Returns:
             ``{"frame": {"AP50", "AP75", "AP50:95", "AP50-<class>", ...}, "video": {"AP20", "AP50",
-            "AP75", "AP50:95"}, "video_unrefined": (where tubes were refined) ...,
-            "frame_stage<t>": ...}``; None on all ranks but the first.
+            "AP75", "AP50:95"}, "temporal": {"AP30", ... "AP70", "AP30:70"}, "video_unrefined":
+            (where tubes were refined) ..., "frame_stage<t>": ...}``; None on all ranks but the
+            first.
         """
         stages = self._gather()
         if stages is None:
@@ -123,6 +124,7 @@ class TubeEvaluator(DatasetEvaluator):
         scores = OrderedDict(frame=_frame_scores(results.frame, self._frame_ious))
         if tubes is not None:
             scores["video"] = _video_scores(results.video)
+            scores["temporal"] = _temporal_scores(results)
         if refinement is not None:
             linked = video_map(refinement.linked, ground_truth, protocol=self._protocol)
             scores["video_unrefined"] = _video_scores(linked)
@@ -134,6 +136,9 @@ class TubeEvaluator(DatasetEvaluator):
             stage_scores = ScoresByIou.of(frames, ious)
             scores[f"frame{name}"] = _frame_scores(stage_scores, self._frame_ious)
         logger.info("Protocol %s, mAP in %%:\n%s", self._protocol.name, _table(scores))
+        if results.boundaries is not None:
+            extents = ", ".join(f"{k} {v:.2f}" for k, v in results.temporal_columns().items())
+            logger.info("mAP in %% of extents: %s; %s", extents, results.boundaries.summary())
         guessed = chance(ground_truth, protocol=self._protocol)
         logger.info("Chance (true boxes, classes guessed): frame AP50 %.2f", guessed)
         if self._output_dir is not None:
@@ -217,6 +222,12 @@ def _video_scores(video: ScoresByIou) -> dict[str, float]:
     return scores | {f"AP50-{label}": ap for label, ap in per_class.items()}
 
 
+def _temporal_scores(results: Results) -> dict[str, float]:
+    """mAP of the tubes' extents: ``AP30`` to ``AP70``, and ``AP30:70``, their mean."""
+    values = {f"AP{round(100 * iou)}": score.mean for iou, score in results.temporal.items()}
+    return values | {"AP30:70": float(np.mean(list(values.values())))}
+
+
 def detection_arrays(instances: Instances) -> tuple[np.ndarray, ...]:
     """Boxes (n, 4) as files hold them, scores, classes, and actionness where there is one."""
     boxes = instances.pred_boxes.tensor.to("cpu", torch.float32).numpy()
@@ -243,7 +254,8 @@ def _report_missing(frames: Frames, ground_truth: GroundTruth) -> None:
 
 
 def _table(scores: dict[str, dict[str, float]]) -> str:
-    """Overall scores of every output, and per class those of the final one."""
+    """Overall scores of every output's boxes, and per class those of the final one."""
+    scores = {name: values for name, values in scores.items() if name != "temporal"}
     overall = (key for values in scores.values() for key in values if "-" not in key)
     columns = sorted(dict.fromkeys(overall), key=lambda key: (":" in key, key))
     rows = [[name, *map(values.get, columns)] for name, values in scores.items()]

@@ -96,7 +96,8 @@ def feed(made: TubeEvaluator, pairs: list[tuple[dict, dict]]) -> TubeEvaluator:
 
 def test_perfect_detections_score_100() -> None:
     scores = feed(evaluator(), perfect()).evaluate()
-    assert list(scores) == ["frame", "video"]
+    assert list(scores) == ["frame", "video", "temporal"]
+    assert [scores["temporal"][c] for c in ("AP30", "AP70", "AP30:70")] == [100, 100, 100]
     for column in ("AP50", "AP75"):
         assert scores["frame"][column] == 100
         assert scores["frame"][f"{column}-jump"] == scores["frame"][f"{column}-sit"] == 100
@@ -211,7 +212,8 @@ def test_every_stage_is_scored() -> None:
         stages = [none, moved["instances"], out["instances"]]
         pairs.append((x, out | {"stages": stages}))
     scores = feed(evaluator(), pairs).evaluate()
-    assert list(scores) == ["frame", "video", "frame_stage0", "frame_stage1", "frame_stage2"]
+    named = ["frame", "video", "temporal", "frame_stage0", "frame_stage1", "frame_stage2"]
+    assert list(scores) == named
     assert [scores[f"frame_stage{t}"]["AP75"] for t in (0, 1, 2)] == [0, 50, 100]
     assert scores["frame_stage2"]["AP50"] == scores["frame"]["AP50"] == 100
 

@@ -52,11 +52,10 @@ def report_page(
         title=title,
         protocol=results.protocol,
         left_out=results.without_ground_truth(),
-        tiles=[
-            (f"{value:.2f}", name.replace(" ", " mAP @ "))
-            for name, value in results.columns().items()
-        ],
+        tiles=_tiles(results.columns()),
         threshold_chart=_thresholds(results),
+        temporal_tiles=_tiles(results.temporal_columns()),
+        boundaries=results.boundaries.summary() if results.boundaries is not None else "",
         error_iou=f"{ERROR_IOU:g}",
         error_parts=PARTS,
         errors=[
@@ -73,6 +72,10 @@ def report_page(
         refinement=_refinement(*refinement) if refinement is not None else None,
         pictures=pictures,
     )
+
+
+def _tiles(columns: Mapping[str, float]) -> list[tuple[str, str]]:
+    return [(f"{value:.2f}", name.replace(" ", " mAP @ ")) for name, value in columns.items()]
 
 
 def _thresholds(results: Results) -> str:

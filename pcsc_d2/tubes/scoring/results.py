@@ -11,6 +11,7 @@ from typing import Any
 
 from pcsc_d2.tubes.detections import Detections
 from pcsc_d2.tubes.ground_truth import GroundTruth
+from pcsc_d2.tubes.scoring.boundaries import TEMPORAL_IOUS, BoundaryErrors, ExtentCandidates
 from pcsc_d2.tubes.scoring.candidates import FrameCandidates, TubeCandidates
 from pcsc_d2.tubes.scoring.errors import ErrorBreakdown, frame_errors, tube_errors
 from pcsc_d2.tubes.scoring.metrics import (
@@ -26,6 +27,7 @@ from pcsc_d2.utils import files as io
 COLUMNS = (0.2, 0.5, 0.75)
 ERROR_IOU = 0.5
 AVERAGE = "0.5:0.95"
+TEMPORAL_AVERAGE = "0.3:0.7"
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +41,8 @@ class Results:
         frame_errors: error analysis of the detections at IoU 0.5.
         video_errors: error analysis of the tubes at IoU 0.5.
         frame_ious: at which frame mAP is a column.
+        temporal: mAP of the tubes' extents at 0.3 to 0.7.
+        boundaries: errors of the tubes' first and last frames.
     """
 
     protocol: str
@@ -47,6 +51,8 @@ class Results:
     frame_errors: ErrorBreakdown | None = None
     video_errors: ErrorBreakdown | None = None
     frame_ious: tuple[float, ...] = FRAME_IOUS
+    temporal: ScoresByIou | None = None
+    boundaries: BoundaryErrors | None = None
 
     @classmethod
     def of(
@@ -57,15 +63,17 @@ class Results:
         frame_ious: Sequence[float] = FRAME_IOUS,
     ) -> Results:
         """The scores of candidates that this protocol made."""
-        frame = video = frame_analysis = video_analysis = None
+        frame = video = frame_analysis = video_analysis = temporal = boundaries = None
         if frames is not None:
             frame = ScoresByIou.of(frames, sorted({*frame_ious, *STRICT_IOUS}))
             frame_analysis = frame_errors(frames, ERROR_IOU)
         if tubes is not None:
             video = ScoresByIou.of(tubes, VIDEO_IOUS)
             video_analysis = tube_errors(tubes, ERROR_IOU)
-        ious = tuple(frame_ious)
-        return cls(protocol.name, frame, video, frame_analysis, video_analysis, ious)
+            temporal = ScoresByIou.of(ExtentCandidates(tubes), TEMPORAL_IOUS)
+            boundaries = BoundaryErrors.of(tubes)
+        analyses, ious = (frame_analysis, video_analysis), tuple(frame_ious)
+        return cls(protocol.name, frame, video, *analyses, ious, temporal, boundaries)
 
     def columns(self) -> dict[str, float]:
         """The columns of tables, in percent: "frame 0.5", ... "frame 0.5:0.95", "video 0.2", ..."""
@@ -86,6 +94,16 @@ class Results:
             ]
         }
 
+    def temporal_columns(self) -> dict[str, float]:
+        """Temporal mAP in percent: "temporal 0.3", ... "temporal 0.3:0.7", their mean."""
+        return {f"temporal {iou}": value for iou, value in self._temporal_by_name().items()}
+
+    def _temporal_by_name(self) -> dict[str, float]:
+        if self.temporal is None:
+            return {}
+        values = {f"{iou:g}": score.mean for iou, score in self.temporal.items()}
+        return values | {TEMPORAL_AVERAGE: sum(values.values()) / len(values)}
+
     def without_ground_truth(self) -> list[str]:
         """The classes left out of the means."""
         shown = self._shown()
@@ -93,6 +111,8 @@ class Results:
 
     def to_dict(self) -> dict[str, Any]:
         """What ``results.json`` holds: "frame", "video", "per_class" and more, in percent.
+
+        "boundaries" is in frames, see ``BoundaryErrors.means``.
 
         NaN (a class without ground truth) becomes None.
         """
@@ -105,6 +125,10 @@ class Results:
         for name, errors in (("frame", self.frame_errors), ("video", self.video_errors)):
             if errors is not None:
                 content.setdefault("errors", {})[name] = errors.mean
+        if self.temporal is not None:
+            content["temporal"] = self._temporal_by_name()
+        if self.boundaries is not None:
+            content["boundaries"] = self.boundaries.means()
         content["without_ground_truth"] = self.without_ground_truth()
         return _without_nan(content)
 
@@ -119,13 +143,11 @@ class Results:
 
     def table(self) -> str:
         """The columns of the paper as text, and which classes are left out of them."""
-        values = self.columns()
-        widths = [max(len(name), 8) for name in values]
-        lines = [
-            f"protocol {self.protocol}, mAP in %",
-            "  ".join(f"{name:>{width}}" for name, width in zip(values, widths, strict=True)),
-            "  ".join(f"{v:{w}.2f}" for v, w in zip(values.values(), widths, strict=True)),
-        ]
+        lines = [f"protocol {self.protocol}, mAP in %", *_two_lines(self.columns())]
+        if self.temporal is not None:
+            lines += _two_lines(self.temporal_columns())
+        if self.boundaries is not None:
+            lines.append(self.boundaries.summary())
         left_out = self.without_ground_truth()
         if left_out:
             lines.append(f"left out, without ground truth: {', '.join(left_out)}")
@@ -156,6 +178,15 @@ def score(
 def _by_name(scores: ScoresByIou, ious: Sequence[float]) -> dict[str, float]:
     """The means at some thresholds, and over the ten strict ones."""
     return {f"{iou:g}": scores[iou].mean for iou in ious} | {AVERAGE: scores.average}
+
+
+def _two_lines(values: dict[str, float]) -> list[str]:
+    """A line of names, and the numbers under them."""
+    widths = [max(len(name), 8) for name in values]
+    return [
+        "  ".join(f"{name:>{width}}" for name, width in zip(values, widths, strict=True)),
+        "  ".join(f"{v:{w}.2f}" for v, w in zip(values.values(), widths, strict=True)),
+    ]
 
 
 def _without_nan(value: Any) -> Any:
