@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 # Of those that are not in pcsc_d2.cli.commands itself.
-_FOLDERS = {"models": "zoo", "weights": "zoo", "analyze": "measure", "benchmark": "measure"}
+_FOLDERS = {
+    "models": "zoo",
+    "weights": "zoo",
+    "analyze": "measure",
+    "benchmark": "measure",
+    "annotations": "exchange",
+}
 
 
 class Command(NamedTuple):
@@ -34,6 +40,7 @@ COMMANDS: dict[str, Command] = {
     "evaluate": Command("score a trained detector, or an exported file, on a dataset", "train"),
     "models": Command("list the models by name, or build one", "train"),
     "tubes": Command("link, score, convert, show and average what any detector found", "report"),
+    "annotations": Command("write what was detected, to be corrected and trained on", "train"),
     "analyze": Command("count a model's parameters, FLOPs and activations by part", "train"),
     "benchmark": Command("time loading, training and evaluating on this machine", "train"),
     "features": Command("compute what training on frozen features looks at", "train"),

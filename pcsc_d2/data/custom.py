@@ -12,6 +12,7 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 
 from pcsc_d2.data.datasets import ActionDataset, dataset_root, register_dataset
 from pcsc_d2.datasets.custom.description import Description
+from pcsc_d2.datasets.custom.one_action import refuse_several_actions
 from pcsc_d2.datasets.custom.read import CustomFiles, custom_datasets, custom_files
 
 logger = logging.getLogger(__name__)
@@ -87,7 +88,7 @@ def check_registered(names: Iterable[str]) -> None:
 
 
 def check_datasets(cfg: CfgNode) -> None:
-    """Look for what would stop training: unknown names, or another number of classes.
+    """Look for what would stop training: unknown names, another number of classes, two for a box.
 
     Raises:
         ValueError: one line that says which, and what to do.
@@ -98,9 +99,12 @@ def check_datasets(cfg: CfgNode) -> None:
         clips = MetadataCatalog.get(name).get("clips")
         if clips is None:
             continue
-        labels, classes = clips.ground_truth().labels, cfg.MODEL.ROI_HEADS.NUM_CLASSES
+        truth, classes = clips.ground_truth(), cfg.MODEL.ROI_HEADS.NUM_CLASSES
+        labels = truth.labels
         if len(labels) != classes:
             raise ValueError(
                 f"dataset '{name}' has {len(labels)} classes ({', '.join(labels[:5])} ...), the "
                 f"model {classes}: set MODEL.ROI_HEADS.NUM_CLASSES {len(labels)}"
             )
+        if name in cfg.DATASETS.TRAIN and isinstance(clips.files, CustomFiles):
+            refuse_several_actions(name, truth)

@@ -29,7 +29,8 @@ class GroundTruth:
         videos: (V,) names.
         nframes: (V,) int32.
         resolution: (V, 2) int32, height and width.
-        tubes: their ``video`` indexes ``videos``; ``score`` and ``box_scores`` are 1.
+        tubes: their ``video`` indexes ``videos``; ``score`` and ``box_scores`` are 1, unless a
+            detector found them.
         train: for each split, names of training videos.
         test: for each split, names of test videos.
         crowds: regions in which nobody is annotated one by one, as tubes of the same videos and

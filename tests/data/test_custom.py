@@ -76,6 +76,17 @@ def test_description_registers_its_splits(own: Path, caplog: pytest.LogCaptureFi
     assert DatasetCatalog.get("mine_try")[0]["flow_key"] == "mine/b"
 
 
+def test_several_actions_to_a_box_are_refused_where_they_are_trained(own: Path) -> None:
+    (own / "annotations.csv").write_text(CSV + "a,2,2,jump,3,4,13,16\n")
+    register_action_dataset("mine", own / "videos", own / "annotations.csv")
+    cfg = tiny_config(["DATASETS.TRAIN", (), "DATASETS.TEST", ("mine",)])
+    cfg.MODEL.ROI_HEADS.NUM_CLASSES = 2
+    check_datasets(cfg)
+    cfg.DATASETS.TRAIN = ("mine",)
+    with pytest.raises(ValueError, match=r"one box has several actions \(jump and run; a, frame 2"):
+        check_datasets(cfg)
+
+
 def test_wrong_names_and_numbers_of_classes_are_said_before_training(own: Path) -> None:
     register_action_dataset("mine", own / "videos", own / "annotations.csv")
     cfg = tiny_config(["DATASETS.TRAIN", ("mine",), "DATASETS.TEST", ()])

@@ -4,8 +4,8 @@
 
     pcsc generate --root datasets --set easy
 
-With --custom csv (or coco, cvat) the set is written once more, as ROOT/<set>_csv, in the layout of
-one's own data.
+With --custom csv (or coco, cvat, ava) the set is written once more, as ROOT/<set>_csv, in the
+layout of one's own data.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pcsc_d2.cli.arguments import named_path
 
 SETS = ("easy", "pairs")
 SPLITS = ("train", "val", "test")
-FORMATS = ("csv", "coco", "cvat")
+FORMATS = ("csv", "coco", "cvat", "ava")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

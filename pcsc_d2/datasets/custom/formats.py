@@ -1,4 +1,4 @@
-"""Annotation files of one's own videos: CSV, COCO-style JSON for video, and CVAT's XML.
+"""Annotation files of one's own videos: CSV, COCO-style JSON for video, CVAT's XML, AVA's CSV.
 
 ``docs/pages/custom-datasets.md`` describes them. All become rows of boxes whose edges are x1 y1
 x2 y2 in pixels: a box over the whole of a frame is 0 0 width height.
@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+from pcsc_d2.datasets.custom.ava import is_ava, read_ava
 from pcsc_d2.datasets.custom.cvat import read_cvat
 from pcsc_d2.datasets.custom.rows import Annotations, plain_name, plain_text
 from pcsc_d2.utils.parsing import reading
@@ -31,7 +32,8 @@ def read_rows(path: Path, known: Mapping[str, Path], attribute: str | None = Non
 
     Args:
         path: ``.csv``, ``.json``, ``.xml``, or the ``.zip`` that CVAT exports.
-        known: the videos that are there by name; CVAT's files can name theirs in several ways.
+        known: the videos that are there by name; CVAT's files can name theirs in several ways, and
+            AVA's seconds are of them.
         attribute: of CVAT, the attribute that is the class; None takes the track's label.
 
     Raises:
@@ -39,7 +41,7 @@ def read_rows(path: Path, known: Mapping[str, Path], attribute: str | None = Non
         ValueError: it is not of its format; one line with the place.
     """
     readers: dict[str, Callable[[], Annotations]] = {
-        ".csv": lambda: _read_csv(path),
+        ".csv": lambda: read_ava(path, known) if is_ava(path) else _read_csv(path),
         ".json": lambda: _read_coco(path),
         ".xml": lambda: read_cvat(path, known, attribute),
         ".zip": lambda: read_cvat(path, known, attribute),

@@ -40,6 +40,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from pcsc_d2.datasets.custom.write import write_own
+from pcsc_d2.datasets.custom.written import WriteOptions
 from pcsc_d2.datasets.synthetic.actors import ActorTube
 from pcsc_d2.datasets.synthetic.clips import SETS, ClipSpec, labels_of, plan_split, render_clip
 from pcsc_d2.datasets.synthetic.truth import actor_types, describe, ground_truth, split_videos
@@ -131,7 +132,7 @@ def write_as_custom(folder: Path, form: str) -> Path:
 
     Args:
         folder: of the set, `root/synthetic/<set>`.
-        form: "csv", "coco" or "cvat".
+        form: "csv", "coco", "cvat" or "ava", which keeps a box a second.
 
     Returns:
         The new folder.
@@ -140,7 +141,8 @@ def write_as_custom(folder: Path, form: str) -> Path:
     videos = {name: folder / "videos" / f"{name}.mp4" for name in truth.videos.tolist()}
     splits = {split: [f"{split}/*"] for split in dict.fromkeys(n.split("/")[0] for n in videos)}
     target = folder.parents[1] / f"{folder.name}_{form}"
-    write_own(target, truth, videos, form, splits)
+    options = WriteOptions(rates=dict.fromkeys(videos, FPS))
+    write_own(target, truth, videos, form, splits, options)
     return target
 
 

@@ -1,0 +1,1 @@
+"""Subcommands for the tools around: annotation, and what looks at datasets."""
