@@ -7,6 +7,8 @@ from importlib.util import find_spec
 
 import torch
 
+from pcsc_d2.runtime.openvino_core import openvino_core
+
 # The fastest on a CPU first.
 COMPILERS = ("openvino", "onnxruntime")
 ENGINES = ("torch", *COMPILERS, "auto")
@@ -90,8 +92,6 @@ def _check_installed(name: str) -> None:
 def _check_bf16(name: str) -> None:
     if name != "openvino":
         raise EngineError(f"engine {name} runs in float32 alone; openvino has bf16")
-    import openvino
-
-    if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+    if "BF16" not in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         reason = "this processor has no bf16 (avx512_bf16 or amx_bf16)"
         raise EngineError(f"{reason}; take --precision float32")

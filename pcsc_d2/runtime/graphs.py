@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from pcsc_d2.runtime.choice import Engine, EngineError
+from pcsc_d2.runtime.openvino_core import openvino_core
 from pcsc_d2.utils.cache import cache_folder
 from pcsc_d2.utils.text import one_line
 
@@ -85,9 +86,7 @@ def _with_onnxruntime(model: bytes, precision: str) -> Run:
 
 
 def _with_openvino(model: bytes, precision: str) -> Run:
-    import openvino
-
-    core = openvino.Core()
+    core = openvino_core()
     settings = {
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         # Said in any case: where the processor has bf16 it would be the default.

@@ -51,14 +51,14 @@ def test_an_engine_that_is_not_installed(installed: set[str]) -> None:
 
 @pytest.mark.parametrize("capable", [True, False])
 def test_bf16_where_the_processor_has_it(capable: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    openvino = pytest.importorskip("openvino")
+    pytest.importorskip("openvino")
 
     class Core:
         def get_property(self, device: str, name: str) -> list[str]:
             assert (device, name) == ("CPU", "OPTIMIZATION_CAPABILITIES")
             return ["FP32", "BF16"] if capable else ["FP32"]
 
-    monkeypatch.setattr(openvino, "Core", Core)
+    monkeypatch.setattr("pcsc_d2.runtime.choice.openvino_core", Core)
     if capable:
         assert choose_engine("openvino", "bf16") == Engine("openvino", "bf16")
         return
