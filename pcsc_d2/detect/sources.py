@@ -57,7 +57,7 @@ class Source(Protocol):
 
 
 class FileSource:
-    """A video file or a folder of frames, every coded frame in order at the time it is shown.
+    """A video file or a folder of frames, in order, each at the time it is shown.
 
     A video that breaks off gives the frames before that, and ``problem`` says so.
 
@@ -65,17 +65,22 @@ class FileSource:
         path: of the file or folder, or an address that is allowed.
         start, end: seconds; frames from the one to just before the other are given. Clips do not
             reach beyond them.
+        rule: how frames are counted, see ``video.decoding``; every coded one, or that of a dataset.
 
     Raises:
         VideoError: nothing there, not a video, or (on iterating) not one frame.
     """
 
     def __init__(
-        self, path: Path | VideoUrl, start: float = 0.0, end: float = float("inf")
+        self,
+        path: Path | VideoUrl,
+        start: float = 0.0,
+        end: float = float("inf"),
+        rule: str = "coded",
     ) -> None:
-        self.path, self.start, self.end = path, start, end
+        self.path, self.start, self.end, self.rule = path, start, end, rule
         self.name, self.problem = printable(path.name), ""
-        reader = open_reader(path, "coded")
+        reader = open_reader(path, rule)
         self.rate = reader.rate
         self._seconds = _promised(reader)
         self._tolerance = _tolerance(reader, self._seconds)
@@ -105,7 +110,7 @@ class FileSource:
         return self
 
     def _frames(self) -> Iterator[Frame]:
-        reader = open_reader(self.path, "coded")
+        reader = open_reader(self.path, self.rule)
         clock = _Clock(reader.rate)
         try:
             for number, handle in enumerate(reader, start=1):

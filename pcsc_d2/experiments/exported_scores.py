@@ -61,12 +61,14 @@ def exported_scores(
         ModelError, ValueError: no such model or dataset, or its classes are others.
     """
     model = load_exported(file, "cpu", None)
-    cfg = _config(model.info, [*options, "OUTPUT_DIR", str(out), "DATASETS.TEST", tuple(datasets)])
+    cfg = config_of(
+        model.info, [*options, "OUTPUT_DIR", str(out), "DATASETS.TEST", tuple(datasets)]
+    )
     setup_logger(name="pcsc_d2")
     register_custom_datasets()
     check_datasets(cfg)
     for name in datasets:
-        _check_labels(file, model.info.labels, name)
+        check_labels(file, model.info.labels, name)
     precompute_flow(cfg, datasets)
     scores = {}
     for name in datasets:
@@ -76,15 +78,16 @@ def exported_scores(
     return scores
 
 
-def _check_labels(file: Path, labels: Sequence[str], dataset: str) -> None:
+def check_labels(model: Path | str, labels: Sequence[str], dataset: str) -> None:
+    """Raise ValueError where a dataset's classes are not those of a model, named in the line."""
     theirs = MetadataCatalog.get(dataset).get("thing_classes") or labels
     other = [(own, their) for own, their in zip(labels, theirs) if own != their]
     if other and not labels[0].startswith("class "):  # such labels are of a model without names
-        raise ValueError(f"{file}: its '{other[0][0]}' is '{other[0][1]}' in {dataset}")
+        raise ValueError(f"{model}: its '{other[0][0]}' is '{other[0][1]}' in {dataset}")
 
 
-def _config(info: ModelInfo, options: Sequence[object]) -> CfgNode:
-    """A config whose clips and tubes are as the file says."""
+def config_of(info: ModelInfo, options: Sequence[object]) -> CfgNode:
+    """A config whose clips and tubes are as a model says."""
     said = {
         "MODEL.DEVICE": info.device,
         "MODEL.ROI_HEADS.NUM_CLASSES": len(info.labels),

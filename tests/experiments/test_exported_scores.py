@@ -42,8 +42,8 @@ def run_folder(tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
-def scores(model: Path, out: Path) -> dict:
-    words = ["evaluate", "--model", str(model), "--datasets", DATASET, "--out", str(out)]
+def scores(model: Path, out: Path, *more: str) -> dict:
+    words = ["evaluate", "--model", str(model), "--datasets", DATASET, "--out", str(out), *more]
     assert main([*words, "DATALOADER.NUM_WORKERS", "0"]) == 0
     return json.loads((out / "inference" / DATASET / "results.json").read_text())
 
@@ -68,6 +68,15 @@ def test_as_the_model(run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFi
     assert main(words) == 2
     line = capsys.readouterr().err.splitlines()[-1]
     assert line == f"error: {file}: its 'green-sway' is 'red-sway' in {DATASET}"
+
+
+def test_as_detect_looks_at_videos(run_folder: Path, tmp_path: Path) -> None:
+    """Clip by clip it is what evaluation says; densely nearly that."""
+    expected = scores(run_folder, tmp_path / "a")
+    found = scores(run_folder, tmp_path / "b", "--engine", "torch")
+    assert flat(found) == pytest.approx(flat(expected), abs=1e-3, nan_ok=True)
+    dense = scores(run_folder, tmp_path / "c", "--dense", "--dense-step", "1")
+    assert flat(dense).keys() == flat(expected).keys()
 
 
 def test_what_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

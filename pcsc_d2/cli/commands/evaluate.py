@@ -1,9 +1,10 @@
 """Score a trained detector on registered datasets: frame mAP, video mAP, and a page.
 
 The model is an exported file, a name of `pcsc models list`, or a training run's folder. Of an
-exported file the scores say what storing its weights in fewer bits has lost.
+exported file the scores say what storing its weights in fewer bits has lost. With --dense or
+--engine videos are looked at as `pcsc detect` looks at them, which is faster.
 
-    pcsc evaluate --model model.pt --datasets jhmdb_split1_test --out output/evaluated
+    pcsc evaluate --model model.pt --datasets jhmdb_split1_test --dense --out output/evaluated
 
 Exit status: 0; 2 if nothing could be scored.
 """
@@ -14,6 +15,7 @@ import argparse
 from pathlib import Path
 
 from pcsc_d2.cli.arguments import add_options, named_path
+from pcsc_d2.cli.commands.detect import DENSE_BATCH
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="(%(default)s)",
     )
+    parser.add_argument("--dense", action="store_true", help="as pcsc detect --dense")
+    parser.add_argument("--dense-step", type=int, metavar="N", help="as in pcsc detect")
+    parser.add_argument("--engine", metavar="NAME", help="as in pcsc detect")
     add_options(parser)
 
 
@@ -38,6 +43,8 @@ def run(args: argparse.Namespace) -> int:
 
     place = Path(args.model)
     (file,) = [place] if place.is_dir() else model_files([args.model])
+    if args.dense or args.engine:
+        return _detect(file, args)
     if file.is_dir():
         return _evaluate_run(file, args)
     if not file.is_file():
@@ -45,6 +52,19 @@ def run(args: argparse.Namespace) -> int:
     from pcsc_d2.experiments.exported_scores import exported_scores
 
     exported_scores(file, args.datasets, args.out, args.opts)
+    return 0
+
+
+def _detect(model: Path, args: argparse.Namespace) -> int:
+    from pcsc_d2.detect.detector import ActionDetector, DetectOptions
+    from pcsc_d2.experiments.detected_scores import detected_scores
+    from pcsc_d2.layers.window_trunk import Sharing
+
+    step = {} if args.dense_step is None else {"step": args.dense_step}
+    dense = Sharing(**step) if args.dense else None
+    options = DetectOptions(batch=DENSE_BATCH) if dense else DetectOptions()
+    detector = ActionDetector(model, options, dense=dense, engine=args.engine)
+    detected_scores(detector, args.datasets, args.out, args.opts)
     return 0
 
 
