@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shlex
 from itertools import takewhile
@@ -47,15 +46,6 @@ def build(model: ZooModel) -> Path:
             raise ChildProcessError(f"pcsc {step} ended with status {status}; {again}")
         write_json(model.folder / _DONE, todo[:number])
     return model.folder / f"{model.name}.pt"
-
-
-def file_digest(path: Path) -> str:
-    """The sha256 of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _read(path: Path) -> list[str]:

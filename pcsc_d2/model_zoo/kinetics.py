@@ -25,6 +25,7 @@ from pcsc_d2.layers.i3d_flax import from_flax
 from pcsc_d2.layers.i3d_weights import fill_trunk, inflate_stem, read_weights
 from pcsc_d2.model_zoo.download import Distribution, download
 from pcsc_d2.utils.cache import cache_folder
+from pcsc_d2.utils.files import file_digest
 from pcsc_d2.utils.pickles import restricted_load
 from pcsc_d2.utils.text import one_line
 from pcsc_d2.utils.weights import save_tensors
@@ -189,11 +190,7 @@ def _is_archive(path: Path) -> bool:
 def _check(path: Path, source: Path) -> None:
     if path.stat().st_size != CHECKPOINT.size:
         raise _not_known(source)
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while block := file.read(1 << 20):
-            digest.update(block)
-    if digest.hexdigest() != CHECKPOINT.sha256:
+    if file_digest(path) != CHECKPOINT.sha256:
         raise _not_known(source)
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 import torch
 
+from pcsc_d2.models.storages import check_storages
 from pcsc_d2.utils.trust import require_trust
 from pcsc_d2.utils.zips import TENSORS, check_content, check_zip
 
@@ -55,8 +56,8 @@ def check_parts(path: str | os.PathLike[str], whole: str | bytes) -> None:
     Raises:
         UntrustedError: it runs code while it is loaded, or restores objects other than tensors and
             the network.
-        ValueError, RuntimeError, BadZipFile: not such a file, or it unfolds to much more than its
-            size.
+        ValueError, RuntimeError, BadZipFile, KeyError: not such a file, it unfolds to much more
+            than its size, or its tensors are not within its records.
     """
     check_zip(path, TENSORS)
     check_content(path)
@@ -69,6 +70,7 @@ def check_parts(path: str | os.PathLike[str], whole: str | bytes) -> None:
             for asked in _globals(reader.get_record(name)):
                 if not _is_restorable(asked):
                     require_trust(path, f"asks for {asked}, which is no tensor and no network")
+    check_storages(whole)
 
 
 def reader_of(whole: str | bytes) -> torch._C.PyTorchFileReader:

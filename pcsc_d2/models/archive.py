@@ -19,6 +19,7 @@ from pcsc_d2.models.admission import check_operators, check_parts, reader_of
 from pcsc_d2.models.info import ModelError, ModelInfo
 from pcsc_d2.models.metadata import from_json, to_json
 from pcsc_d2.models.packing import Kernels, Packed, pack, whole_file
+from pcsc_d2.models.trial import remember, require_harmless
 from pcsc_d2.utils.files import atomic_write
 from pcsc_d2.utils.text import one_line
 from pcsc_d2.utils.trust import UntrustedError
@@ -51,6 +52,7 @@ def save_archive(
             torch.jit.save(network, whole, _extra_files={METADATA: to_json(info)})
         if packed is not None:
             pack(whole, packed, kinetics, file)
+    remember(path)
 
 
 def load_archive(
@@ -60,9 +62,9 @@ def load_archive(
 
     Raises:
         ModelError: no such file, not an exported model, one that does more than networks do (see
-            ``admission``), of a format that this version does not read, with metadata that cannot
-            be, made for another kind of device, or the Kinetics weights that it is to be filled
-            from cannot be had.
+            ``admission``), one that torch crashes on, of a format that this version does not
+            read, with metadata that cannot be, made for another kind of device, or the Kinetics
+            weights that it is to be filled from cannot be had.
     """
     if not Path(path).is_file():
         raise ModelError(f"{path}: no such file")
@@ -71,6 +73,7 @@ def load_archive(
         check_parts(path, whole)
         info = _read_info(path, whole)
         _check_device(path, info, torch.device(device).type)
+        require_harmless(path, whole)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             file = io.BytesIO(whole) if isinstance(whole, bytes) else whole

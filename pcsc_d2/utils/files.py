@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
@@ -21,6 +22,15 @@ def write_json(path: str | os.PathLike[str], content: Any) -> None:
     """Write JSON for people to read, atomically."""
     with atomic_write(path, "w") as file:
         json.dump(content, file, indent=1)
+
+
+def file_digest(path: str | os.PathLike[str]) -> str:
+    """The sha256 of a file."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def load_arrays(

@@ -89,9 +89,23 @@ def _exported() -> bytes:
 def exported(folder: Path, rng: random.Random, base: Base) -> tuple[Path, Work]:
     from pcsc_d2.models.archive import load_archive
 
-    change = inputs.changed_zip if rng.random() < 0.5 else inputs.damaged
+    change = rng.choice([inputs.changed_zip, inputs.damaged, _changed_code])
     path = written(folder / "m.pt", change(_exported(), rng))
     return path, lambda: load_archive(path)
+
+
+def _changed_code(data: bytes, rng: random.Random) -> bytes:
+    """With other code, nested without end at times, and checksums that are right."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(out, "w") as new:
+        for name in old.namelist():
+            lines = old.read(name).splitlines(keepends=True)
+            if name.endswith(".py"):
+                place, other = rng.randrange(len(lines)), rng.choice(lines)
+                nested = lines[place].replace(b"(", b"(" * 100_000, 1)
+                lines[place] = rng.choice([b"", other, other + lines[place], nested])
+            new.writestr(name, b"".join(lines))
+    return out.getvalue()
 
 
 def checkpoints(folder: Path, rng: random.Random, base: Base) -> tuple[Path, Work]:

@@ -11,8 +11,9 @@ import pytest
 from pcsc_d2.assets import SHIPPED, SHIPPED_MODEL
 from pcsc_d2.cli import main
 from pcsc_d2.model_zoo import building, config_names, models
-from pcsc_d2.model_zoo.building import file_digest, steps
+from pcsc_d2.model_zoo.building import steps
 from pcsc_d2.model_zoo.models import model_files, table, training_run, zoo_models
+from pcsc_d2.utils.files import file_digest
 
 PAGE = Path(__file__).parents[2] / "docs" / "pages" / "models.md"
 NAMES = list(zoo_models())

@@ -44,8 +44,9 @@ def build_model(args: argparse.Namespace) -> None:
 
     pcsc models build jhmdb-pcsc
     """
-    from pcsc_d2.model_zoo.building import build, file_digest
+    from pcsc_d2.model_zoo.building import build
     from pcsc_d2.model_zoo.models import get_model
+    from pcsc_d2.utils.files import file_digest
 
     file = build(get_model(args.name))
     print(f"{file} ({file.stat().st_size / 1e6:.1f} MB, sha256 {file_digest(file)})")
