@@ -6,6 +6,7 @@ from pcsc_d2.tubes.linking.offline import link
 from pcsc_d2.tubes.linking.online import LinkedFrame, OnlineLinker
 from pcsc_d2.tubes.linking.options import LinkOptions
 from pcsc_d2.tubes.linking.streaming import StreamStep, TubeStream
+from pcsc_d2.tubes.persons import PersonOptions, find_persons
 from pcsc_d2.tubes.refinement import Refinement, RefineOptions, label_boxes, refine
 from pcsc_d2.tubes.scoring.metrics import Score, ScoresByIou, frame_map, video_map
 from pcsc_d2.tubes.scoring.protocol import PROTOCOLS, Protocol
@@ -24,6 +25,7 @@ __all__ = [
     "LinkOptions",
     "LinkedFrame",
     "OnlineLinker",
+    "PersonOptions",
     "Protocol",
     "RefineOptions",
     "Refinement",
@@ -34,6 +36,7 @@ __all__ = [
     "TubeStream",
     "Tubes",
     "choose_refinement",
+    "find_persons",
     "frame_map",
     "label_boxes",
     "link",
