@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from pcsc_d2.assets import SHIPPED, SHIPPED_MODEL
+from pcsc_d2.model_zoo.hub import SCHEME, hub_model
 from pcsc_d2.utils.cache import cache_folder
 
 _FILE = Path(__file__).with_name("models.json")
@@ -89,10 +90,14 @@ def get_model(name: str) -> ZooModel:
 def model_files(model: Sequence[str | Path]) -> list[Path]:
     """What ``--model`` says as files: a name becomes the exported file of that model.
 
+    An address ``hf://owner/name`` becomes the file that is fetched from there, see ``hub``.
+
     Raises:
-        ValueError: that model is not built yet; it says how to.
+        ValueError: that model is not built yet, or cannot be fetched; it says what to do.
     """
     words = [str(word) for word in model]
+    if len(words) == 1 and words[0].startswith(SCHEME):
+        return [hub_model(words[0])]
     if len(words) != 1 or Path(words[0]).exists() or words[0] not in zoo_models():
         return [Path(word) for word in words]
     file = get_model(words[0]).file

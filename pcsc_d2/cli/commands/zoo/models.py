@@ -1,4 +1,4 @@
-"""The models by name: list them, or build one by its recorded commands.
+"""The models by name: list them, build one by its recorded commands, or push one to the Hub.
 
 What is built is kept in the user's cache folder, and --model NAME then takes it.
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 
-from pcsc_d2.cli.arguments import add_subcommand
+from pcsc_d2.cli.arguments import add_subcommand, named_path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     show = add_subcommand(commands, "list", list_models)
     show.add_argument("--markdown", action="store_true", help="the table of the documentation")
     add_subcommand(commands, "build", build_model).add_argument("name", metavar="NAME")
+    _add_push(add_subcommand(commands, "push", push))
 
 
 def list_models(args: argparse.Namespace) -> None:
@@ -50,6 +51,43 @@ def build_model(args: argparse.Namespace) -> None:
 
     file = build(get_model(args.name))
     print(f"{file} ({file.stat().st_size / 1e6:.1f} MB, sha256 {file_digest(file)})")
+
+
+def _add_push(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="FILE", help="an exported file, or a name of the list")
+    parser.add_argument("repository", metavar="OWNER/NAME", help="is made if it is not there")
+    parser.add_argument(
+        "--results",
+        type=named_path,
+        metavar="FILE",
+        help="results.json of pcsc evaluate, for the card; of models of the list it is known",
+    )
+    parser.add_argument("--license", metavar="ID", help="of the weights, such as apache-2.0")
+    parser.add_argument("--private", action="store_true", help="a new repository is private")
+    parser.add_argument(
+        "--card", type=named_path, metavar="FILE", help="write the card, push nothing"
+    )
+
+
+def push(args: argparse.Namespace) -> None:
+    """Push an exported model to the Hugging Face Hub, with a card that has its measured scores.
+
+    pcsc models push model.pt owner/name --results output/evaluated/results.json
+    """
+    from pcsc_d2.model_zoo.hub import push_model
+    from pcsc_d2.model_zoo.models import model_files
+    from pcsc_d2.models.card import model_card
+    from pcsc_d2.utils.files import atomic_write
+
+    [file] = model_files([args.model])
+    card = model_card(file, args.repository, args.results, args.license)
+    if args.card is not None:
+        with atomic_write(args.card, "w") as target:
+            target.write(card)
+        print(args.card)
+        return
+    address = push_model(file, args.repository, card, args.private)
+    print(f"pcsc detect VIDEO --model {address}")
 
 
 def _score(value: float | None) -> str:
