@@ -86,9 +86,12 @@ class CameraSource:
 
 @contextmanager
 def interrupt_stops(source: Source) -> Iterator[None]:
-    """While a camera runs, the first Ctrl-C ends it and the next one ends the program."""
+    """While a source runs that can be stopped, as cameras can, the first Ctrl-C does so.
+
+    The next one ends the program.
+    """
     in_main = threading.current_thread() is threading.main_thread()
-    if not isinstance(source, CameraSource) or not in_main:
+    if not hasattr(source, "stop") or not in_main:
         yield
         return
 
