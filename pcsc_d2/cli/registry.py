@@ -11,6 +11,7 @@ _FOLDERS = {
     "analyze": "measure",
     "benchmark": "measure",
     "annotations": "exchange",
+    "fiftyone": "exchange",
 }
 
 
@@ -41,6 +42,7 @@ COMMANDS: dict[str, Command] = {
     "models": Command("list the models by name, or build one", "train"),
     "tubes": Command("link, score, convert, show and average what any detector found", "report"),
     "annotations": Command("write what was detected, to be corrected and trained on", "train"),
+    "fiftyone": Command("make a FiftyOne dataset of what was detected", "fiftyone"),
     "analyze": Command("count a model's parameters, FLOPs and activations by part", "train"),
     "benchmark": Command("time loading, training and evaluating on this machine", "train"),
     "features": Command("compute what training on frozen features looks at", "train"),

@@ -1,6 +1,7 @@
 """Action tubes in one's own videos; without Detectron2 where the model is an exported file."""
 
 from pcsc_d2.detect.detector import ActionDetector, DetectOptions, StreamResult
+from pcsc_d2.detect.exchange.supervision import to_supervision
 from pcsc_d2.models.clip_model import ClipDetections, ClipModel
 from pcsc_d2.models.info import ModelError, ModelInfo
 from pcsc_d2.models.loading import load_model
@@ -14,4 +15,5 @@ __all__ = [
     "ModelInfo",
     "StreamResult",
     "load_model",
+    "to_supervision",
 ]

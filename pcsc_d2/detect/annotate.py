@@ -69,14 +69,20 @@ def _drawn(frames: Iterator[Frame], result: VideoResult, profile: Profile) -> It
 
 
 class Picture:
-    """Draws what was found on the frames of a video, each tube in its own steady colour."""
+    """Draws what was found on the frames of a video, each tube in its own steady colour.
+
+    Where there are persons, a person's tubes have one colour, and captions begin with the number.
+    """
 
     def __init__(self, result: VideoResult) -> None:
         tubes, self._result = result.tubes, result
         self._factor = legible_factor(*result.size)
         self._start, self._last = tubes.start, tubes.last
         self._labels = [str(tubes.labels[c]) for c in tubes.classes]
-        self._colors = [color_of(number) for number in result.number.tolist()]
+        ids = result.number if result.persons is None else result.persons
+        self._colors = [color_of(number) for number in ids.tolist()]
+        if result.persons is not None:
+            self._labels = [f"{p}: {n}" for p, n in zip(result.persons, self._labels)]
 
     def of(self, pixels: np.ndarray, frame: int) -> np.ndarray:
         """The picture of a frame, 1-based; a small one is enlarged."""

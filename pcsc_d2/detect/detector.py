@@ -6,12 +6,13 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 
 from pcsc_d2.detect.clips import Window, resize_frames, windows
+from pcsc_d2.detect.exchange.supervision import detections
 from pcsc_d2.detect.kinetics import Guess, PathGuesses
 from pcsc_d2.detect.profile import Profile
 from pcsc_d2.detect.sources import ArraySource, FileSource, Frame, Source
@@ -24,6 +25,9 @@ from pcsc_d2.runtime import Engine
 from pcsc_d2.tubes import LinkOptions, Tubes, TubeStream
 from pcsc_d2.tubes.assembly import concatenate
 from pcsc_d2.utils.background import background
+
+if TYPE_CHECKING:
+    import supervision
 
 logger = logging.getLogger(__name__)
 # Frames (decoded, and resized with their flow) and windows that a part may be ahead of the next.
@@ -50,6 +54,7 @@ class DetectOptions:
         refine: cut tubes by actionness where the model gives it, as it was trained to.
         kinetics: also name tubes by Kinetics' 400 classes. Where the model's RGB trunk is that of
             the Kinetics weights, its maps are used; else that trunk runs besides.
+        persons: also join the tubes of a video that follow one actor, see ``tubes.persons``.
     """
 
     every: int = 1
@@ -60,6 +65,7 @@ class DetectOptions:
     link: LinkOptions | None = None
     refine: bool = True
     kinetics: bool = False
+    persons: bool = False
 
     def __post_init__(self) -> None:
         for name in ("every", "batch"):
@@ -90,6 +96,12 @@ class StreamResult(NamedTuple):
     paths: np.ndarray
     ended: Tubes
     kinetics: list[list[Guess]] | None = None
+
+    def to_supervision(self) -> supervision.Detections:
+        """The key frame's boxes for supervision; the trackers' ids are the paths."""
+        names = self.ended.labels.tolist()
+        classes = np.array([names.index(label) for label in self.labels], int)
+        return detections(self.boxes, self.scores, classes, self.labels, self.paths)
 
 
 class ActionDetector:

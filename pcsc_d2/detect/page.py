@@ -53,6 +53,7 @@ def write_page(
         files={"json": JSON, "csv": CSV, "video": VIDEO},
         videos=[_card(folder, video) for folder, video in videos.items()],
         kinetics=any(tube.get("kinetics") for video in videos.values() for tube in video.tubes),
+        persons=any("person" in tube for video in videos.values() for tube in video.tubes),
     )
     with atomic_write(path, "w") as file:
         file.write(page)
@@ -98,13 +99,16 @@ def _card(folder: str, video: Summary) -> dict[str, Any]:
 
 def _bar(tube: Mapping[str, Any], row: int, begin: float, scale: float) -> dict[str, Any]:
     """A tube on the timeline; places and lengths in percent of it."""
-    start, end, color = tube["start"], tube["end"], color_of(tube["tube"])
+    start, end, person = tube["start"], tube["end"], tube.get("person")
+    color = color_of(person or tube["tube"])
     times = {"from": _time(start), "to": _time(end)}
+    who = "" if person is None else f"person {person}: "
     return {
         "label": tube["label"],
         "score": tube["score"],
+        "person": person,
         "kinetics": ", ".join(f"{g['label']} {g['score']:.2f}" for g in tube.get("kinetics") or []),
-        "caption": f"{tube['label']} {tube['score']:.2f}, {times['from']} to {times['to']}",
+        "caption": f"{who}{tube['label']} {tube['score']:.2f}, {times['from']} to {times['to']}",
         "start": start,
         "end": end,
         **times,

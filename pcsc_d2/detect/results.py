@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from pcsc_d2.utils.parsing import reading
 from pcsc_d2.utils.text import plain_cell
 
 SUMMARY, JSON, CSV, VIDEO = "summary.json", "tubes.json", "tubes.csv", "annotated.mp4"
+# What ``tubes.json`` is, for other programs; ``SCHEMA_FORMAT`` is in the file.
+SCHEMA, SCHEMA_FORMAT = Path(__file__).with_name("tubes.schema.json"), 1
 
 
 _TUBE_TYPES = {
@@ -48,6 +50,8 @@ def _checked(about: Any) -> dict[str, Any]:
         _check_types(tube, _TUBE_TYPES)
         for guess in tube.get("kinetics") or []:
             _check_types(guess, _GUESS_TYPES)
+        if "person" in tube:
+            _check_types(tube, {"person": int})
     return about
 
 
@@ -64,7 +68,7 @@ class Summary:
         model: what it was found with.
         stamp: what must be the same for the results to be still valid.
         tubes: of each its number, label, score, and first and last time and frame; and where they
-            were asked for Kinetics' names, best first, with their scores.
+            were asked for Kinetics' names, best first, with their scores, and its person.
     """
 
     video: str
@@ -139,16 +143,41 @@ def _outline(result: VideoResult, number: int, position: int) -> dict[str, Any]:
     if result.kinetics is not None:
         guesses = result.kinetics[position]
         outline["kinetics"] = [{"label": g.label, "score": round(g.score, 4)} for g in guesses]
+    if result.persons is not None:
+        outline["person"] = int(result.persons[position])
     return outline
+
+
+def persons_of(tubes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Each person of a video with first and last second, and what they did when, in order."""
+    found: dict[int, list[dict[str, Any]]] = {}
+    names = ("label", "start", "end", "score", "tube")
+    for tube in sorted(tubes, key=lambda tube: (tube["start"], tube["tube"])):
+        found.setdefault(tube["person"], []).append({name: tube[name] for name in names})
+    return [
+        {
+            "person": person,
+            "start": labels[0]["start"],
+            "end": max(label["end"] for label in labels),
+            "labels": labels,
+        }
+        for person, labels in sorted(found.items())
+    ]
 
 
 def write_json(path: Path, summary: Summary, result: VideoResult) -> None:
     """Write the summary with, for each tube, a box, a score and a time of every frame.
 
+    ``tubes.schema.json`` beside this module is its JSON Schema.
+
     Frames are 1-based; times are seconds at which a frame is shown, ``end`` when the last is
-    gone; boxes x1 y1 x2 y2 in pixels, 0-based, corners inclusive. A tube is a line.
+    gone; boxes x1 y1 x2 y2 in pixels, 0-based, corners inclusive. A tube is a line. Where they
+    were asked for, ``persons`` says who does what when.
     """
-    head = {k: v for k, v in asdict(summary).items() if k not in ("tubes", "stamp")}
+    head = {"format": SCHEMA_FORMAT}
+    head |= {k: v for k, v in asdict(summary).items() if k not in ("tubes", "stamp")}
+    if result.persons is not None:
+        head["persons"] = persons_of(summary.tubes)
     with atomic_write(path, "w") as file:
         file.write(json.dumps(head, indent=1)[:-2] + ',\n "tubes": [')
         for i, (_, position) in enumerate(result.in_order()):
@@ -185,6 +214,8 @@ def write_csv(path: Path, summary: Summary, result: VideoResult) -> None:
         if result.kinetics is not None:
             for place in range(1, BEST + 1):
                 names += [f"kinetics_{place}", f"kinetics_{place}_score"]
+        if result.persons is not None:
+            names.append("person")
         writer.writerow(names)
         for i, (_, position) in enumerate(result.in_order()):
             writer.writerows(_rows(summary.tubes[i], _columns(result, position)))
@@ -193,8 +224,9 @@ def write_csv(path: Path, summary: Summary, result: VideoResult) -> None:
 def _rows(outline: dict[str, Any], columns: dict[str, Any]) -> Iterator[list[Any]]:
     tube = [outline["tube"], plain_cell(outline["label"]), outline["score"]]
     extra = columns.get("actionness")
-    guesses = [value for guess in outline.get("kinetics", []) for value in guess.values()]
+    last = [value for guess in outline.get("kinetics", []) for value in guess.values()]
+    last += [outline["person"]] if "person" in outline else []
     each = zip(columns["times"], columns["scores"], columns["boxes"])
     for i, (time, score, box) in enumerate(each):
         row = [*tube, outline["start_frame"] + i, time, score, *box]
-        yield [*row, *guesses] if extra is None else [*row, extra[i], *guesses]
+        yield [*row, *last] if extra is None else [*row, extra[i], *last]

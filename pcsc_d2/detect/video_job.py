@@ -89,6 +89,8 @@ class VideoJob:
             if not recorder.frames:
                 raise VideoError(self.task.name, "gave no frame")
             self._result = recorder.result()
+        if self._detector.options.persons:
+            self._result = self._result.with_persons()
         return recorder.frames
 
     def write(self, settings: dict[str, Any], count: Count) -> Summary:

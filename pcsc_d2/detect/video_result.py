@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +14,7 @@ import numpy as np
 
 from pcsc_d2.detect.kinetics import Guess
 from pcsc_d2.detect.sources import Frame, Source
-from pcsc_d2.tubes import Tubes
+from pcsc_d2.tubes import PersonOptions, Tubes, find_persons
 
 _COLUMNS = ("boxes", "box_scores", "actionness")
 
@@ -32,6 +32,8 @@ class VideoResult:
         rate: frames per second, nominal.
         problem: what ended the video early, or empty.
         kinetics: of each tube the best of Kinetics' names; None where they were not asked for.
+        persons: (T,) 1-based number of the person of each tube, by the first one's start; None
+            where they were not asked for.
     """
 
     tubes: Tubes
@@ -42,6 +44,12 @@ class VideoResult:
     rate: float
     problem: str = ""
     kinetics: list[list[Guess]] | None = None
+    persons: np.ndarray | None = None
+
+    def with_persons(self) -> VideoResult:
+        """The same with the persons of the tubes; a gap of at most a second parts no person."""
+        gap = max(round(self.rate), 1)
+        return replace(self, persons=find_persons(self.tubes, PersonOptions(gap=gap)))
 
     @cached_property
     def spans(self) -> np.ndarray:

@@ -11,6 +11,10 @@ folder; --merge then makes the page and the table of it.
     pcsc detect ARCHIVE --out results --share 1/3
     pcsc detect --merge results
 
+A camera, a stream or a file in real time, with boxes as they come on a page of this machine:
+
+    pcsc detect 0 --serve 8000
+
 Exit status: 0; 1 if some video could not be done, or only in part; 2 if nothing can be done (model,
 options, output folder); 130 after Ctrl-C.
 """
@@ -58,6 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_what(parser)
     _add_how(parser)
     _add_where(parser)
+    _add_live(parser)
 
 
 def _add_what(parser: argparse.ArgumentParser) -> None:
@@ -78,6 +83,11 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also name each tube by the three best of Kinetics' 400 classes, a guess of another "
         "kind; a model whose RGB trunk is not Kinetics' takes longer for it",
+    )
+    group.add_argument(
+        "--persons",
+        action="store_true",
+        help="also number the actors: tubes of all classes that follow one are one person's",
     )
     group.add_argument(
         "--score",
@@ -156,6 +166,25 @@ def _add_where(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_live(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("live: VIDEO is a camera, an address (rtsp, http) or a file")
+    group.add_argument(
+        "--serve",
+        type=int,
+        metavar="PORT",
+        help="show boxes as they come on a page of this machine; 0 takes a free port",
+    )
+    group.add_argument(
+        "--host", default="127.0.0.1", metavar="ADDRESS", help="where the page is (%(default)s)"
+    )
+    group.add_argument(
+        "--record",
+        type=int,
+        metavar="MINUTES",
+        help="keep the last minutes of what is shown in --out, a file for each",
+    )
+
+
 def seconds(text: str) -> float:
     """A time as ``90``, ``1:30`` or ``0:01:30.5``; ValueError where it is none."""
     parts = [float(part) for part in text.split(":")]
@@ -170,6 +199,8 @@ def run(args: argparse.Namespace) -> int:
 
     if args.merge is not None:
         return _merge(args)
+    if args.serve is not None:
+        return _serve(args)
     _check_given(args)
     plan, share, pool = _plan(args), _share(args), _pool(args)
     output = Output(args.out)
@@ -209,6 +240,39 @@ def _merge(args: argparse.Namespace) -> int:
     return PROBLEMS if totals.problems else FINE
 
 
+def _serve(args: argparse.Namespace) -> int:
+    """Watch a live source, and show it."""
+    from dataclasses import replace
+
+    from pcsc_d2.detect.live.capture import Capture
+    from pcsc_d2.detect.live.feeds import feed_of
+    from pcsc_d2.detect.live.session import LiveOptions, run_live
+
+    if len(args.videos) != 1:
+        raise ValueError("--serve shows one VIDEO: a camera's number, an address or a file")
+    if args.share or args.ray or args.resume or args.persons or args.start:
+        raise ValueError(
+            "--serve watches what comes; leave out --share, --ray, --resume, --persons and --from"
+        )
+    if (args.record is None) != (args.out is None):
+        raise ValueError("--record MINUTES and --out DIR go together with --serve")
+    plan, feed = _plan(args), feed_of(args.videos[0])
+    plan = replace(plan, options=replace(plan.options, batch=args.batch or 1))
+    options = LiveOptions(
+        args.serve, args.host, args.out, **_given(minutes=args.record, min_score=args.score)
+    )
+    detector, capture = plan.detector(), Capture(feed)
+    status = run_live(capture, detector, replace(options, end=args.end), _say)
+    print(f"{status.came} frames came, {status.dropped} were dropped; lag {status.lag:.2f} s")
+    if capture.problem:
+        print(f"{capture.name}: {capture.problem}")
+    return PROBLEMS if capture.problem else FINE
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
 def _check_given(args: argparse.Namespace) -> None:
     if not args.videos:
         raise ValueError("name a VIDEO: a file, a folder, a list, or - for standard input")
@@ -218,7 +282,9 @@ def _check_given(args: argparse.Namespace) -> None:
         for name in ("workers", "gpus_per_worker", "cpus_per_worker"):
             if getattr(args, name) is not None:
                 raise ValueError(f"--{name.replace('_', '-')} is for --ray")
-    elif args.profile:
+    if args.record is not None:
+        raise ValueError("--record is for --serve")
+    if args.ray is not None and args.profile:
         raise ValueError("--profile looks at one process; leave --ray out")
 
 
@@ -259,6 +325,7 @@ def _plan(args: argparse.Namespace) -> Plan:
         batch=args.batch or (DENSE_BATCH if args.dense else None),
         flow=args.flow,
         kinetics=args.kinetics,
+        persons=args.persons,
     )
     dense = sharing if args.dense else None
     how = (args.device, dense, args.engine, args.precision)

@@ -24,7 +24,10 @@ from pcsc_d2.utils.files import atomic_write, write_json
 from pcsc_d2.utils.parsing import reading
 from pcsc_d2.utils.text import plain_cell
 
-COLUMNS = ("video", "tube", "label", "score", "start", "end", "start_frame", "end_frame")
+COLUMNS = (
+    *("video", "tube", "label", "score", "start", "end", "start_frame", "end_frame"),
+    "person",  # empty where they were not asked for
+)
 _PER_BOX = ("times", "boxes", "scores")
 # Rows, or boxes, of what is compressed together in the Parquet file.
 _GROUP_ROWS, _GROUP_BOXES = 5_000, 200_000
@@ -110,7 +113,7 @@ class _Parquet:
         import pyarrow.parquet
 
         whole, text, real = pa.int32(), pa.string(), pa.float64()
-        kinds = (text, whole, text, real, real, real, whole, whole)
+        kinds = (text, whole, text, real, real, real, whole, whole, whole)
         lists = (real, pa.list_(pa.float32(), 4), pa.float32())
         fields = [*zip(COLUMNS, kinds), *((n, pa.list_(k)) for n, k in zip(_PER_BOX, lists))]
         self._pa, self._schema = pa, pa.schema(fields)
@@ -206,6 +209,7 @@ def _checked(content: Any) -> dict[str, Any]:
             "label": str(tube["label"]),
             **{name: kind(tube[name]) for name, kind in _NUMBERS.items()},
             **{name: int(tube[name]) for name in _WHOLE},
+            "person": int(tube["person"]) if "person" in tube else None,
             "times": [float(time) for time in tube["times"]],
             "boxes": [_box(*box) for box in tube["boxes"]],
             "scores": [float(score) for score in tube["scores"]],
