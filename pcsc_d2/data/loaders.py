@@ -7,6 +7,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from multiprocessing.context import BaseContext
 from operator import itemgetter
 from typing import Any
 
@@ -23,6 +24,7 @@ from torch.utils.data import Dataset, Sampler
 from pcsc_d2.config import require_iterations
 from pcsc_d2.data.training_clips import ClipSampler, ResumableTrainingSampler, TrainingClips
 from pcsc_d2.parallel import batch_of_rank
+from pcsc_d2.utils.pools import clean_start
 
 logger = logging.getLogger(__name__)
 
@@ -183,10 +185,15 @@ def build_clip_train_loader(
         # Grouping would hold clips back, and a resumed run could not know which.
         aspect_ratio_grouping=False,
         num_workers=num_workers,
+        multiprocessing_context=_start(num_workers),
         # A loader without a seed takes one from the generator that the model draws from, in
         # its first iteration: another one in a resumed run.
         seed=seed,
     )
+
+
+def _start(num_workers: int) -> BaseContext | None:
+    return clean_start(["pcsc_d2.data"]) if num_workers > 0 else None
 
 
 def start_at(loader: Iterable[list[dict]], position: int) -> None:
@@ -232,6 +239,10 @@ def build_clip_test_loader(
         loader = ThreadLoader(clips, sampler, batch_size, num_workers)
     else:
         loader = build_detection_test_loader(
-            clips, mapper=None, sampler=sampler, num_workers=num_workers
+            clips,
+            mapper=None,
+            sampler=sampler,
+            num_workers=num_workers,
+            multiprocessing_context=_start(num_workers),
         )
     return VideoBatches(loader, videos, batch_size, name)

@@ -141,7 +141,8 @@ class FlowStore:
         Args:
             videos: key and path of each.
             rule: how frames are counted, "coded" or "constant_rate".
-            processes: that share the work; a method that shares it itself runs in this one.
+            processes: that share the work; a method that shares it itself runs in this one. They
+                are started afresh: a script needs ``if __name__ == "__main__"``.
             progress: show a bar.
 
         Returns:
@@ -175,16 +176,10 @@ class FlowStore:
         if processes <= 1 or self.method.in_process:
             yield from (_make(self, key, video, rule) for key, video in todo)
             return
-        # One thread each, set before the fork: a forked process would wait for ever for the end
-        # of the threads that OpenCV had started in its parent.
-        threads = cv2.getNumThreads()
-        cv2.setNumThreads(1)
-        try:
-            with process_pool(processes, prepare=partial(cv2.setNumThreads, 1)) as pool:
-                tasks = [pool.submit(_make, self, key, video, rule) for key, video in todo]
-                yield from (task.result() for task in as_completed(tasks))
-        finally:
-            cv2.setNumThreads(threads)
+        # The processes share the cores already.
+        with process_pool(processes, [__name__], partial(cv2.setNumThreads, 1)) as pool:
+            tasks = [pool.submit(_make, self, key, video, rule) for key, video in todo]
+            yield from (task.result() for task in as_completed(tasks))
 
     def _from_disk(
         self, video: str | os.PathLike[str], key: str, indices: list[int], rule: DecodingRule

@@ -2,32 +2,46 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing.context import BaseContext
 
-# Seconds between looks at whether the parent is still there.
-_LOOK = 0.5
+
+def clean_start(modules: Sequence[str]) -> BaseContext:
+    """How processes are started: never as a fork of this one.
+
+    A fork has the locks of threads that it does not have (of torch, an engine, OpenCV), and waits
+    for them without end or crashes. A server without threads is forked instead, where there is
+    such a thing; so a script that starts processes needs ``if __name__ == "__main__"``.
+
+    Args:
+        modules: that the server imports, if it does not run yet, so that each process need not.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([*modules])
+    return context
 
 
 @contextmanager
 def process_pool(
-    processes: int, context: BaseContext | None = None, prepare: Callable[[], object] | None = None
+    processes: int, modules: Sequence[str] = (), prepare: Callable[[], object] | None = None
 ) -> Iterator[ProcessPoolExecutor]:
     """A pool whose work that has not begun is dropped when the block fails or is interrupted.
 
     Args:
         processes: their number.
-        context: how they are started; None takes the platform's way.
+        modules: that the work needs, see ``clean_start``.
         prepare: is called first in each.
     """
-    pool = ProcessPoolExecutor(processes, context, _begin, (prepare,))
+    pool = ProcessPoolExecutor(processes, clean_start(modules), _begin, (prepare,))
     try:
         yield pool
     except BaseException:
@@ -39,10 +53,9 @@ def process_pool(
     pool.shutdown()
 
 
-def _end_with(parent: int) -> None:
+def _end_with_parent() -> None:
     """End this process, in order, once the one that started it is gone: killed, it cannot say."""
-    while os.getppid() == parent:
-        time.sleep(_LOOK)
+    multiprocessing.parent_process().join()
     os.kill(os.getpid(), signal.SIGTERM)
 
 
@@ -50,6 +63,6 @@ def _begin(prepare: Callable[[], object] | None) -> None:
     # A terminal sends Ctrl-C to all processes; what a worker was writing is removed as it ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     if prepare is not None:
         prepare()

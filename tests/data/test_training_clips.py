@@ -11,6 +11,7 @@ from detectron2.data import build_detection_train_loader
 from pcsc_d2.data import ResumableTrainingSampler, TrainingClips
 from pcsc_d2.data.drawing import numpy_seed
 from pcsc_d2.data.training_clips import ATTEMPTS
+from pcsc_d2.utils.pools import clean_start
 
 DICTS = [{"name": i, "file_name": f"{i}.mp4"} for i in range(7)]
 
@@ -46,6 +47,7 @@ def stream(
         total_batch_size=2,
         aspect_ratio_grouping=False,
         num_workers=workers,
+        multiprocessing_context=clean_start(["pcsc_d2.data"]) if workers else None,
     )
     return [example for batch in islice(loader, count // 2) for example in batch]
 

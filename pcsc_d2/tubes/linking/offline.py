@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -53,9 +52,7 @@ def _run(jobs: Iterator[tuple[Detections, LinkOptions]], processes: int) -> Iter
     if processes <= 1:
         yield from map(_link_chunk, jobs)
         return
-    # Forking a process that holds threads or a GPU can hang; a fresh one cannot.
-    context = multiprocessing.get_context("spawn")
-    with process_pool(processes, context) as pool:
+    with process_pool(processes, [__name__]) as pool:
         yield from pool.map(_link_chunk, jobs)
 
 
