@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from inspect import cleandoc
 from pathlib import Path
 from textwrap import indent
+
+# Those that have no section are Detectron2's.
+_KEY = re.compile(
+    r"[A-Z][A-Z0-9_]*(\.[A-Z0-9_]+)+"
+    r"|OUTPUT_DIR|SEED|VERSION|VIS_PERIOD|CUDNN_BENCHMARK|FLOAT32_PRECISION"
+)
 
 
 def describe(parser: argparse.ArgumentParser, text: str) -> None:
@@ -91,8 +99,30 @@ def config_and_options(args: argparse.Namespace) -> tuple[Path, list[str]]:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """KEY VALUE ... at the end of the line."""
     parser.add_argument(
-        "opts", nargs="*", metavar="KEY VALUE", help="override the config, at the end of the line"
+        "opts",
+        nargs="*",
+        action="extend",
+        default=[],
+        metavar="KEY VALUE",
+        help="override the config, at the end of the line",
     )
+
+
+class Names(argparse.Action):
+    """Words up to the first key of a config, which begins what ``add_options`` takes."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Sequence[str],
+        option: str | None = None,
+    ) -> None:
+        names = [*itertools.takewhile(lambda word: not _KEY.fullmatch(word), values)]
+        if not names:
+            parser.error(f"argument {option}: expected at least one {self.metavar}")
+        setattr(namespace, self.dest, names)
+        namespace.opts = [*namespace.opts, *values[len(names) :]]
 
 
 def add_launch(parser: argparse.ArgumentParser) -> None:

@@ -4,9 +4,7 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import torch
@@ -22,6 +20,7 @@ from pcsc_d2 import data, modeling  # noqa: F401  (registers what configs name)
 from pcsc_d2.model_zoo import get_config
 from pcsc_d2.modeling import TwoStreamRCNN
 from pcsc_d2.utils.files import write_json
+from pcsc_d2.utils.progress import without_warnings
 
 PARTS = {
     "RGB trunk": "rgb.backbone.bottom_up",
@@ -67,7 +66,7 @@ def analyze(args: argparse.Namespace) -> None:
         ValueError: a config of another kind of model.
     """
     cfg = most_boxes(get_config(args.config_file, args.opts))
-    with _quiet():
+    with without_warnings():
         model = build_model(cfg).eval()
     if not isinstance(model, TwoStreamRCNN):
         raise ValueError(
@@ -161,15 +160,3 @@ def _report(name: str, cfg: CfgNode, size: Sequence[int], costs: dict[str, PartC
         "A FLOP is a multiply-add, as fvcore counts; pooling of ROIs and NMS are not counted.",
     ]
     return "\n".join(lines)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Leave out that trunks start from random weights."""
-    logger = logging.getLogger("pcsc_d2")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

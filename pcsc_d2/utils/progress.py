@@ -1,8 +1,10 @@
-"""Progress bars, where tqdm is installed."""
+"""What long jobs show: progress bars, where tqdm is installed, and warnings or none."""
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+import logging
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.util import find_spec
 from typing import Any, Protocol
 
@@ -26,3 +28,15 @@ def progress_bar(total: int, what: str, unit: str, show: bool) -> AbstractContex
     from tqdm import tqdm
 
     return tqdm(total=total, desc=what, unit=unit)
+
+
+@contextmanager
+def without_warnings() -> Iterator[None]:
+    """Leave out what the package logs below errors, where a report tells the same."""
+    logger = logging.getLogger("pcsc_d2")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -17,7 +17,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from pcsc_d2.cli.arguments import add_config
+from pcsc_d2.cli.arguments import Names, add_config
 
 if TYPE_CHECKING:
     from pcsc_d2.data.anchors import AnchorFit
@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``pcsc anchors``."""
     parser.add_argument(
-        "--datasets", nargs="+", metavar="NAME", help="registered names (DATASETS.TRAIN)"
+        "--datasets",
+        nargs="+",
+        action=Names,
+        metavar="NAME",
+        help="registered names (DATASETS.TRAIN)",
     )
     parser.add_argument(
         "--frames", type=int, default=2000, metavar="N", help="looked at (%(default)s)"

@@ -10,15 +10,13 @@ Exit status: 0 nothing wrong, 1 problems found, 2 a dataset could not be checked
 from __future__ import annotations
 
 import argparse
-import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pcsc_d2.cli.arguments import add_root, named_path
 from pcsc_d2.cli.outcome import UNUSABLE, fail
+from pcsc_d2.utils.progress import without_warnings
 
 if TYPE_CHECKING:
     from pcsc_d2.datasets.check import CheckReport
@@ -57,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     reports, failed = [], False
     for name in names:
         try:
-            with _quiet():
+            with without_warnings():
                 reports.append(_check(args, name))
         except (OSError, ValueError) as error:
             fail(f"{name}: cannot be checked: {error}")
@@ -81,15 +79,3 @@ def _check(args: argparse.Namespace, name: str) -> CheckReport:
         for path in draw_clips(checked, files, args.show, args.out, flow):
             print(f"  {path}")
     return checked.report
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Leave out warnings of the package: the reports tell the same."""
-    logger = logging.getLogger("pcsc_d2")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pcsc_d2.cli.arguments import add_options, named_path
+from pcsc_d2.cli.arguments import Names, add_options, named_path
 from pcsc_d2.cli.commands.detect import DENSE_BATCH
 
 
@@ -22,7 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``pcsc evaluate``."""
     parser.add_argument("--model", required=True, metavar="FILE", help="or name, or folder")
     parser.add_argument(
-        "--datasets", nargs="+", required=True, metavar="NAME", help="whose clips are looked at"
+        "--datasets",
+        nargs="+",
+        action=Names,
+        required=True,
+        metavar="NAME",
+        help="whose clips are looked at",
     )
     parser.add_argument(
         "--out",

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 
-from pcsc_d2.cli.arguments import add_config, add_launch
+from pcsc_d2.cli.arguments import Names, add_config, add_launch
 from pcsc_d2.cli.launching import launched
 
 
@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--datasets",
         nargs="+",
+        action=Names,
         metavar="NAME",
         help="whose key frames are all wanted (default: DATASETS.TEST, and of DATASETS.TRAIN those "
         "that are trained on)",
