@@ -12,14 +12,11 @@ from operator import itemgetter
 from typing import Any
 
 from detectron2.config import CfgNode
-from detectron2.data import (
-    DatasetFromList,
-    build_detection_test_loader,
-    build_detection_train_loader,
-)
+from detectron2.data import DatasetFromList, build_detection_train_loader
+from detectron2.data.build import trivial_batch_collator
 from detectron2.data.samplers import InferenceSampler
 from detectron2.utils import comm
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from pcsc_d2.config import require_iterations
 from pcsc_d2.data.training_clips import ClipSampler, ResumableTrainingSampler, TrainingClips
@@ -238,11 +235,12 @@ def build_clip_test_loader(
     if threads and num_workers > 0:
         loader = ThreadLoader(clips, sampler, batch_size, num_workers)
     else:
-        loader = build_detection_test_loader(
+        # As Detectron2's loader, which cannot be told how to start processes.
+        loader = DataLoader(
             clips,
-            mapper=None,
             sampler=sampler,
             num_workers=num_workers,
+            collate_fn=trivial_batch_collator,
             multiprocessing_context=_start(num_workers),
         )
     return VideoBatches(loader, videos, batch_size, name)
