@@ -48,6 +48,7 @@ class VideoJob:
 
     Raises:
         HeldError: another job is at work on this video.
+        VideoError: results of another video of that name are in the place.
         OSError: the hidden folder cannot be made, or something else is in the place.
     """
 
@@ -56,9 +57,9 @@ class VideoJob:
     ) -> None:
         self.task, self._detector, self._cancelled = task, detector, cancelled
         self.place = out / task.folder
-        _check_place(self.place)
-        self._held = HeldFolder(out, WORK_PREFIX, _work_name(task.folder))
         self._stamp = task.stamp()  # before it is read, in case that it changes meanwhile
+        _check_place(self.place, self._stamp)
+        self._held = HeldFolder(out, WORK_PREFIX, _work_name(task.folder))
         self._work = self._held.path
         self._kept = self._work / "kept"  # what is not part of the results
         self._kept.mkdir()
@@ -139,14 +140,33 @@ class VideoJob:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _check_place(place: Path) -> None:
-    """FileExistsError where something is in a video's place that is not to be replaced."""
+def _check_place(place: Path, stamp: dict[str, Any] | None) -> None:
+    """FileExistsError or VideoError where what is in a video's place is not to be replaced.
+
+    Args:
+        place: the folder.
+        stamp: of the video, see ``Task``.
+    """
     if not place.exists():
         return
     if not (place / SUMMARY).is_file():
         raise FileExistsError(f"{place} is there and holds no results; remove or rename it")
     if any(inner.is_dir() for inner in place.iterdir()):
         raise FileExistsError(f"{place} holds folders besides its results; move them elsewhere")
+    before = Summary.load(place / SUMMARY)
+    other = _other_source(before.stamp.get("video") if before is not None else None, stamp or {})
+    if other:
+        reason = f"results of {other} are in {place}; remove them, or name another --out"
+        raise VideoError(place, reason)
+
+
+def _other_source(before: Any, stamp: dict[str, Any]) -> str:
+    """Where another video came from, if it was one; a file that was moved is still the same."""
+    known = before if isinstance(before, dict) else {}
+    if all(known.get(key) == stamp.get(key) for key in ("bytes", "changed")) and "bytes" in known:
+        return ""
+    source = known.get("source", "")
+    return str(source) if source and source != stamp.get("source") else ""
 
 
 def _work_name(folder: str) -> str:

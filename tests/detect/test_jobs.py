@@ -17,7 +17,7 @@ from pcsc_d2.detect.archive.output import Output
 from pcsc_d2.detect.inputs import find_tasks
 from pcsc_d2.detect.results import Summary
 from pcsc_d2.utils.text import plain_cell, printable
-from tests.square_model import BESIDE
+from tests.square_model import BESIDE, encode, square_frames
 
 Run = Callable[..., int]
 ALWAYS = float("inf")
@@ -99,6 +99,23 @@ def test_what_a_killed_job_left_is_removed(run: Run, square_video: Path, tmp_pat
         os.utime(place, (0, 0))
     assert run(square_video) == 0
     assert {p.name for p in out.iterdir()} == {"square", *BESIDE}
+
+
+def test_results_of_another_video_are_not_replaced(
+    run: Run, square_video: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert run(square_video) == 0
+    summary = (tmp_path / "out" / "square" / "summary.json").read_text()
+    (tmp_path / "b").mkdir()
+    other = encode(tmp_path / "b" / "square.mp4", square_frames(12))
+    capsys.readouterr()
+    for more in ([], ["--resume"]):
+        assert run(other, *more) == 1
+        said = capsys.readouterr().out
+        assert f"results of {square_video.resolve()} are in {tmp_path / 'out' / 'square'}" in said
+    assert (tmp_path / "out" / "square" / "summary.json").read_text() == summary
+    moved = square_video.rename(tmp_path / "square.mp4")  # the same file elsewhere
+    assert run(moved) == 0
 
 
 def test_another_job_in_the_same_folder_keeps_its_work(tmp_path: Path) -> None:
