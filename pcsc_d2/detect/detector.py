@@ -172,19 +172,28 @@ class ActionDetector:
         """
         return concatenate([moment.ended for moment in self.stream(frames)])
 
-    def stream(self, frames: str | Path | Source | Iterable[np.ndarray]) -> Iterator[StreamResult]:
+    def stream(
+        self,
+        frames: str | Path | Source | Iterable[np.ndarray],
+        ahead: int = _FRAMES_AHEAD,
+    ) -> Iterator[StreamResult]:
         """What is found at each key frame, as the frames come.
 
         A clip reaches T - T // 2 - 1 frames beyond its key frame and the flow one more, which is
         how far a moment lags behind, besides the rest of its batch: ``batch=1`` is for live
         streams. The last moment has no boxes; it brings the tubes that were still going.
+
+        Args:
+            frames: as in a call.
+            ahead: frames that decoding and flow may each be ahead of what follows them; where
+                frames are dropped and not queued, fewer are less lag.
         """
         source = _source(frames)
         refine = self.model.info.refine if self.options.refine else None
         links = TubeStream(self.model.info.labels, self._link_options(), refine)
         guesses = PathGuesses() if self.options.kinetics else None
         number, time = 1, 0.0
-        for number, time, found in self.detections(source):
+        for number, time, found in self.detections(source, ahead):
             with self.profile.part("link"):
                 step = links.update(number, *found[:4])
                 linked = step.linked
@@ -207,16 +216,16 @@ class ActionDetector:
         last = links.finish()
         yield StreamResult(number, time, *empty, *self._ended(last, links.ended_paths, guesses))
 
-    def detections(self, source: Source) -> Iterator[tuple[int, float, ClipDetections]]:
+    def detections(
+        self, source: Source, ahead: int = _FRAMES_AHEAD
+    ) -> Iterator[tuple[int, float, ClipDetections]]:
         """Number, time and detections of each key frame, before they are linked."""
         options, info = self.options, self.model.info
         frames: Iterator[Frame] = self.profile.timed("decode", source)
         info = replace(info, flow_method=self._flow)
-        resized = resize_frames(background(frames, _FRAMES_AHEAD), info, self.profile)
-        clips = windows(
-            background(resized, _FRAMES_AHEAD), info.clip_length, options.every, options.batch
-        )
-        ready = background(clips, _WINDOWS_AHEAD)
+        resized = resize_frames(background(frames, ahead), info, self.profile)
+        clips = windows(background(resized, ahead), info.clip_length, options.every, options.batch)
+        ready = background(clips, min(ahead, _WINDOWS_AHEAD))
         try:
             for window in ready:
                 found = self._detect(window)

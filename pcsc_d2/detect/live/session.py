@@ -79,7 +79,7 @@ def run_live(
         stack.enter_context(interrupt_stops(capture))
         shown: deque[float] = deque(maxlen=_LATELY)
         before = 0
-        for moment in detector.stream(capture):
+        for moment in detector.stream(capture, ahead=1):
             if moment.time >= options.end:
                 capture.stop()
             kept = capture.seen(moment.frame)

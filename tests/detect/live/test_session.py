@@ -123,6 +123,17 @@ def test_frames_are_dropped_and_not_queued(video: Path) -> None:
     assert time.monotonic() - began < 60
 
 
+def test_little_waits_in_queues(video: Path) -> None:
+    """However slow the network, the newest frame that it has not seen is a few frames away."""
+    capture = Capture(feed_of(str(video)))
+    behind = [
+        capture.came - capture.dropped - moment.frame
+        for moment in ActionDetector(Slow(), DetectOptions(batch=1)).stream(capture, ahead=1)
+    ]
+    # One in each of three queues and four hands, two of the half clip and its flow.
+    assert max(behind) <= 10
+
+
 def test_a_feed_that_ends_is_opened_again() -> None:
     opened: list[float] = []
 
