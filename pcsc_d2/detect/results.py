@@ -176,6 +176,7 @@ def write_json(path: Path, summary: Summary, result: VideoResult) -> None:
     """
     head = {"format": SCHEMA_FORMAT}
     head |= {k: v for k, v in asdict(summary).items() if k not in ("tubes", "stamp")}
+    head["labels"] = result.tubes.labels.tolist()
     if result.persons is not None:
         head["persons"] = persons_of(summary.tubes)
     with atomic_write(path, "w") as file:

@@ -36,6 +36,7 @@ class FoundVideo(NamedTuple):
         frames: that it has at least.
         height, width: pixels.
         rate: frames per second.
+        labels: classes that the model knows; files of earlier versions do not say.
         tubes: what was found.
     """
 
@@ -44,6 +45,7 @@ class FoundVideo(NamedTuple):
     height: int
     width: int
     rate: float
+    labels: list[str]
     tubes: list[FoundTube]
 
 
@@ -109,7 +111,8 @@ def _read_video(out: Path, path: Path) -> FoundVideo:
         last = max([frames, *(tube.start + len(tube.boxes) - 1 for tube in tubes)])
         name, rate = path.parent.relative_to(out).as_posix(), frames / seconds
         size = int(content["height"]), int(content["width"])
-        return FoundVideo(name, last, *size, rate, tubes)
+        known = [str(label) for label in content.get("labels", [])]
+        return FoundVideo(name, last, *size, rate, known, tubes)
 
 
 def _tube(about: Mapping[str, Any]) -> FoundTube:
@@ -123,12 +126,14 @@ def _tube(about: Mapping[str, Any]) -> FoundTube:
 
 def _truth(videos: Sequence[FoundVideo], kept: Sequence[tuple[int, FoundTube]]) -> GroundTruth:
     names = np.array([video.name for video in videos], np.str_)
-    labels = np.array(sorted({tube.label for _, tube in kept}), np.str_)
+    # The model's, in its order, so that what is corrected fits it.
+    known = dict.fromkeys(label for video in videos for label in video.labels)
+    labels = list(known | dict.fromkeys(sorted({tube.label for _, tube in kept})))
     tubes = Tubes(
         names,
         labels,
         np.array([video for video, _ in kept]),
-        np.searchsorted(labels, [tube.label for _, tube in kept]),
+        np.array([labels.index(tube.label) for _, tube in kept]),
         np.array([tube.score for _, tube in kept]),
         np.array([tube.start for _, tube in kept]),
         np.cumsum([0, *(len(tube.boxes) for _, tube in kept)]),
@@ -136,4 +141,4 @@ def _truth(videos: Sequence[FoundVideo], kept: Sequence[tuple[int, FoundTube]]) 
         np.concatenate([tube.scores for _, tube in kept]),
     )
     sizes = [(video.height, video.width) for video in videos]
-    return GroundTruth(labels.tolist(), names, [v.frames for v in videos], sizes, tubes, [], [])
+    return GroundTruth(labels, names, [v.frames for v in videos], sizes, tubes, [], [])

@@ -305,6 +305,15 @@ def test_results_become_a_dataset(
     assert (tmp_path / "csv" / "annotations.csv").read_text().count("wave") == 2 * len(boxes)
 
 
+def test_labels_are_those_of_the_model(results: Path, tmp_path: Path) -> None:
+    known = {"labels": ["walk", "wave", "answer"]}
+    (results / "a" / "tubes.json").write_text(json.dumps(tubes_json(0.5) | known))
+    assert export(results, tmp_path / "mine", "--format", "cvat", "--classes", "wave") == 0
+    assert json.loads((tmp_path / "mine" / DESCRIPTION).read_text())["labels"] == known["labels"]
+    labels = json.loads((tmp_path / "mine" / "cvat-labels.json").read_text())
+    assert [label["name"] for label in labels] == known["labels"]
+
+
 def test_what_is_left_out_of_results(results: Path, tmp_path: Path) -> None:
     assert export(results, tmp_path / "mine", "--format", "csv", "--score", "0.5") == 0
     assert [line.rpartition(",")[2] for line in csv_lines(tmp_path / "mine")] == ["0.75"] * 3
