@@ -6,9 +6,17 @@ import logging
 
 import torch
 from detectron2.config import CfgNode
+from detectron2.layers import ROIAlign
+from detectron2.modeling import FPN
+from detectron2.modeling.poolers import ROIPooler
+from torch import nn
 
 from pcsc_d2.layers.folding import fold_norms
-from pcsc_d2.layers.i3d import InceptionI3D
+from pcsc_d2.layers.i3d import InceptionI3D, Mixed
+from pcsc_d2.layers.max_pooling import AxisMaxPool3d
+from pcsc_d2.layers.roi_sums import ROISums
+from pcsc_d2.layers.winograd import use_winograd
+from pcsc_d2.modeling.stream import STREAMS
 from pcsc_d2.modeling.two_stream_rcnn import TwoStreamRCNN
 from pcsc_d2.runtime import Engine, EngineError, choose_engine
 from pcsc_d2.runtime.trunk import compile_trunk
@@ -41,7 +49,8 @@ def prepare_for_inference(
 ) -> Engine:
     """Fold norms into convolutions and, on an engine, compile the trunks, in place.
 
-    The model can neither be trained nor saved afterwards.
+    On a CPU pyramids, RPNs and heads get lighter layers of the same answers. The model can neither
+    be trained nor saved afterwards.
 
     Args:
         model: in evaluation mode.
@@ -59,6 +68,12 @@ def prepare_for_inference(
     own = model.trunk_streams
     trunks = [getattr(model, name).backbone.bottom_up.trunk for name in own]
     engines = [prepare_trunk(trunk, clip_length, engine, required) for trunk in trunks]
+    if model.device.type == "cpu":
+        for name in STREAMS:
+            stream = getattr(model, name)
+            _lighten_pyramid(stream.backbone.top_down)
+            _lighten(stream.proposal_generator)
+        _lighten_pooler(model.roi_heads.box_pooler)
     return engine if set(engines) == {engine} else Engine()
 
 
@@ -77,6 +92,29 @@ def prepare_trunk(
         else:
             return engine
     if next(trunk.parameters()).device.type == "cpu":
+        for mixed in (m for m in trunk.children() if isinstance(m, Mixed)):
+            mixed.b3a = AxisMaxPool3d()
+        use_winograd(trunk)
         # Clips are turned into this layout once, at the stem.
         trunk.to(memory_format=torch.channels_last_3d)
     return Engine()
+
+
+def _lighten(network: nn.Module) -> None:
+    use_winograd(network)
+    network.to(memory_format=torch.channels_last)
+
+
+def _lighten_pyramid(pyramid: FPN) -> None:
+    _lighten(pyramid)
+    # It keeps its convolutions in a list besides, the coarsest first.
+    names = [name for name, _ in pyramid.named_children() if name.startswith("fpn_output")]
+    pyramid.output_convs = [getattr(pyramid, name) for name in reversed(names)]
+
+
+def _lighten_pooler(pooler: ROIPooler) -> None:
+    for number, align in enumerate(pooler.level_poolers):
+        if isinstance(align, ROIAlign) and align.aligned:
+            pooler.level_poolers[number] = ROISums(
+                align.output_size, align.spatial_scale, align.sampling_ratio
+            )

@@ -1,12 +1,12 @@
 """What engines save: CPU seconds for a key frame, clip by clip and in dense mode.
 
-    python tests/benchmarks/engines.py [--keys 65] [--clips 2] [--engines torch openvino]
+    python tests/benchmarks/engines.py [--keys 33] [--rounds 2] [--engines torch openvino]
 
 The model is PCSC with four stages at full width, 240x320, T = 16, random weights; the video is
 noise. All in one run on one thread, in seconds of the process, which other jobs on the machine
 lengthen far less than they do the clock's. "torch today" is the model as training leaves it, clip
-by clip, which the others are held against; they have their norms folded. Each way is run once to
-warm up, at the size that is measured.
+by clip, which the others are held against; they are prepared as they are for ``detect``. Each way
+is run once to warm up; then they take turns, and of each the least counts.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from pcsc_d2.runtime import COMPILERS, EngineError, choose_engine
 
 TODAY = "torch today"
 WAYS = ("torch", *COMPILERS)
+WAYS_OF_VIDEO = ("clip by clip", "dense")
 
 
 def models(length: int, cfg: object, engines: list[str]) -> dict[str, torch.nn.Module]:
@@ -46,15 +47,10 @@ def models(length: int, cfg: object, engines: list[str]) -> dict[str, torch.nn.M
     return found
 
 
-def by_clip(
-    model: torch.nn.Module, rgb: torch.Tensor, flow: torch.Tensor, length: int, clips: int
-) -> float:
-    """CPU seconds of a key frame, clip by clip."""
-    inputs = [
-        {"rgb": rgb[:, k : k + length], "flow": flow[:, k : k + length]} for k in range(clips)
-    ]
-    model(inputs[:1])
-    return seconds(lambda: [model([x]) for x in inputs]) / clips
+def by_clip(model: torch.nn.Module, rgb: torch.Tensor, flow: torch.Tensor, length: int) -> float:
+    """CPU seconds of a key frame by itself."""
+    clip = [{"rgb": rgb[:, :length], "flow": flow[:, :length]}]
+    return seconds(lambda: model(clip))
 
 
 def dense(
@@ -63,7 +59,8 @@ def dense(
     """CPU seconds of a key frame of a window, by the default of dense mode."""
     detector = DenseDetector(model, length, Sharing())
     frames = list(range(length // 2, length // 2 + keys))
-    detector.detect_window(rgb[:, : length + 4], flow[:, : length + 4], frames[:5], SIZE)
+    window = keys + length - 1
+    rgb, flow = rgb[:, :window], flow[:, :window]
     return seconds(lambda: detector.detect_window(rgb, flow, frames, SIZE)) / keys
 
 
@@ -91,10 +88,42 @@ def _timed(kept: dict, name: str, job: Callable[[], object]) -> float:
     return seconds(lambda: kept.update({name: job()}))
 
 
+def least(values: list[dict[str, float]]) -> dict[str, float]:
+    """Of each part the least over rounds."""
+    return {name: min(each[name] for each in values) for name in values[0]}
+
+
+def measure(
+    contestants: dict[str, torch.nn.Module],
+    clips: tuple[torch.Tensor, torch.Tensor],
+    length: int,
+    keys: int,
+    rounds: int,
+) -> dict[str, dict[str, float]]:
+    """The least CPU seconds of each way, whole and by part."""
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in contestants}
+    for turn in range(rounds + 1):
+        for name, model in contestants.items():
+            values = {"clip by clip": by_clip(model, *clips, length)}
+            if turn:
+                values |= parts(model, *clips, length)
+            if name != TODAY:
+                # Five key frames are of every phase.
+                values["dense"] = dense(model, *clips, length, keys if turn else 5)
+            if turn:
+                found[name].append(values)
+                print(f"  {turn} {name}", _text(values), sep="   ", flush=True)
+    return {name: least(values) for name, values in found.items()}
+
+
+def _text(values: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.3f}" for name, value in values.items())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--keys", type=int, default=65, help="key frames in the window")
-    parser.add_argument("--clips", type=int, default=2, help="key frames run clip by clip")
+    parser.add_argument("--keys", type=int, default=33, help="key frames in the window")
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--engines", nargs="*", default=WAYS, choices=WAYS)
     parser.add_argument("--options", nargs="*", default=[], metavar="KEY VALUE")
     args = parser.parse_args()
@@ -105,17 +134,13 @@ def main() -> None:
     rgb = torch.randint(0, 256, (3, frames, *SIZE), generator=generator, dtype=torch.uint8)
     flow = torch.randn(2, frames, *SIZE, generator=generator) * 3
     print(f"{args.keys} key frames of {SIZE}, T = {length}; CPU s a key frame, one thread")
-    base = 0.0
     with torch.inference_mode():
-        for name, model in models(length, cfg, args.engines).items():
-            alone = by_clip(model, rgb, flow, length, args.clips)
-            base = base or alone
-            line = f"{name:<22} clip by clip {alone:6.3f} ({base / alone:4.2f} times)"
-            inside = parts(model, rgb, flow, length).items()
-            print(line, ", ".join(f"{k} {v:.2f}" for k, v in inside), sep="   ", flush=True)
-            if name != TODAY:
-                shared = dense(model, rgb, flow, length, args.keys)
-                print(f"{'':<22} dense {shared:13.3f} ({base / shared:4.2f} times)", flush=True)
+        contestants = models(length, cfg, args.engines)
+        found = measure(contestants, (rgb, flow), length, args.keys, args.rounds)
+    base = found[TODAY]["clip by clip"]
+    for name, values in found.items():
+        ratios = [f"{way} {base / values[way]:.2f} times" for way in WAYS_OF_VIDEO if way in values]
+        print(f"{name:<22}{_text(values)}; {', '.join(ratios)}")
 
 
 if __name__ == "__main__":

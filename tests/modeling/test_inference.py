@@ -1,17 +1,26 @@
-"""Which engine a config's trunks run on."""
+"""Which engine a config's trunks run on, and that a prepared model answers as before."""
 
 from __future__ import annotations
 
 import logging
+from copy import deepcopy
 
 import pytest
 import torch
+from detectron2.modeling import build_model
 
 from pcsc_d2.layers.i3d import InceptionI3D
+from pcsc_d2.layers.roi_sums import ROISums
+from pcsc_d2.layers.winograd import WinogradConv
 from pcsc_d2.modeling import inference
-from pcsc_d2.modeling.inference import LEAST_WIDTH, engine_for, prepare_trunk
+from pcsc_d2.modeling.inference import (
+    LEAST_WIDTH,
+    engine_for,
+    prepare_for_inference,
+    prepare_trunk,
+)
 from pcsc_d2.runtime import Engine, EngineError, choice
-from tests.tiny import tiny_config
+from tests.tiny import tiny_config, tiny_input
 
 
 @pytest.fixture(autouse=True)
@@ -49,3 +58,25 @@ def test_torch_takes_the_place_of_an_engine_that_nobody_asked_for(
         assert prepare_trunk(trunk, 4, Engine("openvino"), required=False) == Engine()
     assert "cannot run the graph: why; torch runs the trunk" in caplog.text
     torch.testing.assert_close(trunk(clip)["c5"], expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("stages", [0, 4])
+@torch.no_grad()
+def test_lighter_layers_detect_the_same(stages: int) -> None:
+    torch.manual_seed(0)
+    options = ["MODEL.FPN.OUT_CHANNELS", 64, "MODEL.I3D.NORM", "FrozenBN"]
+    model = build_model(tiny_config([*options, "MODEL.COOPERATION.NUM_STAGES", stages])).eval()
+    lighter = deepcopy(model)
+    prepare_for_inference(lighter, 8, Engine())
+    kinds = [type(module) for module in lighter.modules()]
+    # Four levels and an RPN in either stream; a level that the heads pool from.
+    assert kinds.count(WinogradConv) == 10
+    assert kinds.count(ROISums) == 4
+    inputs = [tiny_input(0), tiny_input(1)]
+    for expected, found in zip(model(inputs), lighter(inputs)):
+        expected, found = expected["instances"], found["instances"]
+        assert len(found) == len(expected) > 0
+        torch.testing.assert_close(found.scores, expected.scores, atol=1e-5, rtol=1e-4)
+        boxes = found.pred_boxes.tensor
+        torch.testing.assert_close(boxes, expected.pred_boxes.tensor, atol=1e-2, rtol=1e-4)
+        assert torch.equal(found.pred_classes, expected.pred_classes)
