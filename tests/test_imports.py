@@ -34,7 +34,7 @@ ALLOWED = {
     "detect": {"models", *LOWER},
     "export": {"models", "modeling", *LOWER},
     "engine": {"models", *NATIVE, *LOWER},
-    "experiments": {"engine", "models", *NATIVE, *LOWER},
+    "experiments": {"detect", "engine", "models", *NATIVE, *LOWER},
     "demo": {"detect", *LOWER},
     "cli": {"demo", "detect", "export", "engine", "experiments", "models", *NATIVE, *LOWER},
 }
