@@ -21,15 +21,18 @@ from pcsc_d2.utils.files import atomic_write
 
 
 def write_csv(folder: Path, truth: GroundTruth, options: WriteOptions) -> None:
-    """``annotations.csv``; the last column is a box's score, where there are scores."""
+    """``annotations.csv``; columns for crowds and scores where there are such."""
     header = ["video", "frame", "track", "label", "x1", "y1", "x2", "y2"]
+    crowds = truth.crowds is not None and len(truth.crowds) > 0
+    header += ["iscrowd"] * crowds + ["score"] * options.scored
     with atomic_write(folder / "annotations.csv", "w") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*header, "score"] if options.scored else header)
-        for tube in written_tubes(truth):
+        writer.writerow(header)
+        for tube in written_tubes(truth, crowds):
+            crowd = [int(tube.is_crowd)] * crowds
             for frame, box, score in zip(tube.frames.tolist(), tube.boxes, tube.scores):
-                row = [tube.video, frame, tube.number, tube.label, *map(short, box)]
-                writer.writerow([*row, short_score(score)] if options.scored else row)
+                row = [tube.video, frame, tube.number, tube.label, *map(short, box), *crowd]
+                writer.writerow(row + [short_score(score)] * options.scored)
 
 
 def write_coco(folder: Path, truth: GroundTruth, options: WriteOptions) -> None:
@@ -39,7 +42,7 @@ def write_coco(folder: Path, truth: GroundTruth, options: WriteOptions) -> None:
     ids = {name: i for i, name in enumerate(names, start=1)}
     images: dict[tuple[str, int], int] = {}
     annotations, tracks = [], []
-    for tube in written_tubes(truth):
+    for tube in written_tubes(truth, crowds=True):
         about = {"track_id": tube.number, "category_id": truth.labels.index(tube.label) + 1}
         tracks.append(
             {"id": tube.number, "category_id": about["category_id"], "video_id": ids[tube.video]}
@@ -50,6 +53,7 @@ def write_coco(folder: Path, truth: GroundTruth, options: WriteOptions) -> None:
             image = images.setdefault((tube.video, frame), len(images) + 1)
             one = {"id": len(annotations) + 1, "image_id": image, **about}
             one |= {"bbox": [x1, y1, x2 - x1, y2 - y1]} | _scored(score, options)
+            one |= {"iscrowd": 1} if tube.is_crowd else {}
             annotations.append(one)
     content = {
         "categories": [{"id": i, "name": name} for i, name in enumerate(truth.labels, start=1)],
@@ -72,6 +76,8 @@ def _scored(score: float, options: WriteOptions) -> dict[str, float]:
     return {"score": float(short_score(score))} if options.scored else {}
 
 
+# Formats that have a place for regions of many.
+WITH_CROWDS = ("csv", "coco")
 WRITERS: dict[str, Callable[[Path, GroundTruth, WriteOptions], None]] = {
     "csv": write_csv,
     "coco": write_coco,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pcsc_d2.tubes import GroundTruth
+from pcsc_d2.tubes import GroundTruth, Tubes
 from pcsc_d2.tubes.boxes import to_exclusive
 
 
@@ -43,6 +43,7 @@ class WrittenTube(NamedTuple):
         frames: (n,) from 1.
         boxes: (n, 4) edges x1 y1 x2 y2 in pixels: a box over a whole frame is 0 0 width height.
         scores: (n,) of its boxes.
+        is_crowd: it is a region of many.
     """
 
     video: str
@@ -52,18 +53,25 @@ class WrittenTube(NamedTuple):
     frames: np.ndarray
     boxes: np.ndarray
     scores: np.ndarray
+    is_crowd: bool = False
 
 
-def written_tubes(truth: GroundTruth) -> Iterator[WrittenTube]:
-    """Every tube, in order."""
-    tubes = truth.tubes
+def written_tubes(truth: GroundTruth, crowds: bool = False) -> Iterator[WrittenTube]:
+    """Every tube, in order; then crowds, where the format has a place for them."""
+    yield from _written(truth, truth.tubes, 0, False)
+    if crowds and truth.crowds is not None:
+        yield from _written(truth, truth.crowds, len(truth.tubes), True)
+
+
+def _written(truth: GroundTruth, tubes: Tubes, before: int, crowd: bool) -> Iterator[WrittenTube]:
     for i in range(len(tubes)):
         part = slice(tubes.ptr[i], tubes.ptr[i + 1])
         boxes = to_exclusive(tubes.boxes[part].astype(float))
         frames = tubes.start[i] + np.arange(len(boxes))
         video, label = str(tubes.videos[tubes.video[i]]), str(truth.labels[tubes.classes[i]])
         scores = tubes.box_scores[part]
-        yield WrittenTube(video, i + 1, label, float(tubes.scores[i]), frames, boxes, scores)
+        about = (video, before + i + 1, label, float(tubes.scores[i]))
+        yield WrittenTube(*about, frames, boxes, scores, crowd)
 
 
 def short(value: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -94,6 +95,18 @@ def table(truth: GroundTruth) -> list[tuple]:
         )
         for i in range(len(tubes))
     )
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("form", ["csv", "coco"])
+def test_crowds_stay_crowds(tmp_path: Path, videos: Path, form: str, seed: int) -> None:
+    truth = replace(random_truth(seed), crowds=random_truth(200 + seed).tubes)
+    again = read(videos, written(tmp_path, truth, form, OPTIONS))
+    for one, two in ((again.crowds, truth.crowds), (again.tubes, truth.tubes)):
+        one, two = table(replace(again, tubes=one)), table(replace(truth, tubes=two))
+        assert [row[:3] for row in one] == [row[:3] for row in two]
+    twice = read(videos, written(tmp_path, again, form, OPTIONS))
+    assert table(replace(twice, tubes=twice.crowds)) == table(replace(again, tubes=again.crowds))
 
 
 OPTIONS = WriteOptions(scored=True, rates=dict.fromkeys(NAMES, RATE))
@@ -317,6 +330,17 @@ def test_labels_are_those_of_the_model(results: Path, tmp_path: Path) -> None:
 def test_what_is_left_out_of_results(results: Path, tmp_path: Path) -> None:
     assert export(results, tmp_path / "mine", "--format", "csv", "--score", "0.5") == 0
     assert [line.rpartition(",")[2] for line in csv_lines(tmp_path / "mine")] == ["0.75"] * 3
+
+
+def test_crowds_that_have_no_place_are_told(results: Path, tmp_path: Path, capsys) -> None:
+    assert export(results, tmp_path / "mine", "--format", "csv") == 0
+    path = tmp_path / "mine" / "annotations.csv"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([f"{lines[0]},iscrowd", *(f"{line},1" for line in lines[1:])]))
+    (tmp_path / "mine" / "videos").mkdir()
+    capsys.readouterr()
+    assert export(tmp_path / "mine", tmp_path / "cvat", "--format", "cvat") == 0
+    assert capsys.readouterr().out.startswith("2 crowds are left out: cvat has no place for them")
 
 
 def csv_lines(folder: Path) -> list[str]:

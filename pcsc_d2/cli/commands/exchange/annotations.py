@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Write the annotations, and say how many."""
     from pcsc_d2.datasets.custom.description import DESCRIPTION
-    from pcsc_d2.datasets.custom.write import write_own
+    from pcsc_d2.datasets.custom.write import WITH_CROWDS, write_own
     from pcsc_d2.datasets.custom.written import WriteOptions
 
     if (args.out / DESCRIPTION).exists() or any(args.out.glob("annotations*")):
@@ -62,6 +62,8 @@ def run(args: argparse.Namespace) -> None:
     truth = found.truth
     videos = _videos(args, truth) if args.videos else {}
     write_own(args.out, truth, videos, args.format, _splits(truth), options)
+    if truth.crowds is not None and args.format not in WITH_CROWDS:
+        print(f"{len(truth.crowds)} crowds are left out: {args.format} has no place for them")
     linked = f", {len(videos)} of them linked" if args.videos else ""
     print(f"{len(truth.tubes)} tubes in {len(truth.videos)} videos{linked}: {args.out}")
 
