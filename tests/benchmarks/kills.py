@@ -44,14 +44,12 @@ import pcsc_d2.engine.actionness.train
 import pcsc_d2.engine.train
 import pcsc_d2.export.onnx
 import pcsc_d2.models.exported  # noqa: F401
-from pcsc_d2.assets import __file__ as assets
 from pcsc_d2.cli import main
 from pcsc_d2.datasets.synthetic.generate import generate
 from pcsc_d2.tubes import GroundTruth
 from pcsc_d2.utils.weights import load_tensors
 from pcsc_d2.video import VideoSource
 
-START = Path(assets).parent / "start.pt"
 TINY = """
 MODEL.DEVICE cpu MODEL.I3D.WIDTH 0.0625 MODEL.FPN.OUT_CHANNELS 16 MODEL.ROI_BOX_HEAD.FC_DIM 16
 MODEL.RPN.POST_NMS_TOPK_TEST 10 MODEL.COOPERATION.NUM_STAGES 1 INPUT.CLIP_LENGTH 4
@@ -61,7 +59,7 @@ VIS_PERIOD 0 TEST.TUBES.MIN_LENGTH 2
 """
 # Lines are added to these while a job runs; the last may be unfinished.
 _GROWING = ("log.txt", "metrics.json", "events.out")
-_PATIENCE = 600.0
+_PATIENCE = 3600.0
 
 
 @dataclass(frozen=True)
@@ -73,12 +71,14 @@ class Job:
         line: its words; ``{out}`` stands for the folder that it writes to.
         resume: words that are added when it goes on.
         flow: whether the flow of earlier jobs is removed first.
+        trained: whether it takes a model that is trained first.
     """
 
     name: str
     line: tuple[str, ...]
     resume: tuple[str, ...] = ()
     flow: bool = False
+    trained: bool = False
 
     def words(self, out: Path, again: bool = False) -> list[str]:
         """The command line."""
@@ -101,13 +101,15 @@ def make_jobs(base: Path) -> list[Job]:
             "actionness",
             ("train-actionness", *trained, *weights, "OUTPUT_DIR", "{out}"),
             ("--resume",),
+            trained=True,
         ),
         Job(
             "detect",
-            ("detect", videos, "--model", str(START), "--every", "4", "--quiet", "--out", "{out}"),
+            ("detect", videos, "--model", str(base / "model.pt"), "--quiet", "--out", "{out}"),
             ("--resume",),
+            trained=True,
         ),
-        Job("export", ("export", *trained, "--out", "{out}/model.pt", *weights)),
+        Job("export", ("export", *trained, "--out", "{out}/model.pt", *weights), trained=True),
     ]
 
 
@@ -185,7 +187,7 @@ class Run:
 
     def orphans(self) -> bool:
         """Whether processes of the group live on, some seconds later."""
-        for _ in range(50):
+        for _ in range(300):
             try:
                 os.killpg(self.pid, 0)
             except ProcessLookupError:
@@ -355,17 +357,26 @@ def table(found: dict[tuple[str, str], Counter[str]]) -> str:
     return "\n".join(lines)
 
 
+def make_model(base: Path) -> None:
+    """Train a tiny model in a few steps, and export it."""
+    trained = base / "trained"
+    config = ["train", "--config-file", "synthetic/quick.yaml", "OUTPUT_DIR", str(trained)]
+    weights = ["MODEL.WEIGHTS", str(trained / "model_final.pth")]
+    run = ["export", "--config-file", str(trained / "config.yaml"), "--out"]
+    for words in ([*config, *TINY.split()], [*run, str(base / "model.pt"), *weights]):
+        if Run(words, base / "log").wait() != 0:
+            raise RuntimeError((base / "log").read_text()[-3000:])
+
+
 def measure(base: Path, args: argparse.Namespace) -> dict[tuple[str, str], Counter[str]]:
     """The outcomes by job and signal."""
     os.environ["DETECTRON2_DATASETS"] = str(base / "root")
     make_data(base)
-    trained = ["train", "--config-file", "synthetic/quick.yaml", "OUTPUT_DIR"]
-    if Run([*trained, str(base / "trained"), *TINY.split()], base / "log").wait() != 0:
-        raise RuntimeError((base / "log").read_text()[-3000:])
     rng, found = random.Random(args.seed), {}
-    for job in make_jobs(base):
-        if args.jobs and job.name not in args.jobs:
-            continue
+    jobs = [job for job in make_jobs(base) if not args.jobs or job.name in args.jobs]
+    if any(job.trained for job in jobs):
+        make_model(base)
+    for job in jobs:
         expected, seconds = run_once(base, job)
         print(f"{job.name}: {seconds:.1f} s undisturbed, {len(expected)} files", flush=True)
         for name in args.signals:
