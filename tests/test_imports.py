@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -129,10 +130,18 @@ def test_tubes_run_without_detectron2_and_torch() -> None:
     assert "usage: pcsc tubes" in out
 
 
-def test_detect_runs_without_detectron2() -> None:
+@pytest.mark.parametrize("name", ["detect", "export"])
+def test_commands_say_what_they_are_for_without_libraries(name: str) -> None:
+    hidden = "detectron2,fvcore,torch,torchvision,cv2,av"
+    assert f"usage: pcsc {name}" in run_hidden(RUN, hidden, f"pcsc_d2.{name}", "--help")
+
+
+def test_what_a_package_gives_is_there() -> None:
     pytest.importorskip("torch")
-    out = run_hidden(RUN, "detectron2,fvcore", "pcsc_d2.detect", "--help")
-    assert "usage: pcsc detect" in out
+    for name in ("detect", "export"):
+        package = import_module(f"pcsc_d2.{name}")
+        assert all(getattr(package, each).__name__ == each for each in package.__all__)
+        assert not hasattr(package, "absent")
 
 
 @pytest.mark.parametrize("name", ALLOWED)

@@ -1,10 +1,16 @@
 """Action tubes in one's own videos; without Detectron2 where the model is an exported file."""
 
-from pcsc_d2.detect.detector import ActionDetector, DetectOptions, StreamResult
-from pcsc_d2.detect.exchange.supervision import to_supervision
-from pcsc_d2.models.clip_model import ClipDetections, ClipModel
-from pcsc_d2.models.info import ModelError, ModelInfo
-from pcsc_d2.models.loading import load_model
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pcsc_d2.detect.detector import ActionDetector, DetectOptions, StreamResult
+    from pcsc_d2.detect.exchange.supervision import to_supervision
+    from pcsc_d2.models.clip_model import ClipDetections, ClipModel
+    from pcsc_d2.models.info import ModelError, ModelInfo
+    from pcsc_d2.models.loading import load_model
 
 __all__ = [
     "ActionDetector",
@@ -17,3 +23,22 @@ __all__ = [
     "load_model",
     "to_supervision",
 ]
+
+# Imported when they are asked for: the command says in one line what is not installed.
+_PLACES = {
+    "ActionDetector": "pcsc_d2.detect.detector",
+    "DetectOptions": "pcsc_d2.detect.detector",
+    "StreamResult": "pcsc_d2.detect.detector",
+    "to_supervision": "pcsc_d2.detect.exchange.supervision",
+    "ClipDetections": "pcsc_d2.models.clip_model",
+    "ClipModel": "pcsc_d2.models.clip_model",
+    "ModelError": "pcsc_d2.models.info",
+    "ModelInfo": "pcsc_d2.models.info",
+    "load_model": "pcsc_d2.models.loading",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_PLACES[name]), name)

@@ -186,8 +186,8 @@ class Run:
         return lines[-1] if lines else ""
 
     def orphans(self) -> bool:
-        """Whether processes of the group live on, some seconds later."""
-        for _ in range(300):
+        """Whether processes of the group live on, minutes later on a machine that others use."""
+        for _ in range(3000):
             try:
                 os.killpg(self.pid, 0)
             except ProcessLookupError:

@@ -30,7 +30,7 @@ POOL = """
 import os, sys, time
 from pcsc_d2.utils.pools import process_pool
 with process_pool(2) as pool:
-    tasks = [pool.submit(os.getpid) for _ in range(4)]
+    tasks = [pool.submit(work) for work in (os.getpid, os.getppid) * 2]
     print(*{task.result() for task in tasks}, *pool._processes, flush=True)
     time.sleep(60)
 """
