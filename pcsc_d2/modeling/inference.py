@@ -23,9 +23,10 @@ from pcsc_d2.runtime.trunk import compile_trunk
 
 logger = logging.getLogger(__name__)
 
-# Of MODEL.I3D.WIDTH. At 0.25 and 96x128 OpenVINO saves 46 ms of 115 a key frame, and compiling
-# takes 2 s once and 0.6 s afterwards; narrower trunks are left to torch.
-LEAST_WIDTH = 0.25
+# Of MODEL.I3D.WIDTH. At 0.25 and 96x128 OpenVINO saves less than 50 ms a key frame, and compiling
+# takes 2 s once and 0.6 s afterwards: short videos would take longer. Narrower trunks than this are
+# left to torch.
+LEAST_WIDTH = 0.5
 
 
 def engine_for(cfg: CfgNode, name: str, precision: str = "float32") -> Engine:
