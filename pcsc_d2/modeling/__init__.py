@@ -5,6 +5,7 @@ from pcsc_d2.modeling.actionness_head import (
     ActionnessHead,
     build_actionness_head,
 )
+from pcsc_d2.modeling.box_head import ConvFCMeanHead
 from pcsc_d2.modeling.completeness import what_is_incomplete
 from pcsc_d2.modeling.cooperation_roi_heads import CooperationROIHeads
 from pcsc_d2.modeling.i3d_fpn import I3DFPN, I3DTrunk, build_i3d_fpn_backbone
@@ -15,6 +16,7 @@ __all__ = [
     "I3DFPN",
     "ROI_ACTIONNESS_HEAD_REGISTRY",
     "ActionnessHead",
+    "ConvFCMeanHead",
     "CooperationROIHeads",
     "I3DTrunk",
     "TrunkClassifier",
