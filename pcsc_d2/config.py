@@ -10,6 +10,7 @@ def add_pcsc_config(cfg: CfgNode) -> None:
     _add_input(cfg)
     _add_backbone(cfg)
     _add_cooperation(cfg)
+    _add_fusion(cfg)
     _add_actionness(cfg)
     _add_solver_and_test(cfg)
 
@@ -150,12 +151,42 @@ def _add_cooperation(cfg: CfgNode) -> None:
     node.NMS_IN_TRAINING = True
     # The control: as many stages, each stream keeping to itself. Overrides the switches above.
     node.OWN_STREAM_CONTROL = False
-    # How the stages' detections are put together: "union" (the paper's), "average", "last_two".
+    # How the stages' detections are put together: "union" (the paper's), "average", "last_two", or
+    # "within_streams", the union of what NMS leaves of each stream's own stages.
     node.OUTPUT = "union"
+    # The stream that stage 1 improves, the other one at stage 2: "rgb" (the paper's) or "flow".
+    node.FIRST_STREAM = "rgb"
+    # Messages are made of the assistant's ROI features with the earlier stages' messages in them,
+    # not of its own features alone (the paper's).
+    node.REFINED_MESSAGES = False
+    # All stages of a stream have its stage-0 head, rather than a head each (the paper's).
+    node.SHARED_HEADS = False
+    # Each head's scores are calibrated by a temperature, which pcsc fit-scores finds, before stages
+    # are put together: an overconfident head wins every union.
+    node.CALIBRATED = False
     # Iterations that train stage 0 alone, without messages, and are evaluated so; the later heads
     # then start from the stream's own. So they do where MODEL.WEIGHTS is a baseline's, which needs
     # no warm-up.
     node.WARMUP_ITERS = 0
+
+
+def _add_fusion(cfg: CfgNode) -> None:
+    cfg.MODEL.FUSION = node = CfgNode()
+    # How the baseline's two heads make detections, in place of COOPERATION.OUTPUT; "": that.
+    # AverageFusion, ClassWeightsFusion, FullyConnectedFusion (the last two learned, with the
+    # detector or after it by pcsc fit-scores) or BoostFusion. Not for a model of stages.
+    node.NAME = ""
+    # IoU from which a flow detection raises an RGB detection in BoostFusion.
+    node.BOOST_IOU = 0.3
+
+    # What pcsc fit-scores fits fusion or temperatures to; those of TRAIN if none is named. Videos
+    # that the detector was not trained on are better: on others it is too sure.
+    cfg.DATASETS.SCORES = ()
+    cfg.SOLVER.SCORES = node = CfgNode()
+    # Key frames of each video, evenly spread over those with ground truth.
+    node.KEY_FRAMES = 5
+    # Weight of a learned fusion's squared distance from the mean of the logits.
+    node.RIDGE = 0.0001
 
 
 def _add_actionness(cfg: CfgNode) -> None:

@@ -6,12 +6,10 @@ from typing import NamedTuple
 
 # Of those that are not in pcsc_d2.cli.commands itself.
 _FOLDERS = {
-    "models": "zoo",
-    "weights": "zoo",
-    "analyze": "measure",
-    "benchmark": "measure",
-    "annotations": "exchange",
-    "fiftyone": "exchange",
+    **dict.fromkeys(("models", "weights"), "zoo"),
+    **dict.fromkeys(("analyze", "benchmark"), "measure"),
+    **dict.fromkeys(("annotations", "fiftyone"), "exchange"),
+    **dict.fromkeys(("train-actionness", "fit-scores"), "afterwards"),
 }
 
 
@@ -36,6 +34,7 @@ class Command(NamedTuple):
 COMMANDS: dict[str, Command] = {
     "detect": Command("find actions in your own videos", "detect"),
     "train": Command("train or evaluate a detector", "train"),
+    "fit-scores": Command("fit late fusion or temperatures to a trained detector", "train"),
     "train-actionness": Command("teach a trained detector where actions begin and end", "train"),
     "export": Command("make one file of a trained detector, for use without Detectron2", "train"),
     "evaluate": Command("score a trained detector, or an exported file, on a dataset", "train"),

@@ -224,7 +224,7 @@ def training_dicts(cfg: CfgNode) -> list[dict]:
     """The key frames that are trained on: all of DATASETS.TRAIN, or those with cached maps."""
     dicts = annotated_dicts(cfg)
     if uses_cached_features(cfg) and cfg.INPUT.FEATURES.KEY_FRAMES > 0:
-        return _spread_key_frames(dicts, cfg.INPUT.FEATURES.KEY_FRAMES)
+        return spread_key_frames(dicts, cfg.INPUT.FEATURES.KEY_FRAMES)
     return dicts
 
 
@@ -239,10 +239,10 @@ def evaluation_dicts(cfg: CfgNode, name: str) -> list[dict]:
     """The key frames of a dataset that evaluation looks at: all, or so many with ground truth."""
     number = cfg.TEST.KEY_FRAMES
     dicts = get_detection_dataset_dicts(name, filter_empty=number > 0)
-    return _spread_key_frames(dicts, number) if number > 0 else dicts
+    return spread_key_frames(dicts, number) if number > 0 else dicts
 
 
-def _spread_key_frames(dicts: list[dict], number: int) -> list[dict]:
+def spread_key_frames(dicts: list[dict], number: int) -> list[dict]:
     """So many key frames of each video, in the middles of equal parts of it."""
     videos: dict[str, list[dict]] = {}
     for d in dicts:

@@ -8,8 +8,10 @@ from typing import Any
 
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
+from detectron2.config import CfgNode
 from detectron2.utils import comm
 from fvcore.common.checkpoint import Checkpointer as LocalCheckpointer
+from torch import nn
 
 from pcsc_d2.utils.files import atomic_write, remove_leftovers
 from pcsc_d2.utils.trust import require_trust, trusted
@@ -118,6 +120,16 @@ class Checkpointer(DetectionCheckpointer):
         if not isinstance(loaded, dict) or not _are_weights(loaded["model"]):
             raise ValueError(f"{filename}: holds no weights by name")
         return loaded
+
+
+def save_final(cfg: CfgNode, model: nn.Module) -> None:
+    """Write a model that is finished and the config that evaluates it, to OUTPUT_DIR."""
+    Checkpointer(model, cfg.OUTPUT_DIR).save(FINAL)
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.MODEL.WEIGHTS = str(Path(cfg.OUTPUT_DIR, f"{FINAL}.pth"))
+    with atomic_write(Path(cfg.OUTPUT_DIR, "config.yaml"), "w") as file:
+        file.write(cfg.dump())
 
 
 def _are_weights(model: object) -> bool:

@@ -27,45 +27,26 @@ from torch import nn
 
 from pcsc_d2.layers import MessagePassing
 from pcsc_d2.modeling.actionness_head import FEATURES, build_actionness_head
+from pcsc_d2.modeling.fusion import LateFusion, LearnedFusion, build_late_fusion
 from pcsc_d2.modeling.proposal_cooperation import BoxSelection, StageOutput, cooperate, select_boxes
+from pcsc_d2.modeling.stage_heads import (
+    DetectionHead,
+    Predictions,
+    calibrated,
+    head_losses,
+    head_output,
+)
 from pcsc_d2.modeling.stage_labels import label_proposals, log_proposals, sample_rows
-from pcsc_d2.modeling.stage_outputs import MODES, combine
+from pcsc_d2.modeling.stage_outputs import MODES, Limits, combine
 from pcsc_d2.modeling.stream import STREAMS
 from pcsc_d2.modeling.unused_parameters import unused_parameters_loss
-from pcsc_d2.parallel import boxes_share
 
 logger = logging.getLogger(__name__)
 
-Predictions = tuple[torch.Tensor, torch.Tensor]
 
-
-class DetectionHead(nn.Module):
-    """Detectron2's box head and its output layers, as one head of a stream and stage.
-
-    Args:
-        box_head: ROI features ``(R, C, size, size)`` -> ``(R, D)``.
-        predictor: of these.
-        dropout: share of the box head's outputs that training leaves out.
-    """
-
-    def __init__(
-        self,
-        box_head: nn.Module,
-        predictor: FastRCNNOutputLayers,
-        dropout: float = 0.0,
-    ) -> None:
-        super().__init__()
-        self.box_head = box_head
-        self.dropout = nn.Dropout(dropout)
-        self.predictor = predictor
-
-    def forward(self, roi_features: torch.Tensor) -> Predictions:
-        return self.predictor(self.dropout(self.box_head(roi_features)))
-
-
-def target_stream(stage: int) -> str:
-    """The stream that stage 1, 2, ... improves: RGB at odd stages, flow at even ones."""
-    return STREAMS[(stage - 1) % 2]
+def target_stream(stage: int, first: str = "rgb") -> str:
+    """The stream that stage 1, 2, ... improves: the first one at odd stages, RGB in the paper."""
+    return STREAMS[(STREAMS.index(first) + stage - 1) % 2]
 
 
 @ROI_HEADS_REGISTRY.register()
@@ -88,6 +69,12 @@ class CooperationROIHeads(ROIHeads):
         actionness_head: gives the last stage's detections their actionness in inference; it is
             trained by itself, after the detector.
         actionness_source: one of ``actionness_head.FEATURES``, what that head looks at.
+        fusion: without stages, makes the detections in place of ``output_mode``.
+        first_stream: the stream that stage 1 improves.
+        refined_messages: a message is made of the assistant's ROI features with the messages of
+            the stages before in them, not of its own alone.
+        calibrated: the heads' logits are divided by a temperature of each, fitted after the
+            detector, before stages are put together.
     """
 
     @configurable
@@ -106,6 +93,10 @@ class CooperationROIHeads(ROIHeads):
         every_stage: bool = False,
         actionness_head: nn.Module | None = None,
         actionness_source: str = "cooperation",
+        fusion: LateFusion | None = None,
+        first_stream: str = "rgb",
+        refined_messages: bool = False,
+        calibrated: bool = False,
         **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)
@@ -114,6 +105,10 @@ class CooperationROIHeads(ROIHeads):
         if actionness_source not in FEATURES:
             source = actionness_source
             raise ValueError(f"MODEL.ACTIONNESS.FEATURES is one of {FEATURES}, not {source!r}")
+        if first_stream not in STREAMS:
+            raise ValueError(
+                f"MODEL.COOPERATION.FIRST_STREAM is one of {STREAMS}, not {first_stream!r}"
+            )
         self.box_in_features = box_in_features
         self.box_pooler = box_pooler
         self.stage0_heads = nn.ModuleDict(stage0_heads)
@@ -126,6 +121,12 @@ class CooperationROIHeads(ROIHeads):
         self.every_stage = every_stage
         self.actionness_head = actionness_head
         self.actionness_source = actionness_source
+        self.fusion = fusion
+        self.first_stream = first_stream
+        self.refined_messages = refined_messages
+        self.temperatures: torch.Tensor | None
+        heads = len(STREAMS) + len(stage_heads)
+        self.register_buffer("temperatures", torch.ones(heads) if calibrated else None)
         if actionness_head is not None:
             actionness_head.requires_grad_(False)
         # Lowered while stage 0 warms up; see TwoStreamRCNN.
@@ -159,6 +160,9 @@ class CooperationROIHeads(ROIHeads):
             messages = [
                 MessagePassing(channels, node.MESSAGE_REDUCTION) for _ in range(node.NUM_STAGES)
             ]
+        first = node.FIRST_STREAM
+        stage0 = {stream: head() for stream in STREAMS}
+        stages = range(1, node.NUM_STAGES + 1)
         return super().from_config(cfg) | {
             "box_in_features": levels,
             "box_pooler": ROIPooler(
@@ -168,8 +172,10 @@ class CooperationROIHeads(ROIHeads):
                 pooler_type=cfg.MODEL.ROI_BOX_HEAD.POOLER_TYPE,
                 canonical_box_size=cfg.MODEL.ROI_BOX_HEAD.POOLER_CANONICAL_SIZE,
             ),
-            "stage0_heads": {stream: head() for stream in STREAMS},
-            "stage_heads": [head() for _ in range(node.NUM_STAGES)],
+            "stage0_heads": stage0,
+            "stage_heads": [
+                stage0[target_stream(t, first)] if node.SHARED_HEADS else head() for t in stages
+            ],
             "roi_messages": messages,
             "own_selection": selection(node.NMS_THRESH_OWN),
             "cross_selection": (
@@ -180,6 +186,10 @@ class CooperationROIHeads(ROIHeads):
             "every_stage": cfg.TEST.EVAL_ALL_STAGES,
             "actionness_head": _build_actionness_head(cfg, pooled),
             "actionness_source": cfg.MODEL.ACTIONNESS.FEATURES,
+            "fusion": build_late_fusion(cfg),
+            "first_stream": first,
+            "refined_messages": node.REFINED_MESSAGES,
+            "calibrated": node.CALIBRATED,
         }
 
     def forward(
@@ -211,7 +221,7 @@ class CooperationROIHeads(ROIHeads):
         losses.update(stage_losses)
         if self.training:
             return [], losses
-        stages = self.detections(sources)
+        stages = self.detections(sources) if self.fusion is None else [self._fused(sources)]
         if self.actionness_head is not None:
             found = [Instances(x.image_size, proposal_boxes=x.pred_boxes) for x in stages[-1]]
             self.actionness_head(self.actionness_features(features, found), stages[-1])
@@ -227,10 +237,14 @@ class CooperationROIHeads(ROIHeads):
         flow, then stages 1, 2, ...; arguments as of ``forward``."""
         return self._run_stages(self._side_by_side(features), proposals, None)[0]
 
+    def target(self, stage: int) -> str:
+        """The stream that a stage improves."""
+        return target_stream(stage, self.first_stream)
+
     def start_stages_from_stage0(self) -> None:
         """Copy each stream's stage-0 head to its later stages (the end of the warm-up)."""
         for stage, head in enumerate(self.stage_heads, start=1):
-            head.load_state_dict(self.stage0_heads[target_stream(stage)].state_dict())
+            head.load_state_dict(self.stage0_heads[self.target(stage)].state_dict())
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: object) -> None:
         """Later heads that the weights lack (a baseline's) start from the stream's stage-0 head."""
@@ -240,13 +254,16 @@ class CooperationROIHeads(ROIHeads):
             if not any(key.startswith(f"{prefix}stage_heads.{stage - 1}.") for key in state_dict)
         ]
         for stage in absent:
-            stage0 = f"{prefix}stage0_heads.{target_stream(stage)}."
+            stage0 = f"{prefix}stage0_heads.{self.target(stage)}."
             own = f"{prefix}stage_heads.{stage - 1}."
             found = {k: v for k, v in state_dict.items() if k.startswith(stage0)}
             state_dict.update({own + k.removeprefix(stage0): v for k, v in found.items()})
         self.stages_without_weights = absent
         if absent:
             logger.info("stages without weights of their own start from stage 0's: %s", absent)
+        if self.temperatures is not None and f"{prefix}temperatures" not in state_dict:
+            logger.warning("the weights have no temperatures: no head is calibrated")
+            state_dict[f"{prefix}temperatures"] = torch.ones_like(self.temperatures)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _side_by_side(self, features: dict[str, dict[str, torch.Tensor]]) -> list[torch.Tensor]:
@@ -291,7 +308,7 @@ class CooperationROIHeads(ROIHeads):
             return self._refined_rois(last, pyramid, proposals)
         boxes = [p.proposal_boxes for p in proposals]
         rois = self._pool(pyramid, dict.fromkeys(STREAMS, boxes))
-        return rois[target_stream(last)] if last else torch.cat([*rois.values()], dim=1)
+        return rois[self.target(last)] if last else torch.cat([*rois.values()], dim=1)
 
     def _pool(
         self, pyramid: list[torch.Tensor], boxes: dict[str, list[Boxes]]
@@ -314,8 +331,22 @@ class CooperationROIHeads(ROIHeads):
         rois = self._pool(pyramid, {s: [p.proposal_boxes for p in sampled[s]] for s in STREAMS})
         for s in STREAMS:
             head = self.stage0_heads[s]
-            losses.update(_losses(head, head(rois[s]), sampled[s], 0, s))
+            losses.update(head_losses(head, head(rois[s]), sampled[s], 0, s))
+        if isinstance(self.fusion, LearnedFusion):
+            both = [Instances.cat(pair) for pair in zip(*sampled.values())]
+            classes = torch.cat([p.gt_classes for p in both])
+            losses.update(self.fusion.losses(*self._logits(pyramid, both), classes))
         return losses
+
+    @torch.no_grad()
+    def _logits(
+        self, pyramid: list[torch.Tensor], proposals: list[Instances]
+    ) -> tuple[torch.Tensor, ...]:
+        """Logits (R, K + 1) of both streams' stage-0 heads at the same boxes, without dropout."""
+        boxes = [p.proposal_boxes for p in proposals]
+        rois = self._pool(pyramid, dict.fromkeys(STREAMS, boxes))
+        heads = {s: self.stage0_heads[s] for s in STREAMS}
+        return tuple(h.predictor(h.box_head(rois[s]))[0] for s, h in heads.items())
 
     @torch.no_grad()
     def _stage0_outputs(
@@ -326,10 +357,13 @@ class CooperationROIHeads(ROIHeads):
         if self.training:
             number = max(number, self.own_selection[True].topk)
         best = {s: [p[:number] for p in proposals[s]] for s in STREAMS}
+        if self.fusion is not None and self.fusion.same_boxes:
+            best = dict.fromkeys(STREAMS, cooperate(best))
         rois = self._pool(pyramid, {s: [p.proposal_boxes for p in best[s]] for s in STREAMS})
         heads = {s: self.stage0_heads[s] for s in STREAMS}
         return [
-            _output(head, head(rois[s]), best[s], s, {"rpn": best[s]}) for s, head in heads.items()
+            head_output(head, head(rois[s]), best[s], s, {"rpn": best[s]})
+            for s, head in heads.items()
         ]
 
     def _run_stage(
@@ -339,8 +373,7 @@ class CooperationROIHeads(ROIHeads):
         latest: dict[str, StageOutput],
         targets: list[Instances] | None,
     ) -> tuple[StageOutput, dict[str, torch.Tensor]]:
-        target = target_stream(stage)
-        assistant = STREAMS[1 - STREAMS.index(target)]
+        target, assistant = self.target(stage), self.target(stage + 1)
         origins = self._select(latest[target], latest[assistant])
         proposals = cooperate(origins)
         if self.training:
@@ -349,7 +382,7 @@ class CooperationROIHeads(ROIHeads):
             proposals = label_proposals(proposals, targets, self.proposal_matcher, self.num_classes)
         head = self.stage_heads[stage - 1]
         predictions = head(self._refined_rois(stage, pyramid, proposals))
-        output = _output(head, predictions, proposals, target, origins)
+        output = head_output(head, predictions, proposals, target, origins)
         if not self.training:
             return output, {}
         return output, self._stage_losses(head, predictions, proposals, stage, target)
@@ -370,7 +403,7 @@ class CooperationROIHeads(ROIHeads):
         # Predictions of all images are one behind the other.
         parts = [p.split([len(x) for x in proposals]) for p in predictions]
         predictions = tuple(torch.cat([x[kept] for x, kept in zip(part, rows)]) for part in parts)
-        return _losses(head, predictions, sampled, stage, target)
+        return head_losses(head, predictions, sampled, stage, target)
 
     def _select(self, own: StageOutput, cross: StageOutput) -> dict[str, list[Instances]]:
         origins = {"own": select_boxes(own, self.own_selection[self.training])}
@@ -382,14 +415,17 @@ class CooperationROIHeads(ROIHeads):
         self, stage: int, pyramid: list[torch.Tensor], proposals: list[Instances]
     ) -> torch.Tensor:
         """F_t: the target's ROI features, with the assistant's message where there is one."""
-        target = target_stream(stage)
+        target = self.target(stage)
         boxes = [p.proposal_boxes for p in proposals]
         if self.roi_messages is None:
             none = [b[:0] for b in boxes]
             return self._pool(pyramid, {s: boxes if s == target else none for s in STREAMS})[target]
         rois = self._pool(pyramid, dict.fromkeys(STREAMS, boxes))
-        assistant = STREAMS[1 - STREAMS.index(target)]
-        return self.roi_messages[stage - 1](rois[target], rois[assistant])
+        refined = dict(rois)
+        for t in range(1 if self.refined_messages else stage, stage + 1):
+            own, other = self.target(t), self.target(t + 1)
+            refined[own] = self.roi_messages[t - 1](rois[own], refined[other])
+        return refined[target]
 
     def detections(
         self, sources: list[StageOutput], mode: str | None = None, every_stage: bool | None = None
@@ -399,19 +435,25 @@ class CooperationROIHeads(ROIHeads):
 
         ``mode`` and ``every_stage`` are the config's where they are None.
         """
-        predictor = self.stage0_heads["rgb"].predictor
         every_stage = self.every_stage if every_stage is None else every_stage
+        if self.temperatures is not None:
+            sources = [calibrated(x, self.temperatures[i]) for i, x in enumerate(sources)]
         first = 2 if every_stage else len(sources)
         return [
-            combine(
-                sources[:n],
-                mode or self.output_mode,
-                predictor.test_score_thresh,
-                predictor.test_nms_thresh,
-                predictor.test_topk_per_image,
-            )
+            combine(sources[:n], mode or self.output_mode, *self._limits)
             for n in range(first, len(sources) + 1)
         ]
+
+    def _fused(self, sources: list[StageOutput]) -> list[Instances]:
+        """What the late fusion makes of stage 0."""
+        return self.fusion(*sources[:2], self._limits)
+
+    @property
+    def _limits(self) -> Limits:
+        predictor = self.stage0_heads["rgb"].predictor
+        return Limits(
+            predictor.test_score_thresh, predictor.test_nms_thresh, predictor.test_topk_per_image
+        )
 
     def _unused_loss(self) -> dict[str, torch.Tensor]:
         unused = [*self.stage_heads.parameters()]
@@ -425,39 +467,3 @@ def _build_actionness_head(cfg: CfgNode, pooled: ShapeSpec) -> nn.Module | None:
         return None
     streams = 1 if cfg.MODEL.COOPERATION.NUM_STAGES else len(STREAMS)
     return build_actionness_head(cfg, replace(pooled, channels=streams * pooled.channels))
-
-
-def _losses(
-    head: DetectionHead,
-    predictions: Predictions,
-    proposals: list[Instances],
-    stage: int,
-    stream: str,
-) -> dict[str, torch.Tensor]:
-    with get_event_storage().name_scope(f"{stream}_stage{stage}"):
-        losses = head.predictor.losses(predictions, proposals)
-    # They are means over boxes, of which ranks have different numbers.
-    share = boxes_share(sum(map(len, proposals)), predictions[0].device)
-    return {f"{name}_stage{stage}_{stream}": loss * share for name, loss in losses.items()}
-
-
-def _output(
-    head: DetectionHead,
-    predictions: Predictions,
-    proposals: list[Instances],
-    stream: str,
-    origins: dict[str, list[Instances]],
-) -> StageOutput:
-    """The head's boxes and probabilities for the proposals that ``origins`` count, which come
-    first in each image: ground truth that was added for training stays behind."""
-    predictions = tuple(p.detach().float() for p in predictions)
-    boxes = head.predictor.predict_boxes(predictions, proposals)
-    probs = head.predictor.predict_probs(predictions, proposals)
-    counts = [sum(map(len, parts)) for parts in zip(*origins.values())]
-    return StageOutput(
-        stream,
-        [b[:n] for b, n in zip(boxes, counts)],
-        [p[:n] for p, n in zip(probs, counts)],
-        [p.image_size for p in proposals],
-        origins,
-    )

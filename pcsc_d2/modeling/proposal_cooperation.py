@@ -46,6 +46,7 @@ class StageOutput:
         image_sizes: per image (height, width).
         origins: per image the proposals that the head was shown, by where they come from:
             ``"rpn"`` at stage 0, then ``"own"`` and ``"cross"``; ground truth is not among them.
+        logits: per image ``(R, K + 1)``, what ``probs`` is the softmax of.
     """
 
     stream: str
@@ -53,6 +54,7 @@ class StageOutput:
     probs: list[torch.Tensor]
     image_sizes: list[tuple[int, int]]
     origins: dict[str, list[Instances]] = field(default_factory=dict)
+    logits: list[torch.Tensor] = field(default_factory=list)
 
 
 def best_foreground(boxes: torch.Tensor, probs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -14,8 +14,9 @@ from detectron2.modeling.roi_heads.fast_rcnn import fast_rcnn_inference_single_i
 from detectron2.structures import Boxes, Instances, pairwise_iou
 
 from pcsc_d2.modeling.proposal_cooperation import StageOutput
+from pcsc_d2.modeling.stream import STREAMS
 
-MODES = ("union", "average", "last_two")
+MODES = ("union", "average", "last_two", "within_streams")
 
 
 class Limits(NamedTuple):
@@ -34,16 +35,31 @@ def combine(
     ``union``: NMS per class over all sources' boxes (the paper's). ``last_two``: the same over
     the latest head of each stream. ``average``: boxes as in the union, each with the mean over
     the sources of the best score that a source gives its class within ``nms_thresh`` IoU; a
-    source that has no such box counts 0.
+    source that has no such box counts 0. ``within_streams``: the union of what NMS leaves of the
+    sources of either stream.
     """
     if mode == "last_two":
         sources = sources[-2:]
-    merge = _average if mode == "average" else _union
     limits = Limits(score_thresh, nms_thresh, topk)
+    if mode == "within_streams":
+        groups = [[s for s in sources if s.stream == name] for name in STREAMS]
+        return _join([combine(group, "union", *limits) for group in groups if group], limits)
+    merge = _average if mode == "average" else _union
     return [
         merge([(s.boxes[i], s.probs[i]) for s in sources], image_size, limits)
         for i, image_size in enumerate(sources[0].image_sizes)
     ]
+
+
+def _join(parts: list[list[Instances]], limits: Limits) -> list[Instances]:
+    """NMS per class over several groups' detections of each image."""
+    joined = []
+    for found in map(Instances.cat, zip(*parts)):
+        kept = batched_nms(
+            found.pred_boxes.tensor, found.scores, found.pred_classes, limits.nms_thresh
+        )
+        joined.append(found[kept[: limits.topk]])
+    return joined
 
 
 def _union(

@@ -20,6 +20,7 @@ from pcsc_d2.export.tracing import to_network
 from pcsc_d2.layers.window_trunk import Sharing
 from pcsc_d2.modeling import TwoStreamRCNN
 from pcsc_d2.modeling.dense import DenseDetector
+from pcsc_d2.modeling.fusion import LearnedFusion
 from pcsc_d2.models.admission import OPERATORS, operators
 from tests.export.clips import real_clips
 from tests.test_imports import HIDE, ROOT
@@ -44,6 +45,15 @@ CASES = {
         *("MODEL.FLOW.PIXEL_STD", [127.5] * 3, "MODEL.RGB.PIXEL_STD", [60.0] * 3),
     ],
 }
+CASES["fused by weights"] = ["MODEL.FUSION.NAME", "ClassWeightsFusion"]
+CASES["fused by a layer"] = ["MODEL.FUSION.NAME", "FullyConnectedFusion"]
+CASES["fused by average"] = ["MODEL.FUSION.NAME", "AverageFusion"]
+CASES["fused by boost"] = ["MODEL.FUSION.NAME", "BoostFusion"]
+CASES["what reviewers ask for"] = [
+    *(*PCSC, "MODEL.COOPERATION.OUTPUT", "within_streams", "MODEL.COOPERATION.CALIBRATED", True),
+    *("MODEL.COOPERATION.FIRST_STREAM", "flow", "MODEL.COOPERATION.SHARED_HEADS", True),
+    *("MODEL.COOPERATION.REFINED_MESSAGES", True),
+]
 CASES["one trunk"] = [*PCSC, "MODEL.FLOW.SOURCE", "rgb", "MODEL.I3D.FEATURES", "cached"]
 CASES["actionness"] = [*PCSC, "MODEL.ACTIONNESS.ON", True]
 INFO = ModelInfo(tuple("abcd"), clip_length=8, min_size=64, max_size=100, flow_method="dis")
@@ -57,6 +67,8 @@ def make_model(options: list) -> TwoStreamRCNN:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter += 0.03 * torch.randn_like(parameter)
+    if isinstance(model.roi_heads.fusion, LearnedFusion):
+        model.roi_heads.fusion.gain.fill_(1.0)  # as a trained one that is better than the average
     return model
 
 

@@ -25,13 +25,13 @@ from pcsc_d2.data import precompute_flow
 from pcsc_d2.engine.actionness.choose import choose, fit_parts
 from pcsc_d2.engine.actionness.collect import collect, truth_of
 from pcsc_d2.engine.actionness.fit import fit_once
-from pcsc_d2.engine.checkpointing import FINAL, Checkpointer
+from pcsc_d2.engine.checkpointing import Checkpointer, save_final
 from pcsc_d2.engine.setup import setup
 from pcsc_d2.engine.trainer import Trainer
 from pcsc_d2.parallel import wait_for_all
 from pcsc_d2.tubes import GroundTruth, RefinementSearch, Tubes
 from pcsc_d2.tubes.assembly import concatenate
-from pcsc_d2.utils.files import atomic_write, write_json
+from pcsc_d2.utils.files import write_json
 
 logger = logging.getLogger(__name__)
 
@@ -120,12 +120,7 @@ def _with_head(cfg: CfgNode) -> CfgNode:
 
 def _save(cfg: CfgNode, model: nn.Module, choice: RefinementSearch) -> None:
     """One checkpoint of detector and head, and the config that evaluates it."""
-    Checkpointer(model, cfg.OUTPUT_DIR).save(FINAL)
-    cfg = cfg.clone()
-    cfg.defrost()
-    cfg.MODEL.WEIGHTS = str(Path(cfg.OUTPUT_DIR, "model_final.pth"))
-    with atomic_write(Path(cfg.OUTPUT_DIR, "config.yaml"), "w") as file:
-        file.write(cfg.dump())
+    save_final(cfg, model)
     scores = [
         {"window": window, "threshold": threshold, "video 0.5:0.95": value}
         for (window, threshold), value in choice.scores.items()

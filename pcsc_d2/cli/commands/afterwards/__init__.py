@@ -1,0 +1,1 @@
+"""What is taught after the detector, which stays as it is."""

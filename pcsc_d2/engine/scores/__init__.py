@@ -1,0 +1,1 @@
+"""Fitting how the heads' scores are put together, after the detector."""

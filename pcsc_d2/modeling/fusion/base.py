@@ -1,0 +1,64 @@
+"""What every late fusion is, and how a config names one.
+
+Register another one in ``LATE_FUSION_REGISTRY`` and name it in ``MODEL.FUSION.NAME``.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from detectron2.config import CfgNode
+from detectron2.structures import Instances
+from detectron2.utils.registry import Registry
+from torch import nn
+
+from pcsc_d2.modeling.proposal_cooperation import StageOutput
+from pcsc_d2.modeling.stage_outputs import Limits
+
+LATE_FUSION_REGISTRY = Registry("LATE_FUSION")
+LATE_FUSION_REGISTRY.__doc__ = """
+Late fusions by the name that ``MODEL.FUSION.NAME`` has: classes that take a config.
+"""
+
+
+class LateFusion(nn.Module):
+    """Makes detections of what the baseline's two heads say."""
+
+    # Whether both heads are to look at the proposals of both streams, so that their answers are
+    # about the same boxes, row by row.
+    same_boxes: ClassVar[bool] = True
+
+    def forward(self, rgb: StageOutput, flow: StageOutput, limits: Limits) -> list[Instances]:
+        """Detections of each image: ``pred_boxes``, ``scores``, ``pred_classes``, best first.
+
+        Args:
+            rgb, flow: outputs of the streams' heads, with ``logits``.
+            limits: which boxes become detections.
+        """
+        raise NotImplementedError
+
+
+def build_late_fusion(cfg: CfgNode) -> LateFusion | None:
+    """The fusion that ``MODEL.FUSION.NAME`` names; None for "".
+
+    Raises:
+        ValueError: there is no such fusion, or the model is no baseline.
+    """
+    name, stages = cfg.MODEL.FUSION.NAME, cfg.MODEL.COOPERATION.NUM_STAGES
+    if not name:
+        return None
+    if name not in LATE_FUSION_REGISTRY:
+        names = ", ".join(sorted(key for key, _ in LATE_FUSION_REGISTRY))
+        raise ValueError(f"MODEL.FUSION.NAME is {name!r}; there are {names}")
+    if stages:
+        raise ValueError(
+            f"MODEL.FUSION.NAME '{name}' fuses the baseline's two heads, and with "
+            f"MODEL.COOPERATION.NUM_STAGES {stages} there are {2 + stages}: set one of them to 0 "
+            'or ""'
+        )
+    if cfg.MODEL.COOPERATION.CALIBRATED:
+        raise ValueError(
+            f"MODEL.FUSION.NAME '{name}' takes scores as they are: set "
+            "MODEL.COOPERATION.CALIBRATED False"
+        )
+    return LATE_FUSION_REGISTRY.get(name)(cfg)
