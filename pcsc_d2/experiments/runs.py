@@ -29,6 +29,11 @@ WARMUP = "warmup"
 
 _STAGES = ("MODEL.COOPERATION.NUM_STAGES", "4")
 _MESSAGES = ("MODEL.COOPERATION.IMAGE_MESSAGES", "True")
+_NO_STAGES = (
+    *("MODEL.COOPERATION.NUM_STAGES", "0"),
+    *("MODEL.COOPERATION.IMAGE_MESSAGES", "False"),
+)
+_TWO_RGB = ("MODEL.FLOW.SOURCE", "rgb")
 VARIANTS: dict[str, tuple[str, ...]] = {
     "baseline": (),
     "control": (*_STAGES, "MODEL.COOPERATION.OWN_STREAM_CONTROL", "True"),
@@ -37,7 +42,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "messages": (*_STAGES, *_MESSAGES, "MODEL.COOPERATION.PROPOSALS", "False"),
     "no_image_messages": _STAGES,
     "no_roi_messages": (*_STAGES, *_MESSAGES, "MODEL.COOPERATION.ROI_MESSAGES", "False"),
-    "two_rgb": (*_STAGES, *_MESSAGES, "MODEL.FLOW.SOURCE", "rgb"),
+    "two_rgb": (*_STAGES, *_MESSAGES, *_TWO_RGB),
 }
 """Name of a variant to the options that make it from the baseline's config."""
 TITLES = {
@@ -107,27 +112,42 @@ class Comparison:
         """Whether the variants start from a stage 0 of their own making."""
         return self.config().MODEL.COOPERATION.WARMUP_ITERS > 0
 
-    def warmup(self, seed: int, two_rgb: bool = False) -> Run:
-        """Stage 0 alone; two RGB streams need one of their own."""
+    def warmup(self, seed: int, of: str = "", options: Sequence[str] = ()) -> Run:
+        """Stage 0 alone; variants that see other clips need one ``of`` their own."""
         cfg = self.config()
         length = cfg.MODEL.COOPERATION.WARMUP_ITERS
         steps = [step for step in cfg.SOLVER.STEPS if step < length]
-        name = f"{WARMUP}_two_rgb" if two_rgb else WARMUP
-        options = ("MODEL.FLOW.SOURCE", "rgb") if two_rgb else ()
-        return self._run(seed, name, length, steps, options)
+        name = f"{WARMUP}_{of}" if of else WARMUP
+        return self._run(seed, name, length, steps, (*_NO_STAGES, *options))
 
     def variant(self, seed: int, name: str) -> Run:
         """A variant that goes on from the warm-up, where there is one."""
+        start = None
+        if self.has_warmup:
+            start = self.two_rgb(seed) if name == "two_rgb" else self.warmup(seed)
+        return self.going_on(seed, name, VARIANTS[name], start)
+
+    def two_rgb(self, seed: int) -> Run:
+        """The warm-up of two RGB streams."""
+        return self.warmup(seed, "two_rgb", _TWO_RGB)
+
+    def going_on(self, seed: int, name: str, added: Sequence[str], start: Run | None) -> Run:
+        """The run of some options that goes on from the end of a warm-up.
+
+        Args:
+            seed: of the run.
+            name: of its folder.
+            added: KEY, VALUE, ... on top of the options of all runs.
+            start: the warm-up; None where the config has none.
+        """
         cfg = self.config()
         done = cfg.MODEL.COOPERATION.WARMUP_ITERS
         steps = [step - done for step in cfg.SOLVER.STEPS if step > done]
         drops = len(cfg.SOLVER.STEPS) - len(steps)
         options = ("SOLVER.BASE_LR", str(cfg.SOLVER.BASE_LR * cfg.SOLVER.GAMMA**drops))
-        if done:
-            start = self.warmup(seed, two_rgb=name == "two_rgb")
+        if start is not None:
             options += ("MODEL.WEIGHTS", str(start.weights))
-        options += VARIANTS[name]
-        return self._run(seed, name, cfg.SOLVER.MAX_ITER - done, steps, options)
+        return self._run(seed, name, cfg.SOLVER.MAX_ITER - done, steps, (*options, *added))
 
     def _run(
         self, seed: int, name: str, length: int, steps: Sequence[int], options: tuple[str, ...]

@@ -52,7 +52,7 @@ def run(
     if comparison.has_warmup:
         starts = [comparison.warmup(seed) for seed in seeds]
         if "two_rgb" in variants:
-            starts += [comparison.warmup(seed, two_rgb=True) for seed in seeds]
+            starts += [comparison.two_rgb(seed) for seed in seeds]
         side_by_side("stage 0", [start.train for start in starts], jobs)
     runs = {(v, s): comparison.variant(s, v) for s in seeds for v in variants}
     works = [partial(_train_and_score, r, dataset) for r in runs.values()]

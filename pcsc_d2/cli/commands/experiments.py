@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the comparisons of ``pcsc experiments``."""
     kinds = parser.add_subparsers(required=True, metavar="COMPARISON")
     _add_stages(add_subcommand(kinds, "stages", _stages))
+    _add_ablate(add_subcommand(kinds, "ablate", _ablate))
     _add_refinement(add_subcommand(kinds, "refinement", _refinement))
     _add_splits(add_subcommand(kinds, "jhmdb-splits", _splits))
 
@@ -58,6 +59,42 @@ def _stages(args: argparse.Namespace) -> None:
 
     comparison = Comparison(args.out, find_config(args.config_file), tuple(args.opts))
     print(compare(comparison, args.variants, args.seeds, args.dataset, args.jobs))
+
+
+def _add_ablate(parser: argparse.ArgumentParser) -> None:
+    add_config(parser)
+    parser.add_argument("--dataset", required=True, help="a registered name to score on")
+    parser.add_argument("--out", type=named_path, required=True, metavar="DIR")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], metavar="N")
+    parser.add_argument(
+        "--rows", nargs="+", required=True, metavar="ROW", help="see docs/pages/fusion.md, or all"
+    )
+    parser.add_argument(
+        "--fit-on", nargs="+", default=[], metavar="DATASET", help="what fit-scores looks at"
+    )
+    cores = os.cpu_count() or 1
+    parser.add_argument("--jobs", type=int, default=cores, help="runs at a time (%(default)s)")
+
+
+def _ablate(args: argparse.Namespace) -> None:
+    """Compare a config with stages with others that differ in one line, over several seeds.
+
+        pcsc experiments ablate --config-file jhmdb/pcsc_frozen.yaml --out output/ablations \\
+            --dataset jhmdb_split1_val --rows flow_first shared_heads within_streams calibrated
+
+    With MODEL.I3D.FEATURES cached the frozen trunks' maps are computed once for all runs.
+    """
+    from pcsc_d2.experiments.ablate import Grid, ablate
+    from pcsc_d2.experiments.ablations import ROWS
+    from pcsc_d2.experiments.runs import Comparison
+
+    rows = list(ROWS) if args.rows == ["all"] else args.rows
+    comparison = Comparison(args.out, find_config(args.config_file), tuple(args.opts))
+    print(
+        ablate(
+            Grid(comparison, args.dataset, tuple(args.fit_on), tuple(args.seeds)), rows, args.jobs
+        )
+    )
 
 
 def _add_refinement(parser: argparse.ArgumentParser) -> None:
