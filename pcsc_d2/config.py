@@ -96,6 +96,14 @@ def _add_backbone(cfg: CfgNode) -> None:
     # Frames at either end of INPUT.CLIP_LENGTH that only the levels up to c3 look at. With 10
     # dense video mode at step 1 finds what clips one by one give; training computes more.
     cfg.MODEL.I3D.CONTEXT = 0
+
+    # Of MODEL.BACKBONE.NAME build_s3d_fpn_backbone, which takes all of MODEL.I3D, too.
+    cfg.MODEL.S3D = CfgNode()
+    # Whose network: "torchvision" (weights by the name "kinetics", or a file), or "howto100m".
+    cfg.MODEL.S3D.VARIANT = "torchvision"
+    # S3D-G's gates: "on", "off", or "auto" for as the variant's weights have it.
+    cfg.MODEL.S3D.GATING = "auto"
+
     # Share of the trunks' channels that the pyramids do not see in training: pyramids and heads
     # on frozen trunks learn few clips by heart without it.
     cfg.MODEL.FPN.DROPOUT = 0.0

@@ -1,7 +1,15 @@
-"""Layers of the model in plain PyTorch: the I3D trunk and the message between the streams."""
+"""Layers of the model in plain PyTorch: I3D and S3D trunks, and messages between the streams."""
 
-from pcsc_d2.layers.i3d import InceptionI3D
+from pcsc_d2.layers.i3d import InceptionI3D, TappedTrunk
 from pcsc_d2.layers.i3d_weights import load_i3d_weights
 from pcsc_d2.layers.message_passing import MessagePassing
+from pcsc_d2.layers.s3d import SeparableI3D, load_s3d_weights
 
-__all__ = ["InceptionI3D", "MessagePassing", "load_i3d_weights"]
+__all__ = [
+    "InceptionI3D",
+    "MessagePassing",
+    "SeparableI3D",
+    "TappedTrunk",
+    "load_i3d_weights",
+    "load_s3d_weights",
+]

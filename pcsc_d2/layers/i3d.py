@@ -26,7 +26,7 @@ TAPS = {"Conv3d_2c_3x3": "c2", "Mixed_3c": "c3", "Mixed_4f": "c4", "Mixed_5c": "
 STRIDES = {"c2": (2, 4), "c3": (2, 8), "c4": (4, 16), "c5": (8, 32)}
 
 # Output channels of the branches: 1x1; 1x1 then 3x3; 1x1 then 3x3; pool then 1x1.
-_MIXED = {
+MIXED_CHANNELS = {
     "Mixed_3b": (64, 96, 128, 16, 32, 32),
     "Mixed_3c": (128, 128, 192, 32, 96, 64),
     "Mixed_4b": (192, 96, 208, 16, 48, 64),
@@ -155,66 +155,35 @@ class Mixed(nn.Module):
         return torch.cat(branches, dim=1)
 
 
-class InceptionI3D(nn.Module):
-    """Clip ``(N, C, T, H, W)`` -> ``{"c2", "c3", "c4", "c5"}``, each ``(N, C_l, T_l, H_l, W_l)``.
-
-    RGB is expected in [-1, 1]; flow (u, v) in pixels, clipped to +-20 and divided by 20.
+class TappedTrunk(nn.Module):
+    """Modules that run one after the other, with taps behind those that ``TAPS`` names.
 
     Args:
         in_channels: 3 for RGB, 2 for flow.
-        width: factor on all channels, rounded to multiples of 8 (of 4 below 16); 1.0 is the
-            published network (12.3 M parameters), 0.25 suits a CPU.
-        norm: see ``build_norm``.
-        freeze_at: modules up to and including this level (2 to 5) get no gradient; 0 freezes none.
         context: frames at either end of a clip, an even number, that are cut off behind c3, so that
             no slice of c2 and c3 that is kept sees the zeros beyond the ends: see
             ``window_trunk.py`` for what that serves.
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        width: float = 1.0,
-        norm: str = "BN",
-        freeze_at: int = 0,
-        context: int = 0,
-    ) -> None:
+    out_channels: dict[str, int]
+
+    def __init__(self, in_channels: int, context: int = 0) -> None:
         super().__init__()
         if context < 0 or context % STRIDES["c3"][0]:
             raise ValueError(f"MODEL.I3D.CONTEXT is an even number of frames, not {context}")
         self.in_channels = in_channels
         self.context = context
 
-        def scaled(channels: int) -> int:
-            wanted = channels * width
-            unit = 8 if wanted >= 16 else 4
-            return max(unit, round(wanted / unit) * unit)
-
-        stem = scaled(64)
-        modules: dict[str, nn.Module] = {
-            "Conv3d_1a_7x7": Unit3d(in_channels, stem, kernel=7, stride=2, norm=norm),
-            "MaxPool3d_2a_3x3": MaxPool3dSame((1, 3, 3), (1, 2, 2)),
-            "Conv3d_2b_1x1": Unit3d(stem, stem, norm=norm),
-            "Conv3d_2c_3x3": Unit3d(stem, scaled(192), kernel=3, norm=norm),
-            "MaxPool3d_3a_3x3": MaxPool3dSame((1, 3, 3), (1, 2, 2)),
-        }
-        channels = {"c2": scaled(192)}
-        last = channels["c2"]
-        for name, branches in _MIXED.items():
-            if name == "Mixed_4b":
-                modules["MaxPool3d_4a_3x3"] = MaxPool3dSame((3, 3, 3), (2, 2, 2))
-            if name == "Mixed_5b":
-                modules["MaxPool3d_5a_2x2"] = MaxPool3dSame((2, 2, 2), (2, 2, 2))
-            block = Mixed(last, [scaled(c) for c in branches], norm)
-            modules[name], last = block, block.out_channels
-            if name in TAPS:
-                channels[TAPS[name]] = last
+    def set_modules(self, modules: dict[str, nn.Module], c2: int) -> None:
+        """Take the modules, in their order; ``c2`` is the number of channels there."""
+        self.out_channels = {"c2": c2}
         for name, module in modules.items():
             self.add_module(name, module)
-        self.out_channels = channels
-        self._freeze(freeze_at)
+            if name in TAPS and TAPS[name] != "c2":
+                self.out_channels[TAPS[name]] = module.out_channels
 
-    def _freeze(self, freeze_at: int) -> None:
+    def freeze(self, freeze_at: int) -> None:
+        """Give modules up to and including a level (2 to 5) no gradient; 0 freezes none."""
         if freeze_at == 0:
             return
         if f"c{freeze_at}" not in STRIDES:
@@ -236,6 +205,57 @@ class InceptionI3D(nn.Module):
                 features = {level: cut_context(c, self.context) for level, c in features.items()}
                 x = features["c3"]
         return features
+
+
+def scaled_channels(channels: int, width: float) -> int:
+    """So many times the channels, in multiples of 8 (of 4 below 16)."""
+    wanted = channels * width
+    unit = 8 if wanted >= 16 else 4
+    return max(unit, round(wanted / unit) * unit)
+
+
+class InceptionI3D(TappedTrunk):
+    """Clip ``(N, C, T, H, W)`` -> ``{"c2", "c3", "c4", "c5"}``, each ``(N, C_l, T_l, H_l, W_l)``.
+
+    RGB is expected in [-1, 1]; flow (u, v) in pixels, clipped to +-20 and divided by 20.
+
+    Args:
+        in_channels: 3 for RGB, 2 for flow.
+        width: factor on all channels, rounded to multiples of 8 (of 4 below 16); 1.0 is the
+            published network (12.3 M parameters), 0.25 suits a CPU.
+        norm: see ``build_norm``.
+        freeze_at: modules up to and including this level (2 to 5) get no gradient; 0 freezes none.
+        context: see ``TappedTrunk``.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        width: float = 1.0,
+        norm: str = "BN",
+        freeze_at: int = 0,
+        context: int = 0,
+    ) -> None:
+        super().__init__(in_channels, context)
+        stem, c2 = scaled_channels(64, width), scaled_channels(192, width)
+        modules: dict[str, nn.Module] = {
+            "Conv3d_1a_7x7": Unit3d(in_channels, stem, kernel=7, stride=2, norm=norm),
+            "MaxPool3d_2a_3x3": MaxPool3dSame((1, 3, 3), (1, 2, 2)),
+            "Conv3d_2b_1x1": Unit3d(stem, stem, norm=norm),
+            "Conv3d_2c_3x3": Unit3d(stem, c2, kernel=3, norm=norm),
+            "MaxPool3d_3a_3x3": MaxPool3dSame((1, 3, 3), (1, 2, 2)),
+        }
+        last = c2
+        for name, branches in MIXED_CHANNELS.items():
+            if name == "Mixed_4b":
+                modules["MaxPool3d_4a_3x3"] = MaxPool3dSame((3, 3, 3), (2, 2, 2))
+            if name == "Mixed_5b":
+                modules["MaxPool3d_5a_2x2"] = MaxPool3dSame((2, 2, 2), (2, 2, 2))
+            widths = [scaled_channels(c, width) for c in branches]
+            modules[name] = Mixed(last, widths, norm)
+            last = modules[name].out_channels
+        self.set_modules(modules, c2)
+        self.freeze(freeze_at)
 
 
 def cut_context(x: torch.Tensor, context: int) -> torch.Tensor:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from pcsc_d2.layers.i3d import InceptionI3D
+from pcsc_d2.layers.i3d import InceptionI3D, TappedTrunk
 from pcsc_d2.utils.weights import load_tensors
 
 logger = logging.getLogger(__name__)
@@ -65,20 +65,27 @@ def load_i3d_weights(trunk: InceptionI3D, path: str | Path, prefix: str = "") ->
         FileNotFoundError: there is no such file.
         ValueError: the file does not fit; the message names the keys.
     """
-    state = read_weights(path)
-    within = {
-        k.removeprefix(prefix): v for k, v in state.items() if prefix and k.startswith(prefix)
-    }
-    fill_trunk(trunk, {_trunk_key(k): v for k, v in (within or state).items()}, path)
+    state = within(read_weights(path), prefix)
+    fill_trunk(trunk, {_trunk_key(k): v for k, v in state.items()}, path)
+
+
+def within(state: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    """What is under a prefix, without it; everything where nothing is."""
+    found = {k.removeprefix(prefix): v for k, v in state.items() if prefix and k.startswith(prefix)}
+    return found or dict(state)
 
 
 def fill_trunk(
-    trunk: InceptionI3D, weights: Mapping[str, torch.Tensor], source: str | Path
+    trunk: TappedTrunk,
+    weights: Mapping[str, torch.Tensor],
+    source: str | Path,
+    network: str = "I3D",
 ) -> None:
     """Fill the trunk from weights under its own names; a classifier is left aside.
 
     Args:
         source: where they are from, for messages.
+        network: what the trunk is, for messages.
 
     Raises:
         ValueError: they do not fit; the message names the keys.
@@ -96,9 +103,9 @@ def fill_trunk(
         ],
     }
     if any(problems.values()):
-        raise ValueError(f"{source}: does not fit this I3D trunk: {_summary(problems)}")
+        raise ValueError(f"{source}: does not fit this {network} trunk: {_summary(problems)}")
     trunk.load_state_dict({k: state.get(k, v) for k, v in own.items()})
-    logger.info("loaded %d I3D weights from %s", len(state), source)
+    logger.info("loaded %d %s weights from %s", len(state), network, source)
 
 
 def inflate_stem(weights: Mapping[str, torch.Tensor], channels: int) -> dict[str, torch.Tensor]:

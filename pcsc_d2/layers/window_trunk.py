@@ -29,7 +29,7 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from pcsc_d2.layers.i3d import STRIDES, TAPS, InceptionI3D, cut_context
+from pcsc_d2.layers.i3d import STRIDES, TAPS, cut_context
 
 LEVELS = tuple(STRIDES)
 # Frames from the end of a clip in which c3 still sees the zeros beyond it, rounded up to slices.
@@ -83,14 +83,23 @@ class Sharing:
         return LEVELS.index(level) + 1
 
 
-def trunk_parts(trunk: InceptionI3D) -> list[nn.Sequential]:
-    """The trunk cut behind each tap: input -> c2 -> c3 -> c4 -> c5, on the trunk's own modules."""
+def trunk_parts(trunk: nn.Module) -> list[nn.Sequential]:
+    """The trunk cut behind each tap: input -> c2 -> c3 -> c4 -> c5, on the trunk's own modules.
+
+    Raises:
+        ValueError: its modules have other names than those of I3D and S3D.
+    """
     parts, modules = [], []
     for name, module in trunk.named_children():
         modules.append(module)
         if name in TAPS:
             parts.append(nn.Sequential(*modules))
             modules = []
+    if len(parts) != len(TAPS):
+        raise ValueError(
+            f"a trunk of {type(trunk).__name__} has no modules by I3D's names: it runs clip by "
+            "clip, in training and evaluation"
+        )
     return parts
 
 

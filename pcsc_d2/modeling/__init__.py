@@ -8,7 +8,13 @@ from pcsc_d2.modeling.actionness_head import (
 from pcsc_d2.modeling.box_head import ConvFCMeanHead
 from pcsc_d2.modeling.completeness import what_is_incomplete
 from pcsc_d2.modeling.cooperation_roi_heads import CooperationROIHeads
-from pcsc_d2.modeling.i3d_fpn import I3DFPN, I3DTrunk, build_i3d_fpn_backbone
+from pcsc_d2.modeling.i3d_fpn import (
+    I3DFPN,
+    I3DTrunk,
+    build_fpn,
+    build_i3d_fpn_backbone,
+    build_s3d_fpn_backbone,
+)
 from pcsc_d2.modeling.trunk_classifier import TrunkClassifier
 from pcsc_d2.modeling.two_stream_rcnn import TwoStreamRCNN
 
@@ -22,6 +28,8 @@ __all__ = [
     "TrunkClassifier",
     "TwoStreamRCNN",
     "build_actionness_head",
+    "build_fpn",
     "build_i3d_fpn_backbone",
+    "build_s3d_fpn_backbone",
     "what_is_incomplete",
 ]

@@ -17,9 +17,11 @@ from detectron2.config import CfgNode
 from detectron2.layers import ShapeSpec
 from detectron2.modeling import BACKBONE_REGISTRY, FPN, Backbone
 from detectron2.modeling.backbone.fpn import LastLevelMaxPool
+from torch import nn
 
 from pcsc_d2.config import uses_cached_features
-from pcsc_d2.layers.i3d import STRIDES, InceptionI3D
+from pcsc_d2.layers import InceptionI3D, SeparableI3D
+from pcsc_d2.layers.i3d import STRIDES
 
 LEVELS = tuple(STRIDES)
 
@@ -34,7 +36,7 @@ class I3DTrunk(Backbone):
     """
 
     def __init__(
-        self, trunk: InceptionI3D, time_pool: str = "mean", levels: Sequence[str] = LEVELS
+        self, trunk: nn.Module, time_pool: str = "mean", levels: Sequence[str] = LEVELS
     ) -> None:
         super().__init__()
         if not levels or tuple(levels) != LEVELS[-len(levels) :]:
@@ -132,6 +134,28 @@ def build_i3d_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> I3DFPN:
     """Registered as ``build_i3d_fpn_backbone``; ``input_shape.channels`` is 3 or 2."""
     node = cfg.MODEL.I3D
     trunk = InceptionI3D(input_shape.channels, node.WIDTH, node.NORM, node.FREEZE_AT, node.CONTEXT)
+    return build_fpn(cfg, trunk)
+
+
+@BACKBONE_REGISTRY.register()
+def build_s3d_fpn_backbone(cfg: CfgNode, input_shape: ShapeSpec) -> I3DFPN:
+    """S3D or S3D-G in I3D's place, under MODEL.I3D's keys and MODEL.S3D's."""
+    node, own = cfg.MODEL.I3D, cfg.MODEL.S3D
+    sizes = (input_shape.channels, node.WIDTH, node.NORM, node.FREEZE_AT, node.CONTEXT)
+    gating = {"auto": None, "on": True, "off": False}
+    if own.GATING not in gating:
+        raise ValueError(f"MODEL.S3D.GATING is one of {tuple(gating)}, not {own.GATING!r}")
+    return build_fpn(cfg, SeparableI3D(*sizes, own.VARIANT, gating[own.GATING]))
+
+
+def build_fpn(cfg: CfgNode, trunk: nn.Module) -> I3DFPN:
+    """A trunk with time pooled, under Detectron2's pyramid, as the config has both.
+
+    Args:
+        trunk: clip (N, C, T, H, W) -> ``{"c2".."c5"}``, each (N, C_l, T_l, H_l, W_l) at strides 4,
+            8, 16 and 32 in space; ``out_channels`` says C_l.
+    """
+    node = cfg.MODEL.I3D
     bottom_up = I3DTrunk(trunk, node.TIME_POOL, cfg.MODEL.FPN.IN_FEATURES or LEVELS)
     if uses_cached_features(cfg):
         bottom_up.requires_grad_(False)

@@ -12,7 +12,7 @@ from detectron2.modeling.poolers import ROIPooler
 from torch import nn
 
 from pcsc_d2.layers.folding import fold_norms
-from pcsc_d2.layers.i3d import InceptionI3D, Mixed
+from pcsc_d2.layers.i3d import Mixed, TappedTrunk
 from pcsc_d2.layers.max_pooling import AxisMaxPool3d
 from pcsc_d2.layers.roi_sums import ROISums
 from pcsc_d2.layers.winograd import use_winograd
@@ -79,10 +79,12 @@ def prepare_for_inference(
 
 
 def prepare_trunk(
-    trunk: InceptionI3D, clip_length: int, engine: Engine, required: bool = True
+    trunk: nn.Module, clip_length: int, engine: Engine, required: bool = True
 ) -> Engine:
-    """``prepare_for_inference`` for one trunk."""
+    """``prepare_for_inference`` for one trunk; torch runs those that are neither I3D nor S3D."""
     fold_norms(trunk)
+    if not isinstance(trunk, TappedTrunk):
+        return Engine()
     if engine.name != "torch":
         try:
             compile_trunk(trunk, engine, clip_length)

@@ -12,8 +12,9 @@ from detectron2.structures import ImageList, Instances
 from detectron2.utils.events import get_event_storage
 from torch import nn
 
-from pcsc_d2.layers import InceptionI3D, load_i3d_weights
+from pcsc_d2.layers import SeparableI3D, TappedTrunk, load_i3d_weights, load_s3d_weights
 from pcsc_d2.model_zoo.kinetics import KINETICS, load_kinetics
+from pcsc_d2.model_zoo.s3d import load_s3d_kinetics
 from pcsc_d2.modeling.i3d_fpn import I3DFPN
 
 logger = logging.getLogger(__name__)
@@ -21,11 +22,19 @@ logger = logging.getLogger(__name__)
 STREAMS = ("rgb", "flow")
 
 
-def _load_weights(trunk: InceptionI3D, weights: str, stream: str) -> None:
+def _load_weights(trunk: nn.Module, weights: str, stream: str) -> None:
+    if not isinstance(trunk, TappedTrunk):
+        name = f"MODEL.{stream.upper()}.WEIGHTS"
+        raise ValueError(
+            f"{name} {weights}: there are weights of I3D and S3D, and this trunk is a "
+            f"{type(trunk).__name__}: fill it where it is built, and leave {name} empty"
+        )
+    separable = isinstance(trunk, SeparableI3D)
     if weights == KINETICS:
-        load_kinetics(trunk)
+        (load_s3d_kinetics if separable else load_kinetics)(trunk)
     else:
-        load_i3d_weights(trunk, weights, f"{stream}.backbone.bottom_up.trunk.")
+        load = load_s3d_weights if separable else load_i3d_weights
+        load(trunk, weights, f"{stream}.backbone.bottom_up.trunk.")
 
 
 def _say_random(name: str, norm: str) -> None:
