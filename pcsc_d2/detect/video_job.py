@@ -161,12 +161,14 @@ def _check_place(place: Path, stamp: dict[str, Any] | None) -> None:
 
 
 def _other_source(before: Any, stamp: dict[str, Any]) -> str:
-    """Where another video came from, if it was one; a file that was moved is still the same."""
+    """Where another file came from, if it was one; one that was moved is still the same."""
     known = before if isinstance(before, dict) else {}
-    if all(known.get(key) == stamp.get(key) for key in ("bytes", "changed")) and "bytes" in known:
+    # Of an address the folder says enough: what it ends with may be a key that changes.
+    of_file = "bytes" in known and ("bytes" in stamp or not stamp)
+    if not of_file or all(known.get(key) == stamp.get(key) for key in ("bytes", "changed")):
         return ""
-    source = known.get("source", "")
-    return str(source) if source and source != stamp.get("source") else ""
+    source = str(known.get("source", ""))
+    return source if source != stamp.get("source") else ""
 
 
 def _work_name(folder: str) -> str:

@@ -220,6 +220,11 @@ def test_addresses_only_where_they_are_allowed(
     assert "0 done, 1 were done before" in capsys.readouterr().out
 
 
+def test_an_address_with_another_key_is_the_same_video(run: Run, server: str) -> None:
+    for key in (1, 2):
+        assert run(f"{server}/g.mp4?key={key}", "--urls") == 0
+
+
 def test_a_playlist_at_an_address_leads_nowhere(
     run: Run, archive: Path, server: str, capsys
 ) -> None:
