@@ -7,10 +7,15 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing.context import BaseContext
+
+# Seconds for what a process was writing to be removed, before it is told again to end.
+_PATIENCE = 2.0
 
 
 def clean_start(modules: Sequence[str]) -> BaseContext:
@@ -40,15 +45,21 @@ def process_pool(
         processes: their number.
         modules: that the work needs, see ``clean_start``.
         prepare: is called first in each.
+
+    Raises:
+        ChildProcessError: one of them was killed.
     """
     pool = ProcessPoolExecutor(processes, clean_start(modules), _begin, (prepare,))
     try:
         yield pool
-    except BaseException:
+    except BaseException as error:
         workers = list(pool._processes.values())
         pool.shutdown(wait=False, cancel_futures=True)
         for worker in workers:
             worker.terminate()
+        if isinstance(error, BrokenProcessPool):
+            what = "a process that shared the work was killed (out of memory?)"
+            raise ChildProcessError(f"{what}; run it again to go on") from error
         raise
     pool.shutdown()
 
@@ -56,7 +67,9 @@ def process_pool(
 def _end_with_parent() -> None:
     """End this process, in order, once the one that started it is gone: killed, it cannot say."""
     multiprocessing.parent_process().join()
-    os.kill(os.getpid(), signal.SIGTERM)
+    while True:  # the pool takes an exit out of work for its result, and goes on to the next
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(_PATIENCE)
 
 
 def _begin(prepare: Callable[[], object] | None) -> None:

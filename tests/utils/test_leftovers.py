@@ -31,7 +31,9 @@ import os, sys, time
 from pcsc_d2.utils.pools import process_pool
 with process_pool(2) as pool:
     tasks = [pool.submit(work) for work in (os.getpid, os.getppid) * 2]
-    print(*{task.result() for task in tasks}, *pool._processes, flush=True)
+    told = {task.result() for task in tasks}
+    busy = [pool.submit(time.sleep, 60) for _ in range(int(sys.argv[1]))]
+    print(*told, *pool._processes, flush=True)
     time.sleep(60)
 """
 
@@ -91,12 +93,14 @@ def is_there(process: int) -> bool:
         return False
 
 
-def test_workers_end_when_their_program_is_killed() -> None:
-    with subprocess.Popen([sys.executable, "-c", POOL], stdout=subprocess.PIPE, text=True) as pool:
+@pytest.mark.parametrize("busy", ["0", "9"])
+def test_workers_end_when_their_program_is_killed(busy: str) -> None:
+    words = [sys.executable, "-c", POOL, busy]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as pool:
         workers = {int(word) for word in pool.stdout.readline().split()}
         assert all(map(is_there, workers))
         os.kill(pool.pid, signal.SIGKILL)
-    end = time.monotonic() + 20
+    end = time.monotonic() + 50
     while any(map(is_there, workers)) and time.monotonic() < end:
         time.sleep(0.1)
     assert not any(map(is_there, workers))

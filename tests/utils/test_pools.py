@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ast
 import os
+import signal
 from pathlib import Path
+
+import pytest
 
 import pcsc_d2
 from pcsc_d2.utils.pools import process_pool
@@ -16,6 +19,15 @@ def test_workers_are_no_forks_of_this_process() -> None:
     with process_pool(2) as pool:
         parents = {pool.submit(os.getppid).result() for _ in range(4)}
     assert os.getpid() not in parents
+
+
+def test_a_killed_worker_is_told_in_one_line() -> None:
+    def job() -> None:
+        with process_pool(1) as pool:
+            pool.submit(os.kill, pool.submit(os.getpid).result(), signal.SIGKILL).result()
+
+    with pytest.raises(ChildProcessError, match="a process that shared the work was killed"):
+        job()
 
 
 # What forks, or on Linux does unless it is told how to start.
