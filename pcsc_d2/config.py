@@ -238,6 +238,15 @@ def _add_actionness(cfg: CfgNode) -> None:
     # The windows to choose from, in frames (1: no median filter), and the thresholds.
     node.WINDOWS = (1, 3, 5, 9, 13, 17, 25)
     node.THRESHOLDS = tuple(round(0.05 * i, 2) for i in range(1, 20))
+    # Temporal cooperation (pcsc train-segments), which trains on the same videos.
+    cfg.SOLVER.SEGMENTS = node = CfgNode()
+    # After stage 0.
+    node.STAGES = 2
+    # False: the control, as many stages, each stream keeping to itself.
+    node.EXCHANGE = True
+    node.EPOCHS = 10
+    node.BASE_LR = 0.001
+    node.WEIGHT_DECAY = 0.01
 
 
 def _add_solver_and_test(cfg: CfgNode) -> None:

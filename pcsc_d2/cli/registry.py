@@ -9,7 +9,7 @@ _FOLDERS = {
     **dict.fromkeys(("models", "weights"), "zoo"),
     **dict.fromkeys(("analyze", "benchmark"), "measure"),
     **dict.fromkeys(("annotations", "fiftyone"), "exchange"),
-    **dict.fromkeys(("train-actionness", "fit-scores"), "afterwards"),
+    **dict.fromkeys(("train-actionness", "train-segments", "fit-scores"), "afterwards"),
 }
 
 
@@ -36,6 +36,7 @@ COMMANDS: dict[str, Command] = {
     "train": Command("train or evaluate a detector", "train"),
     "fit-scores": Command("fit late fusion or temperatures to a trained detector", "train"),
     "train-actionness": Command("teach a trained detector where actions begin and end", "train"),
+    "train-segments": Command("teach both streams together how long actions last", "train"),
     "export": Command("make one file of a trained detector, for use without Detectron2", "train"),
     "evaluate": Command("score a trained detector, or an exported file, on a dataset", "train"),
     "models": Command("list the models by name, or build one", "train"),

@@ -295,20 +295,23 @@ class CooperationROIHeads(ROIHeads):
 
         ``cooperation``: the last stage's ROI features with the assistant's message in them
         (Section 3.4). ``stream``: its target stream's own. Without stages, those of both streams,
-        one after the other in C.
+        one after the other in C, and so for ``both``, which temporal cooperation looks at.
 
         Args:
             features: as in ``forward``.
             proposals: ``proposal_boxes`` of each image, in the pixels of the clip.
-            source: one of ``actionness_head.FEATURES``; the configured one if None.
+            source: one of ``actionness_head.FEATURES``, or "both"; the configured one if None.
         """
         pyramid = self._side_by_side(features)
         last = len(self.stage_heads)
-        if last and (source or self.actionness_source) == "cooperation":
+        source = source or self.actionness_source
+        if last and source == "cooperation":
             return self._refined_rois(last, pyramid, proposals)
         boxes = [p.proposal_boxes for p in proposals]
         rois = self._pool(pyramid, dict.fromkeys(STREAMS, boxes))
-        return rois[self.target(last)] if last else torch.cat([*rois.values()], dim=1)
+        if last and source != "both":
+            return rois[self.target(last)]
+        return torch.cat([*rois.values()], dim=1)
 
     def _pool(
         self, pyramid: list[torch.Tensor], boxes: dict[str, list[Boxes]]

@@ -1,0 +1,41 @@
+"""Tubes of videos with both streams' features, one tube at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from pcsc_d2.engine.actionness.samples import VideoSamples, load_features
+
+KIND = "both"
+
+
+class TubeSample(NamedTuple):
+    """A tube.
+
+    Attributes:
+        features: (2, L, C) float32 of its boxes, RGB then flow.
+        cls: its class.
+        labels: (L,) float32, 1 where the box overlaps ground truth of the class.
+    """
+
+    features: torch.Tensor
+    cls: int
+    labels: torch.Tensor
+
+
+def tubes_of(files: Sequence[Path]) -> Iterator[TubeSample]:
+    """The tubes of some videos' files, in the order of ``all_tubes``."""
+    for path in files:
+        samples = VideoSamples.load(path)
+        if not len(samples.tubes):
+            continue
+        features = torch.from_numpy(load_features(path, KIND)).float().flatten(1)
+        boxes = features[torch.from_numpy(samples.rows)].unflatten(1, (2, -1)).transpose(0, 1)
+        labels = torch.from_numpy(samples.labels).float()
+        for i, cls in enumerate(samples.tubes.classes.tolist()):
+            rows = slice(int(samples.tubes.ptr[i]), int(samples.tubes.ptr[i + 1]))
+            yield TubeSample(boxes[:, rows], cls, labels[rows])
