@@ -39,7 +39,7 @@ from pcsc_d2.modeling.stage_heads import (
 from pcsc_d2.modeling.stage_labels import label_proposals, log_proposals, sample_rows
 from pcsc_d2.modeling.stage_outputs import MODES, Limits, combine
 from pcsc_d2.modeling.stream import STREAMS
-from pcsc_d2.modeling.unused_parameters import unused_parameters_loss
+from pcsc_d2.parallel import unused_parameters_loss
 
 logger = logging.getLogger(__name__)
 

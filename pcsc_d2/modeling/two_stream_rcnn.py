@@ -19,8 +19,8 @@ from torch import nn
 from pcsc_d2.config import has_one_trunk
 from pcsc_d2.layers import MessagePassing
 from pcsc_d2.modeling.stream import STREAMS, Stream
-from pcsc_d2.modeling.unused_parameters import unused_parameters_loss
 from pcsc_d2.modeling.visualization import draw_training_example
+from pcsc_d2.parallel import unused_parameters_loss
 
 logger = logging.getLogger(__name__)
 

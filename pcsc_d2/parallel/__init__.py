@@ -1,7 +1,12 @@
 """Processes that train together: how they come together, wait for each other and share work."""
 
 from pcsc_d2.parallel.joining import joined, started_by_torchrun
-from pcsc_d2.parallel.sharing import batch_of_rank, boxes_share, shared_buffers
+from pcsc_d2.parallel.sharing import (
+    batch_of_rank,
+    boxes_share,
+    shared_buffers,
+    unused_parameters_loss,
+)
 from pcsc_d2.parallel.waiting import (
     all_gather,
     gather,
@@ -19,6 +24,7 @@ __all__ = [
     "prepare_waiting",
     "shared_buffers",
     "started_by_torchrun",
+    "unused_parameters_loss",
     "wait_for_all",
     "wait_for_file",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 import torch.distributed as dist
 from detectron2.utils import comm
@@ -45,3 +47,9 @@ def shared_buffers(model: nn.Module) -> None:
     inner = model.module if isinstance(model, DistributedDataParallel) else model
     for buffer in inner.buffers():
         dist.broadcast(buffer, 0)
+
+
+def unused_parameters_loss(parameters: Iterable[nn.Parameter]) -> torch.Tensor:
+    """Zero, touching parameters that take no part in an iteration, as those of later stages in the
+    warm-up: DistributedDataParallel expects a gradient from each."""
+    return 0.0 * sum(parameter.sum() for parameter in parameters)
