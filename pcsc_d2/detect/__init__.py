@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from pcsc_d2.utils.lazy import imported_on_demand
 
 if TYPE_CHECKING:
     from pcsc_d2.detect.detector import ActionDetector, DetectOptions, StreamResult
@@ -25,20 +26,17 @@ __all__ = [
 ]
 
 # Imported when they are asked for: the command says in one line what is not installed.
-_PLACES = {
-    "ActionDetector": "pcsc_d2.detect.detector",
-    "DetectOptions": "pcsc_d2.detect.detector",
-    "StreamResult": "pcsc_d2.detect.detector",
-    "to_supervision": "pcsc_d2.detect.exchange.supervision",
-    "ClipDetections": "pcsc_d2.models.clip_model",
-    "ClipModel": "pcsc_d2.models.clip_model",
-    "ModelError": "pcsc_d2.models.info",
-    "ModelInfo": "pcsc_d2.models.info",
-    "load_model": "pcsc_d2.models.loading",
-}
-
-
-def __getattr__(name: str) -> object:
-    if name not in _PLACES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_PLACES[name]), name)
+__getattr__ = imported_on_demand(
+    __name__,
+    {
+        "ActionDetector": "pcsc_d2.detect.detector",
+        "DetectOptions": "pcsc_d2.detect.detector",
+        "StreamResult": "pcsc_d2.detect.detector",
+        "to_supervision": "pcsc_d2.detect.exchange.supervision",
+        "ClipDetections": "pcsc_d2.models.clip_model",
+        "ClipModel": "pcsc_d2.models.clip_model",
+        "ModelError": "pcsc_d2.models.info",
+        "ModelInfo": "pcsc_d2.models.info",
+        "load_model": "pcsc_d2.models.loading",
+    },
+)

@@ -13,6 +13,7 @@ from detectron2.utils import comm
 from fvcore.common.checkpoint import Checkpointer as LocalCheckpointer
 from torch import nn
 
+from pcsc_d2.modeling import what_is_incomplete
 from pcsc_d2.utils.files import atomic_write, remove_leftovers
 from pcsc_d2.utils.trust import require_trust, trusted
 from pcsc_d2.utils.weights import DamagedError, load_tensors, save_tensors
@@ -23,6 +24,13 @@ FINAL = "model_final"
 _LAST = "last_checkpoint"
 # Formats of other projects, which Detectron2 reads as pickles.
 _PICKLES = (".pkl", ".pyth")
+
+
+def load_detector(cfg: CfgNode, model: nn.Module) -> None:
+    """Fill a model from MODEL.WEIGHTS; ValueError says which stages they have no heads for."""
+    Checkpointer(model).load(cfg.MODEL.WEIGHTS)
+    if incomplete := what_is_incomplete(cfg, model):
+        raise ValueError(incomplete)
 
 
 class Checkpointer(DetectionCheckpointer):

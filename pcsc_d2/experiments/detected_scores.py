@@ -13,14 +13,12 @@ from pathlib import Path
 import torch
 from detectron2.data import DatasetCatalog
 from detectron2.structures import Boxes, Instances
-from detectron2.utils.logger import setup_logger
 
-from pcsc_d2.data import check_datasets, register_custom_datasets
 from pcsc_d2.detect.detector import ActionDetector
 from pcsc_d2.detect.sources import FileSource
 from pcsc_d2.engine.trainer import Trainer
 from pcsc_d2.evaluation import TubeEvaluator
-from pcsc_d2.experiments.exported_scores import check_labels, config_of
+from pcsc_d2.experiments.exported_scores import evaluation_config
 from pcsc_d2.models.clip_model import ClipDetections
 from pcsc_d2.tubes.boxes import to_exclusive
 from pcsc_d2.utils.progress import progress_bar
@@ -44,17 +42,10 @@ def detected_scores(
         ValueError: no such dataset, or its classes are others.
         VideoError: a video that cannot be read.
     """
-    info = detector.model.info
-    cfg = config_of(info, [*options, "OUTPUT_DIR", str(out), "DATASETS.TEST", tuple(datasets)])
-    setup_logger(name="pcsc_d2")
-    register_custom_datasets()
-    check_datasets(cfg)
-    for name in datasets:
-        check_labels("the model", info.labels, name)
+    cfg = evaluation_config("the model", detector.model.info, datasets, out, options)
     scores = {}
     for name in datasets:
         evaluator = Trainer.build_evaluator(cfg, name)
-        evaluator.reset()
         _process(detector, name, evaluator)
         scores[name] = evaluator.evaluate()
     return scores

@@ -61,14 +61,7 @@ def exported_scores(
         ModelError, ValueError: no such model or dataset, or its classes are others.
     """
     model = load_exported(file, "cpu", None)
-    cfg = config_of(
-        model.info, [*options, "OUTPUT_DIR", str(out), "DATASETS.TEST", tuple(datasets)]
-    )
-    setup_logger(name="pcsc_d2")
-    register_custom_datasets()
-    check_datasets(cfg)
-    for name in datasets:
-        check_labels(file, model.info.labels, name)
+    cfg = evaluation_config(file, model.info, datasets, out, options)
     precompute_flow(cfg, datasets)
     scores = {}
     for name in datasets:
@@ -78,15 +71,40 @@ def exported_scores(
     return scores
 
 
-def check_labels(model: Path | str, labels: Sequence[str], dataset: str) -> None:
-    """Raise ValueError where a dataset's classes are not those of a model, named in the line."""
+def evaluation_config(
+    model: Path | str,
+    info: ModelInfo,
+    datasets: Sequence[str],
+    out: Path,
+    options: Sequence[object],
+) -> CfgNode:
+    """The config of an evaluation on datasets, which are registered and have the model's classes.
+
+    Args:
+        model: what it is called in errors.
+        info: of the model.
+        datasets, out, options: see ``exported_scores``.
+
+    Raises:
+        ValueError: no such dataset, or its classes are others.
+    """
+    cfg = _config(info, [*options, "OUTPUT_DIR", str(out), "DATASETS.TEST", tuple(datasets)])
+    setup_logger(name="pcsc_d2")
+    register_custom_datasets()
+    check_datasets(cfg)
+    for name in datasets:
+        _check_labels(model, info.labels, name)
+    return cfg
+
+
+def _check_labels(model: Path | str, labels: Sequence[str], dataset: str) -> None:
     theirs = MetadataCatalog.get(dataset).get("thing_classes") or labels
     other = [(own, their) for own, their in zip(labels, theirs) if own != their]
     if other and not labels[0].startswith("class "):  # such labels are of a model without names
         raise ValueError(f"{model}: its '{other[0][0]}' is '{other[0][1]}' in {dataset}")
 
 
-def config_of(info: ModelInfo, options: Sequence[object]) -> CfgNode:
+def _config(info: ModelInfo, options: Sequence[object]) -> CfgNode:
     """A config whose clips and tubes are as a model says."""
     said = {
         "MODEL.DEVICE": info.device,

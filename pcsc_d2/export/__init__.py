@@ -14,8 +14,9 @@ does not, and neither does anybody who reads it without this package:
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from pcsc_d2.utils.lazy import imported_on_demand
 
 if TYPE_CHECKING:
     from pcsc_d2.models.archive import load_archive, save_archive
@@ -24,15 +25,12 @@ if TYPE_CHECKING:
 __all__ = ["ModelError", "ModelInfo", "load_archive", "save_archive"]
 
 # Imported when they are asked for: the command says in one line what is not installed.
-_PLACES = {
-    "load_archive": "pcsc_d2.models.archive",
-    "save_archive": "pcsc_d2.models.archive",
-    "ModelError": "pcsc_d2.models.info",
-    "ModelInfo": "pcsc_d2.models.info",
-}
-
-
-def __getattr__(name: str) -> object:
-    if name not in _PLACES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_PLACES[name]), name)
+__getattr__ = imported_on_demand(
+    __name__,
+    {
+        "load_archive": "pcsc_d2.models.archive",
+        "save_archive": "pcsc_d2.models.archive",
+        "ModelError": "pcsc_d2.models.info",
+        "ModelInfo": "pcsc_d2.models.info",
+    },
+)

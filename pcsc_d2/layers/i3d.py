@@ -16,7 +16,8 @@ Padding is TensorFlow's SAME, which is asymmetric at even sizes; the published w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +25,8 @@ from torch import nn
 
 TAPS = {"Conv3d_2c_3x3": "c2", "Mixed_3c": "c3", "Mixed_4f": "c4", "Mixed_5c": "c5"}
 STRIDES = {"c2": (2, 4), "c3": (2, 8), "c4": (4, 16), "c5": (8, 32)}
+
+Triple = tuple[int, int, int]
 
 # Output channels of the branches: 1x1; 1x1 then 3x3; 1x1 then 3x3; pool then 1x1.
 MIXED_CHANNELS = {
@@ -245,17 +248,36 @@ class InceptionI3D(TappedTrunk):
             "Conv3d_2c_3x3": Unit3d(stem, c2, kernel=3, norm=norm),
             "MaxPool3d_3a_3x3": MaxPool3dSame((1, 3, 3), (1, 2, 2)),
         }
-        last = c2
-        for name, branches in MIXED_CHANNELS.items():
-            if name == "Mixed_4b":
-                modules["MaxPool3d_4a_3x3"] = MaxPool3dSame((3, 3, 3), (2, 2, 2))
-            if name == "Mixed_5b":
-                modules["MaxPool3d_5a_2x2"] = MaxPool3dSame((2, 2, 2), (2, 2, 2))
-            widths = [scaled_channels(c, width) for c in branches]
-            modules[name] = Mixed(last, widths, norm)
-            last = modules[name].out_channels
+        modules |= inception_modules(c2, width, MaxPool3dSame, partial(Mixed, norm=norm))
         self.set_modules(modules, c2)
         self.freeze(freeze_at)
+
+
+def inception_modules(
+    c2: int,
+    width: float,
+    pool: Callable[[Triple, Triple], nn.Module],
+    mixed: Callable[[int, list[int]], nn.Module],
+) -> dict[str, nn.Module]:
+    """The Inception blocks of an I3D, and the pools between them, by name.
+
+    Args:
+        c2: channels that come in.
+        width: times the published channels.
+        pool: makes a pool of a kernel and a stride.
+        mixed: makes a block, with ``out_channels``, of the channels that come in and the
+            branches'.
+    """
+    modules: dict[str, nn.Module] = {}
+    last = c2
+    for name, branches in MIXED_CHANNELS.items():
+        if name == "Mixed_4b":
+            modules["MaxPool3d_4a_3x3"] = pool((3, 3, 3), (2, 2, 2))
+        if name == "Mixed_5b":
+            modules["MaxPool3d_5a_2x2"] = pool((2, 2, 2), (2, 2, 2))
+        modules[name] = mixed(last, [scaled_channels(c, width) for c in branches])
+        last = modules[name].out_channels
+    return modules
 
 
 def cut_context(x: torch.Tensor, context: int) -> torch.Tensor:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -22,11 +23,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from pcsc_d2.layers.i3d import (
-    MIXED_CHANNELS,
     MaxPool3dSame,
     TappedTrunk,
+    Triple,
     Unit3d,
     build_norm,
+    inception_modules,
     scaled_channels,
 )
 from pcsc_d2.layers.i3d_weights import fill_trunk, read_weights, within
@@ -34,8 +36,6 @@ from pcsc_d2.layers.i3d_weights import fill_trunk, read_weights, within
 VARIANTS = ("torchvision", "howto100m")
 # Of the norms that the published weights are with.
 _EPSILON = {"torchvision": 1e-3, "howto100m": 1e-5}
-
-Triple = tuple[int, int, int]
 
 
 class PlainUnit3d(Unit3d):
@@ -187,15 +187,8 @@ class SeparableI3D(TappedTrunk):
             "Conv3d_2c_3x3": Separable(stem, c2, unit, gating=gating),
             "MaxPool3d_3a_3x3": pool((1, 3, 3), (1, 2, 2)),
         }
-        last = c2
-        for name, branches in MIXED_CHANNELS.items():
-            if name == "Mixed_4b":
-                modules["MaxPool3d_4a_3x3"] = pool((3, 3, 3), (2, 2, 2))
-            if name == "Mixed_5b":
-                modules["MaxPool3d_5a_2x2"] = pool((2, 2, 2), (2, 2, 2))
-            widths = [scaled_channels(c, width) for c in branches]
-            modules[name] = SeparableMixed(last, widths, unit, gating)
-            last = modules[name].out_channels
+        block = partial(SeparableMixed, unit=unit, gating=gating)
+        modules |= inception_modules(c2, width, pool, block)
         self.set_modules(modules, c2)
         self.freeze(freeze_at)
 

@@ -14,6 +14,8 @@ import zipfile
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from pcsc_d2.utils.pickles import python_steps
+
 # Bytes of a number.
 _ITEM_SIZES = {
     **dict.fromkeys(("Double", "Long"), 8),
@@ -100,10 +102,7 @@ class _Pickle(pickle._Unpickler):
 
 
 _FUNCTIONS = {
-    **{
-        opcode: pickle._Unpickler.dispatch[opcode]
-        for opcode in (getattr(pickle, name)[0] for name in _OPCODES.split())
-    },
+    **python_steps(_OPCODES),
     pickle.REDUCE[0]: _Pickle.reduce,
     pickle.NEWOBJ[0]: _Pickle.make_object,
     pickle.BUILD[0]: _Pickle.make_object,

@@ -236,11 +236,18 @@ class _Reader(pickle._Unpickler):
         self.append(self.read(int.from_bytes(self.read(8), "little")))
 
 
+def python_steps(names: str) -> dict[int, Callable[..., None]]:
+    """What Python's own unpickler in Python does at some opcodes, by opcode.
+
+    Args:
+        names: of the opcodes, as ``pickle`` has them, with blanks between.
+    """
+    opcodes = (getattr(pickle, name)[0] for name in names.split())
+    return {opcode: pickle._Unpickler.dispatch[opcode] for opcode in opcodes}
+
+
 _FUNCTIONS = {
-    **{
-        opcode: pickle._Unpickler.dispatch[opcode]
-        for opcode in (getattr(pickle, name)[0] for name in _ADMITTED_OPCODES.split())
-    },
+    **python_steps(_ADMITTED_OPCODES),
     pickle.REDUCE[0]: _Reader.reduce,
     pickle.BUILD[0]: _Reader.build,
     pickle.SETITEM[0]: _Reader.set_item,

@@ -12,12 +12,11 @@ from detectron2.utils import comm
 from torch import nn
 
 from pcsc_d2.data import precompute_flow
-from pcsc_d2.engine.checkpointing import Checkpointer, save_final
+from pcsc_d2.engine.checkpointing import Checkpointer, load_detector, save_final
 from pcsc_d2.engine.scores.collect import collect, plain_clips
 from pcsc_d2.engine.scores.fit import Fit, fit_fusion, fit_temperature
 from pcsc_d2.engine.setup import setup
 from pcsc_d2.engine.trainer import Trainer
-from pcsc_d2.modeling import what_is_incomplete
 from pcsc_d2.modeling.fusion import LearnedFusion
 from pcsc_d2.parallel import wait_for_all
 from pcsc_d2.utils.files import write_json
@@ -37,9 +36,7 @@ def main(args: argparse.Namespace) -> dict | None:
     precompute_flow(cfg, (*plain_clips(cfg).DATASETS.TRAIN, *cfg.DATASETS.TEST))
     model = Trainer.build_model(cfg).eval()
     _require_something_to_fit(model.roi_heads)
-    Checkpointer(model).load(cfg.MODEL.WEIGHTS)
-    if incomplete := what_is_incomplete(cfg, model):
-        raise ValueError(incomplete)
+    load_detector(cfg, model)
     fit_scores(cfg, model)
     # Only the first rank has fitted and saved: the others take what it saved.
     wait_for_all()

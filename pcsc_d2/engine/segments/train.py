@@ -22,12 +22,11 @@ from torch import nn
 from pcsc_d2.data import precompute_flow
 from pcsc_d2.engine.actionness.collect import collect, truth_of
 from pcsc_d2.engine.actionness.samples import VideoSamples, all_tubes
-from pcsc_d2.engine.checkpointing import Checkpointer
+from pcsc_d2.engine.checkpointing import load_detector
 from pcsc_d2.engine.segments.fit import choose_threshold, cut, find_segments, fit
 from pcsc_d2.engine.segments.samples import KIND, tubes_of
 from pcsc_d2.engine.setup import setup
 from pcsc_d2.engine.trainer import Trainer
-from pcsc_d2.modeling import what_is_incomplete
 from pcsc_d2.modeling.segments import SegmentCooperation
 from pcsc_d2.tubes.scoring.results import Results, score
 from pcsc_d2.utils.files import write_json
@@ -50,9 +49,7 @@ def main(args: argparse.Namespace) -> dict[str, Results]:
     train_on = cfg.DATASETS.ACTIONNESS or cfg.DATASETS.TRAIN
     precompute_flow(cfg, (*train_on, *cfg.DATASETS.TEST))
     model = Trainer.build_model(cfg).eval()
-    Checkpointer(model).load(cfg.MODEL.WEIGHTS)
-    if incomplete := what_is_incomplete(cfg, model):
-        raise ValueError(incomplete)
+    load_detector(cfg, model)
     folder = Path(cfg.OUTPUT_DIR, "segments")
     budget = (cfg.SOLVER.ACTIONNESS.DISK_MB << 20) // len(train_on)
     files = {name: collect(cfg, model, name, folder / name, [KIND], budget) for name in train_on}
