@@ -43,8 +43,13 @@ MIXED_CHANNELS = {
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """TensorFlow's SAME padding of one axis, as (before, after)."""
-    total = max(kernel - (stride if size % stride == 0 else size % stride), 0)
+    """TensorFlow's SAME padding of one axis, as (before, after), where kernel >= stride.
+
+    Of a traced size the branch is kept; the second one is right for all sizes.
+    """
+    total = kernel - stride
+    if size % stride != 0:
+        total += -size % stride
     return total // 2, total - total // 2
 
 

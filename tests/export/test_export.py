@@ -126,6 +126,15 @@ def test_operators_that_are_admitted_are_those_of_exports(
     assert set().union(*map(operators, networks)) == OPERATORS
 
 
+def test_clips_that_strides_do_not_divide(tmp_path: Path) -> None:
+    """Of 4 frames one slice of time reaches the last pool, whose stride is 2."""
+    model = make_model([*PCSC, "INPUT.CLIP_LENGTH", 4])
+    network = through_file(model, tmp_path, 4)
+    clip = tiny_input(size=(100, 75))
+    clip |= {key: clip[key][:, :4] for key in ("rgb", "flow")}
+    assert worst_distance(model, network, [clip]) < TOLERANCE
+
+
 def test_takes_any_size_and_any_number_of_clips(paper: Exported) -> None:
     model, _, network = paper
     counts = set()
