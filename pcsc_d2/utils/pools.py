@@ -16,6 +16,8 @@ from multiprocessing.context import BaseContext
 
 # Seconds for what a process was writing to be removed, before it is told again to end.
 _PATIENCE = 2.0
+# What the process that tidies up after killed ones would say, as the interpreter's option -W.
+_LEAKED = "ignore:resource_tracker:UserWarning"
 
 
 def clean_start(modules: Sequence[str]) -> BaseContext:
@@ -32,7 +34,50 @@ def clean_start(modules: Sequence[str]) -> BaseContext:
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([*modules])
+    _start_server()
     return context
+
+
+def _start_server() -> None:
+    """Start the server, if it does not run yet, so that it and all that it forks say nothing of
+    Ctrl-C, which a terminal sends to them too, nor of what a killed job did not tidy up."""
+    from multiprocessing import forkserver, resource_tracker
+
+    sys.warnoptions.append(_LEAKED)  # which the interpreters that are started take over
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    try:
+        resource_tracker.ensure_running()  # lets signals through again where it was not running
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        forkserver.ensure_running()
+    finally:
+        sys.warnoptions.remove(_LEAKED)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class _Pool(ProcessPoolExecutor):
+    """Knows of every process that it has started, also where a signal comes meanwhile."""
+
+    def _spawn_process(self) -> None:
+        with signals_wait():
+            super()._spawn_process()
+
+
+@contextmanager
+def signals_wait() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM wait until the block is over."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {n: signal.signal(n, lambda number, _: came.append(number)) for n in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    for number in came:
+        signal.raise_signal(number)
 
 
 @contextmanager
@@ -49,7 +94,7 @@ def process_pool(
     Raises:
         ChildProcessError: one of them was killed.
     """
-    pool = ProcessPoolExecutor(processes, clean_start(modules), _begin, (prepare,))
+    pool = _Pool(processes, clean_start(modules), _begin, (prepare,))
     try:
         yield pool
     except BaseException as error:
@@ -57,6 +102,8 @@ def process_pool(
         pool.shutdown(wait=False, cancel_futures=True)
         for worker in workers:
             worker.terminate()
+        for worker in workers:  # what they share is there until they are gone
+            worker.join(_PATIENCE)
         if isinstance(error, BrokenProcessPool):
             what = "a process that shared the work was killed (out of memory?)"
             raise ChildProcessError(f"{what}; run it again to go on") from error
@@ -73,9 +120,10 @@ def _end_with_parent() -> None:
 
 
 def _begin(prepare: Callable[[], object] | None) -> None:
-    # A terminal sends Ctrl-C to all processes; what a worker was writing is removed as it ends.
+    # A terminal sends Ctrl-C to all processes.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if prepare is not None:
         prepare()
+    # What a worker was writing is removed as it ends. Last, since the pool logs an exit out of here.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
