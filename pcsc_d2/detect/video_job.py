@@ -153,16 +153,23 @@ def _check_place(place: Path, stamp: dict[str, Any] | None) -> None:
         raise FileExistsError(f"{place} is there and holds no results; remove or rename it")
     if any(inner.is_dir() for inner in place.iterdir()):
         raise FileExistsError(f"{place} holds folders besides its results; move them elsewhere")
-    before = Summary.load(place / SUMMARY)
-    other = _other_source(before.stamp.get("video") if before is not None else None, stamp or {})
+    other = _other_source(Summary.load(place / SUMMARY), stamp or {})
     if other:
         reason = f"results of {other} are in {place}; remove them, or name another --out"
         raise VideoError(place, reason)
 
 
-def _other_source(before: Any, stamp: dict[str, Any]) -> str:
-    """Where another file came from, if it was one; one that was moved is still the same."""
-    known = before if isinstance(before, dict) else {}
+def _other_source(before: Summary | None, stamp: dict[str, Any]) -> str:
+    """What results are of that another video's must not replace; empty where they may.
+
+    A file that was moved is still the same.
+    """
+    if before is None or "video" not in before.stamp:
+        return ""
+    known = before.stamp["video"]
+    if known is None:
+        return before.video  # a camera or standard input, which cannot be had again
+    known = known if isinstance(known, dict) else {}
     # Of an address the folder says enough: what it ends with may be a key that changes.
     of_file = "bytes" in known and ("bytes" in stamp or not stamp)
     if not of_file or all(known.get(key) == stamp.get(key) for key in ("bytes", "changed")):

@@ -86,7 +86,23 @@ def test_part_of_it_and_what_is_cut_off(
     pipe(path.read_bytes()[: path.stat().st_size // 2])
     assert run("-") == 1
     assert "standard input: " in capsys.readouterr().out
-    assert tubes_of(tmp_path / "out" / "stdin")["problem"]
+    assert tubes_of(tmp_path / "out" / "stdin-2")["problem"]
+    assert tubes_of(tmp_path / "out" / "stdin")["frames"] == 10
+
+
+def test_what_it_gave_is_never_replaced(
+    run: Run, pipe: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = encode(tmp_path / "stdin.mkv", square_frames(30))
+    folders = [tmp_path / "out" / name for name in ("stdin", "stdin-2", "stdin-3")]
+    for frames in (9, 10, 11):
+        pipe(path.read_bytes())
+        assert run("-", "--to", frames / 25) == 0
+    assert [tubes_of(folder)["frames"] for folder in folders] == [9, 10, 11]
+    capsys.readouterr()
+    assert run(path) == 1
+    assert "results of standard input are in " in capsys.readouterr().out
+    assert tubes_of(folders[0])["frames"] == 9
 
 
 @pytest.mark.parametrize(

@@ -343,7 +343,7 @@ def _detect(
     from pcsc_d2.detect.archive.layout import PAGE
     from pcsc_d2.detect.inputs import find_tasks
 
-    tasks = find_tasks(args.videos, args.start, args.end, args.urls)
+    tasks = find_tasks(args.videos, args.start, args.end, args.urls, args.out)
     if share is not None:
         tasks = [task for task in tasks if share.holds(task.folder)]
     work, table = _work(args, plan, pool, output, page=share is None)

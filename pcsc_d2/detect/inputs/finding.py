@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,7 +45,11 @@ class _Found(NamedTuple):
 
 
 def find_tasks(
-    arguments: Sequence[str], start: float, end: float, urls: bool = False
+    arguments: Sequence[str],
+    start: float,
+    end: float,
+    urls: bool = False,
+    out: Path | None = None,
 ) -> list[Task]:
     """The videos that are named, each once.
 
@@ -56,6 +61,8 @@ def find_tasks(
     Args:
         start, end: seconds, the part to look through; of a camera only the end counts.
         urls: whether addresses may be opened.
+        out: the output folder; cameras and standard input get a folder that it does not hold yet,
+            since what they gave cannot be had again.
 
     Raises:
         ValueError: an argument is empty, or an address that is not allowed.
@@ -66,7 +73,7 @@ def find_tasks(
     for argument in arguments:
         task = _live(argument, start, end)
         if task is not None:
-            live[task.folder] = task
+            live[task.name] = _in_new_folder(task, out)
             continue
         for video in _expand(argument):
             if isinstance(video.source, str) and not urls:
@@ -75,7 +82,8 @@ def find_tasks(
                     f"{printable(video.source)}{where}: an address is opened with --urls only"
                 )
             found.setdefault(video.key, video)
-    folders = name_folders([video.name for video in found.values()], set(live))
+    taken = {task.folder for task in live.values()}
+    folders = name_folders([video.name for video in found.values()], taken)
     files = [_task(video, f, start, end) for video, f in zip(found.values(), folders)]
     return files + list(live.values())
 
@@ -84,8 +92,16 @@ def _live(argument: str, start: float, end: float) -> Task | None:
     if argument == "-":
         return InputTask(start, end)
     if argument.isdecimal() and not os.path.exists(argument):
-        return CameraTask(int(argument), end)
+        return CameraTask(f"camera{int(argument)}", int(argument), end)
     return None
+
+
+def _in_new_folder(task: Task, out: Path | None) -> Task:
+    folder, again = task.folder, 2
+    while out is not None and (out / folder).exists():
+        folder = f"{task.folder}-{again}"
+        again += 1
+    return replace(task, folder=folder)
 
 
 def _task(video: _Found, folder: str, start: float, end: float) -> Task:

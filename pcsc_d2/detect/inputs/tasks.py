@@ -104,6 +104,7 @@ class CameraTask:
         end: seconds after which it is left.
     """
 
+    folder: str
     number: int
     end: float
 
@@ -111,11 +112,6 @@ class CameraTask:
     def name(self) -> str:
         """For people."""
         return f"camera {self.number}"
-
-    @property
-    def folder(self) -> str:
-        """Of its results."""
-        return f"camera{self.number}"
 
     def open(self, kept: Path) -> Source:
         """See ``Task``."""

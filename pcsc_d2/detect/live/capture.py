@@ -19,6 +19,8 @@ from pcsc_d2.video import VideoError
 logger = logging.getLogger(__name__)
 # Seconds before a feed that ended is opened again: doubled each time, up to the second.
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 15.0
+# Times that a feed is opened before one that has never given a frame is taken for not there.
+_FIRST_TRIES = 4
 # Frames that are kept for their boxes, which come later.
 _KEPT = 256
 
@@ -97,10 +99,11 @@ class Capture:
             return newest
 
     def _watch(self) -> None:
-        """The thread: opens the feed again and again."""
-        wait = _FIRST_WAIT
+        """The thread: opens the feed again and again, if it has ever given a frame."""
+        wait, tries = _FIRST_WAIT, 0
         while not self._over:
             before = self.came
+            tries += 1
             try:
                 self._take_all()
                 reason = "it ended"
@@ -109,6 +112,9 @@ class Capture:
             wait = _FIRST_WAIT if self.came > before else min(2 * wait, _LONGEST_WAIT)
             if not self._feed.comes_back:
                 self.problem = "" if reason == "it ended" else reason
+                break
+            if not self.came and tries == _FIRST_TRIES:
+                self.problem = f"{reason}; given up after {tries} tries without a frame"
                 break
             if not self._over:
                 self.state = "reconnecting"

@@ -158,6 +158,31 @@ def test_a_feed_that_ends_is_opened_again() -> None:
     assert second >= 1.0  # longer, since it was not there at all
 
 
+def test_a_feed_that_never_was_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pcsc_d2.detect.live.capture._FIRST_WAIT", 0.01)
+    opened = []
+
+    def frames() -> Iterator[np.ndarray]:
+        opened.append(1)
+        raise VideoError("rtsp://camera/", "is not there")
+        yield
+
+    capture = Capture(Feed("door", frames))
+    assert list(capture) == []
+    assert len(opened) == 4
+    assert capture.problem == "is not there; given up after 4 tries without a frame"
+
+
+def test_an_address_where_nobody_answers_is_one_line(
+    run: Run, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pcsc_d2.detect.live.capture._FIRST_WAIT", 0.01)
+    words = ["detect", "rtsp://127.0.0.1:1/door", "--model", str(tmp_path / "model.pt")]
+    assert main([*words, "--serve", "0"]) == 1
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("rtsp://127.0.0.1:1/door: is not there, or no video")
+
+
 def test_only_the_newest_frame_waits() -> None:
     sent = threading.Event()
 
