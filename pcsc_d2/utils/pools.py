@@ -125,5 +125,5 @@ def _begin(prepare: Callable[[], object] | None) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if prepare is not None:
         prepare()
-    # What a worker was writing is removed as it ends. Last, since the pool logs an exit out of here.
+    # Last: the pool logs an exit from here. What a worker was writing is removed as it ends.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
