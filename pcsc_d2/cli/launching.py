@@ -12,8 +12,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
+from typing import TYPE_CHECKING
 
 from pcsc_d2.cli.outcome import INTERRUPTED, exit_status, fail
+from pcsc_d2.utils.pools import deaf_children, end_with_parent, signals_wait
+
+if TYPE_CHECKING:
+    from torch.multiprocessing.spawn import ProcessContext
 
 Work = Callable[[argparse.Namespace], object]
 # Seconds within which the process that knows what is wrong has told it, and the others are ended.
@@ -49,28 +54,44 @@ def launched(work: Work, args: argparse.Namespace) -> int:
 
 def _spawned(work: Work, args: argparse.Namespace, device: str) -> int:
     """Do work in processes that this one starts and, if one of them ends, ends."""
-    from detectron2.engine import launch
     from torch.multiprocessing.spawn import ProcessExitedException
 
     # Of no use to the user: the one line that says why follows.
     logging.getLogger("torch.multiprocessing.spawn").setLevel(logging.ERROR)
     try:
-        with _gpus_hidden(not device.startswith("cuda")):
-            launch(
-                _in_a_process_of_its_own,
-                args.num_gpus,
-                num_machines=args.num_machines,
-                machine_rank=args.machine_rank,
-                dist_url=args.dist_url,
-                args=(work, args),
-                timeout=timedelta(seconds=args.timeout),
-            )
+        with _gpus_hidden(not device.startswith("cuda")), signals_wait(), deaf_children():
+            processes = _start(work, args)
+        while not processes.join():
+            pass
     except ProcessExitedException as ended:
         if ended.signal_name is None:
             return ended.exit_code
         killed = f"process {ended.error_index} of {args.num_gpus} was ended by {ended.signal_name}"
         return fail(f"{killed} (out of memory?); --resume goes on")
     return 0
+
+
+def _start(work: Work, args: argparse.Namespace) -> ProcessContext:
+    """Start the processes as Detectron2's ``launch`` does, which also waits for them."""
+    from detectron2.engine.launch import _find_free_port
+    from torch import multiprocessing
+
+    url = args.dist_url
+    if url == "auto":
+        if args.num_machines > 1:
+            raise ValueError("--dist-url auto is for one machine: give the first one's address")
+        url = f"tcp://127.0.0.1:{_find_free_port()}"
+    ranks, limit = args.num_gpus * args.num_machines, timedelta(seconds=args.timeout)
+    job = (ranks, args.num_gpus, args.machine_rank, url, (work, args), limit)
+    return multiprocessing.start_processes(_rank, job, args.num_gpus, join=False)
+
+
+def _rank(rank: int, *job: object) -> None:
+    """What each process does; it ends once its parent is gone, who may have been killed."""
+    from detectron2.engine.launch import _distributed_worker
+
+    end_with_parent()
+    _distributed_worker(rank, _in_a_process_of_its_own, *job)
 
 
 def _under_torchrun(work: Work, args: argparse.Namespace, device: str) -> int:
@@ -120,7 +141,7 @@ def _gpus_hidden(hidden: bool) -> Iterator[None]:
 
 
 def _in_a_process_of_its_own(work: Work, args: argparse.Namespace) -> None:
-    """What each process does; Ctrl-C is for their parent, which ends them."""
+    """The work of each process; Ctrl-C is for their parent, which ends them."""
     import torch
 
     from pcsc_d2.parallel import prepare_waiting

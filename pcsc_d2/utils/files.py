@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -13,9 +14,12 @@ from typing import IO, Any
 
 import numpy as np
 
-from pcsc_d2.utils.leftovers import hold
+from pcsc_d2.utils.leftovers import hold, remove_abandoned
 from pcsc_d2.utils.parsing import reading
 from pcsc_d2.utils.zips import ARRAYS, check_zip
+
+# What ``tempfile`` makes names unique with.
+_RANDOM = "????????"
 
 
 def write_json(path: str | os.PathLike[str], content: Any) -> None:
@@ -67,10 +71,12 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[
     """Open a temporary neighbour of ``path`` that takes its place only if the block succeeds.
 
     It is on the disk before it does, so that a crash of the machine leaves the old file or the new
-    one. An OSError of a full disk names ``path``.
+    one. An OSError of a full disk names ``path``. What a killed process left of its own neighbour
+    is removed.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    remove_abandoned(path.parent.glob(glob.escape(_prefix(path)) + _RANDOM))
     encoding = None if "b" in mode else "utf-8"
     handle, temporary = _neighbour(path)
     try:
@@ -96,7 +102,7 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[
 
 def _neighbour(path: Path) -> tuple[int, str]:
     try:
-        return tempfile.mkstemp(dir=path.parent, prefix=f".{_short(path.name)}.")
+        return tempfile.mkstemp(dir=path.parent, prefix=_prefix(path))
     except OSError as error:
         error.filename = str(path)  # what the user knows of
         raise
@@ -113,9 +119,10 @@ def remove_leftovers(folder: str | os.PathLike[str], names: str) -> None:
         leftover.unlink(missing_ok=True)
 
 
-def _short(name: str) -> str:
-    """A name that leaves room for what makes it unique, in the 255 bytes that it may have."""
-    return os.fsdecode(os.fsencode(name)[:200])
+def _prefix(path: Path) -> str:
+    """What the names of a file's neighbours begin with; what makes them unique fits behind it, in
+    the 255 bytes that a name may have."""
+    return f".{os.fsdecode(os.fsencode(path.name)[:200])}."
 
 
 def _open_existing(path: str | os.PathLike[str]) -> IO[bytes]:

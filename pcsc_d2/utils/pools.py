@@ -16,6 +16,8 @@ from multiprocessing.context import BaseContext
 
 # Seconds for what a process was writing to be removed, before it is told again to end.
 _PATIENCE = 2.0
+# Times that a process is told to end before it is ended.
+_TRIES = 10
 # What the process that tidies up after killed ones would say, as the interpreter's option -W.
 _LEAKED = "ignore:resource_tracker:UserWarning"
 
@@ -39,19 +41,34 @@ def clean_start(modules: Sequence[str]) -> BaseContext:
 
 
 def _start_server() -> None:
-    """Start the server, if it does not run yet, so that it and all that it forks say nothing of
-    Ctrl-C, which a terminal sends to them too, nor of what a killed job did not tidy up."""
-    from multiprocessing import forkserver, resource_tracker
+    """Start the server, if it does not run yet; what it forks is deaf as it is itself."""
+    from multiprocessing import forkserver
+
+    with deaf_children():
+        forkserver.ensure_running()
+
+
+@contextmanager
+def deaf_children() -> Iterator[None]:
+    """Let processes that are started in the block, which never fork, hear nothing of Ctrl-C.
+
+    A terminal sends it to them too, and they would have a traceback each before they can ignore
+    it. Nor do they say what a killed job did not tidy up.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    from multiprocessing import resource_tracker
 
     sys.warnoptions.append(_LEAKED)  # which the interpreters that are started take over
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:
         resource_tracker.ensure_running()  # lets signals through again where it was not running
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        forkserver.ensure_running()
+        yield
     finally:
-        sys.warnoptions.remove(_LEAKED)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        sys.warnoptions.remove(_LEAKED)
 
 
 class _Pool(ProcessPoolExecutor):
@@ -111,18 +128,23 @@ def process_pool(
     pool.shutdown()
 
 
+def end_with_parent() -> None:
+    """From now on, end this process once the one that started it is gone: killed, it cannot say."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
 def _end_with_parent() -> None:
-    """End this process, in order, once the one that started it is gone: killed, it cannot say."""
     multiprocessing.parent_process().join()
-    while True:  # the pool takes an exit out of work for its result, and goes on to the next
+    for _ in range(_TRIES):  # a pool takes an exit out of work for its result, and goes on
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(_PATIENCE)
+    os.kill(os.getpid(), signal.SIGKILL)  # one that waits for others does not come to end itself
 
 
 def _begin(prepare: Callable[[], object] | None) -> None:
     # A terminal sends Ctrl-C to all processes.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     if prepare is not None:
         prepare()
     # Last: the pool logs an exit from here. What a worker was writing is removed as it ends.

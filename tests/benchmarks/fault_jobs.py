@@ -137,6 +137,8 @@ class Run:
         self.pid = os.fork()
         if self.pid == 0:
             os.setsid()
+            # A shell's background jobs begin with it ignored.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             os.dup2(handle, 1)
             os.dup2(handle, 2)

@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ import torch
 
 from pcsc_d2.cli import main
 from pcsc_d2.cli.launching import launched
+from pcsc_d2.cli.outcome import exit_status
 from pcsc_d2.datasets.synthetic.generate import generate
 from tests.engine.test_train_net import SMALL
 
@@ -61,8 +64,23 @@ def die_on_the_second_rank(args: argparse.Namespace) -> None:
     comm.synchronize()
 
 
-def run_killed() -> int:
-    """What ``pcsc train`` does, with work that dies."""
+def stop_on_the_second_rank(args: argparse.Namespace) -> None:
+    """The first waits for the second, which is stopped as one is whose machine hangs."""
+    from detectron2.utils import comm
+
+    if comm.get_rank() == 1:
+        os.kill(os.getpid(), signal.SIGSTOP)
+    comm.synchronize()
+
+
+def wait_for_long(args: argparse.Namespace) -> None:
+    """Both are at work."""
+    print("at work", flush=True)
+    time.sleep(900)
+
+
+def run_launched(work: Callable[[argparse.Namespace], None], timeout: float) -> int:
+    """What ``pcsc train`` does, with other work."""
     args = argparse.Namespace(
         command="train",
         config_file="synthetic/quick.yaml",
@@ -71,25 +89,83 @@ def run_killed() -> int:
         num_machines=1,
         machine_rank=0,
         dist_url="auto",
-        timeout=60,
+        timeout=timeout,
     )
-    return launched(die_on_the_second_rank, args)
+    return exit_status(partial(launched, work, args), "train")
 
 
-def test_killed_process_ends_the_job_with_one_line() -> None:
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", str(Path(__file__))],
+def started(work: Callable[[argparse.Namespace], None], timeout: float) -> subprocess.Popen:
+    """A job of two processes, in a group of its own."""
+    program = f"from {__name__} import *; sys.exit(run_launched({work.__name__}, {timeout}))"
+    return subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", program],
         env=ENVIRONMENT,
-        capture_output=True,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=600,
+        start_new_session=True,
+        # A shell's background jobs begin with the signal ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
-    assert done.returncode == 2
-    lines = [line for line in done.stderr.splitlines() if "rror" in line or "process" in line]
-    assert lines == [
-        "error: process 1 of 2 was ended by SIGKILL (out of memory?); --resume goes on"
-    ]
-    assert "Traceback" not in done.stderr
+
+
+def ended(job: subprocess.Popen) -> tuple[int, list[str]]:
+    """The exit status of a job, and what it says; none of its processes lives on."""
+    _, said = job.communicate(timeout=600)
+    for _ in range(1200):
+        try:
+            os.killpg(job.pid, 0)
+        except ProcessLookupError:
+            return job.returncode, said.splitlines()
+        time.sleep(0.1)
+    os.killpg(job.pid, signal.SIGKILL)
+    pytest.fail("processes of the job live on")
+
+
+@pytest.mark.parametrize(
+    ("work", "timeout", "line"),
+    [
+        (
+            die_on_the_second_rank,
+            60,
+            "process 1 of 2 was ended by SIGKILL (out of memory?); --resume goes on",
+        ),
+        (
+            stop_on_the_second_rank,
+            5,
+            "another process of the job did not answer within 5 s (--timeout); --resume goes on",
+        ),
+    ],
+)
+def test_a_killed_or_stalled_process_ends_the_job_with_one_line(
+    work: Callable[[argparse.Namespace], None], timeout: float, line: str
+) -> None:
+    assert ended(started(work, timeout)) == (2, [f"error: {line}"])
+
+
+def children(parent: int) -> str:
+    """The command lines of a process's children."""
+    numbers = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    lines = [Path(f"/proc/{number}/cmdline") for number in numbers]
+    return " ".join(line.read_text() for line in lines if line.exists())
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1.0, 4.0])
+def test_ctrl_c_while_processes_start_is_one_line(seconds: float) -> None:
+    job = started(wait_for_long, 60)
+    while "spawn_main" not in children(job.pid):
+        time.sleep(0.05)
+    time.sleep(seconds)
+    os.killpg(job.pid, signal.SIGINT)
+    assert ended(job) == (130, ["interrupted"])
+
+
+def test_processes_end_with_a_killed_parent() -> None:
+    job = started(wait_for_long, 60)
+    assert [job.stdout.readline() for _ in range(2)] == ["at work\n"] * 2
+    job.kill()
+    assert ended(job) == (-signal.SIGKILL, [])
 
 
 DIES_ONCE = """
@@ -145,7 +221,3 @@ def test_torchrun_with_a_restart_ends_with_the_same_weights(tmp_path: Path) -> N
         for name in ("parts", "whole")
     )
     assert all(torch.equal(value, expected[key]) for key, value in found.items())
-
-
-if __name__ == "__main__":
-    sys.exit(run_killed())

@@ -54,6 +54,25 @@ def test_only_what_is_abandoned_is_removed(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_next_write_removes_what_a_killed_one_left(tmp_path: Path) -> None:
+    words = [sys.executable, "-c", WRITER, str(tmp_path)]
+    kept = [tmp_path / name for name in (".a.zip.other", ".b.zip.abcdefgh", ".a.zip", "b.zip")]
+    for path in kept:
+        path.touch()
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout.readline() == "ready\n"
+        left = list(tmp_path.glob(".a.zip.????????"))
+        with atomic_write(tmp_path / "a.zip") as file:
+            file.write(b"whole")
+        assert len(left) == 1
+        assert left[0].exists()
+        writer.kill()
+    with atomic_write(tmp_path / "a.zip") as file:
+        file.write(b"whole")
+    assert not left[0].exists()
+    assert all(path.exists() for path in kept)
+
+
 def test_own_work_and_links_stay(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")
