@@ -64,6 +64,7 @@ def make_jobs(base: Path) -> list[Job]:
     weights = ("MODEL.WEIGHTS", str(base / "trained" / "model_final.pth"))
     trained = ("--config-file", str(base / "trained" / "config.yaml"))
     videos = str(base / "root" / "synthetic" / "easy" / "videos")
+    model = ("--model", str(base / "model.pt"))
     distributed = str(base / "distributed.zip")
     return [
         Job("prepare", ("prepare", "jhmdb", distributed, "--root", "{out}", "--processes", "1")),
@@ -77,7 +78,7 @@ def make_jobs(base: Path) -> list[Job]:
         ),
         Job(
             "detect",
-            ("detect", videos, "--model", str(base / "model.pt"), "--quiet", "--out", "{out}"),
+            ("detect", videos, "--every", "4", *model, "--quiet", "--out", "{out}"),
             ("--resume",),
             trained=True,
         ),

@@ -10,6 +10,7 @@ import shutil
 import time
 from collections import Counter
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 from fault_jobs import Job, Run, make_data, make_jobs, make_model
@@ -143,11 +144,12 @@ def measure(base: Path, args: argparse.Namespace, outcomes: Outcomes) -> None:
     faults = [fault for fault in FAULTS if not args.faults or fault.name in args.faults]
     if any(job.trained for job in jobs):
         make_model(base)
-    for job in jobs:
-        normal = run_once(base, job)
-        print(f"{job.name}: {normal.seconds:.1f} s undisturbed, {normal.size} bytes", flush=True)
-        for fault in faults:
-            _measure(base, job, fault, normal, args, outcomes)
+    normal = {job: run_once(base, job) for job in jobs}
+    for job, alone in normal.items():
+        print(f"{job.name}: {alone.seconds:.1f} s undisturbed, {alone.size} bytes", flush=True)
+    # In rounds, so that a measurement that is ended has as much of each.
+    for number, job, fault in product(range(1, args.moments + 1), jobs, faults):
+        _measure(base, job, fault, normal[job], number, args.seed, outcomes)
 
 
 def _measure(
@@ -155,14 +157,16 @@ def _measure(
     job: Job,
     fault: Fault,
     normal: Undisturbed,
-    args: argparse.Namespace,
+    moments: int,
+    seed: int,
     outcomes: Outcomes,
 ) -> None:
-    for _ in range(_TRIES * args.moments):
+    """Let a fault come to a job until it did so often enough, at moments that were not too late."""
+    for _ in range(_TRIES):
         counts = outcomes.of(job.name, fault.name)
-        if counts.total() - counts[TOO_LATE] >= args.moments:
+        if counts.total() - counts[TOO_LATE] >= moments:
             break
-        rng = random.Random(f"{args.seed} {job.name} {fault.name} {counts.total()}")
+        rng = random.Random(f"{seed} {job.name} {fault.name} {counts.total()}")
         what = run_ended(base, job, fault, rng.random(), normal)
         outcomes.add(job.name, fault.name, what)
         if what not in (FINE, TOO_LATE):
