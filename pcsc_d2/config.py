@@ -123,8 +123,9 @@ def _add_backbone(cfg: CfgNode) -> None:
     # fetches.
     cfg.MODEL.RGB.WEIGHTS = ""
     cfg.MODEL.FLOW = CfgNode()
-    # What the second stream sees: "flow", or "rgb" for the ablation with two RGB streams (which
-    # then takes PIXEL_MEAN and PIXEL_STD from the first).
+    # What the second stream sees: "flow"; "difference", what changes in RGB from each frame to the
+    # next, in grey levels (three channels, for which PIXEL_MEAN and PIXEL_STD have to be given); or
+    # "rgb" for the ablation with two RGB streams (which then takes them from the first).
     cfg.MODEL.FLOW.SOURCE = "flow"
     # Pixels. Normalised flow is clipped to [-1, 1], so flow is clipped to +-20 pixels.
     cfg.MODEL.FLOW.PIXEL_MEAN = [0.0, 0.0]

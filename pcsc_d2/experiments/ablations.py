@@ -48,6 +48,7 @@ def _rows() -> dict[str, Row]:
         )
     for n in range(1, 7):
         rows[f"stages_{n}"] = Row(f"{n} stage{'s' * (n > 1)}", _cooperation("NUM_STAGES", n))
+    rows["own_streams"] = Row("control: own stream", _cooperation("OWN_STREAM_CONTROL", True))
     rows["flow_first"] = Row("flow goes first", _cooperation("FIRST_STREAM", "flow"))
     rows["refined_messages"] = Row("refined messages", _cooperation("REFINED_MESSAGES", True))
     rows["shared_heads"] = Row("shared heads", _cooperation("SHARED_HEADS", True))

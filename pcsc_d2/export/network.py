@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from pcsc_d2.layers.normalisation import normalise
 from pcsc_d2.layers.window_trunk import WindowTrunk
 
 # Of one image: boxes (n, 4) float32 x1 y1 x2 y2 in pixels of the clip, as Detectron2's; scores (n,)
@@ -29,7 +30,7 @@ class ExportedStream(nn.Module):
         trunk: of traced parts.
         mean, std: (C, 1, 1, 1).
         divisor: clips are padded to multiples of this many pixels.
-        bounded: what is normalised is cut to [-1, 1].
+        bounded, differences: see ``normalise``.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class ExportedStream(nn.Module):
         std: torch.Tensor,
         divisor: int,
         bounded: bool,
+        differences: bool = False,
     ) -> None:
         super().__init__()
         self.trunk = trunk
@@ -46,6 +48,7 @@ class ExportedStream(nn.Module):
         self.register_buffer("std", std)
         self.divisor = divisor
         self.bounded = bounded
+        self.differences = differences
 
     def forward(self, clips: torch.Tensor) -> list[torch.Tensor]:
         """Raw clips ``(N, C, T, h, w)`` -> c2..c5 with time pooled."""
@@ -60,9 +63,7 @@ class ExportedStream(nn.Module):
 
     def preprocess(self, clips: torch.Tensor) -> torch.Tensor:
         x = clips.to(device=self.mean.device, dtype=torch.float32)
-        x = (x - self.mean) / self.std
-        if self.bounded:
-            x = x.clamp(-1, 1)
+        x = normalise(x, self.mean, self.std, self.bounded, self.differences)
         bottom, right = -x.shape[-2] % self.divisor, -x.shape[-1] % self.divisor
         return F.pad(x, [0, right, 0, bottom])
 

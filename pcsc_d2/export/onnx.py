@@ -130,7 +130,7 @@ def to_onnx_network(model: TwoStreamRCNN, clip_length: int, topk: int, shape: On
 
     size = shape.size or TRACED_SIZE
     clips = {"rgb": torch.randint(0, 256, (1, 3, clip_length, *size), dtype=torch.uint8)}
-    if model.flow.source != "rgb":
+    if model.flow.reads != "rgb":
         clips["flow"] = torch.randn(1, 2, clip_length, *size)
     inner = {PREFIX + name: clip for name, clip in clips.items()}
     free = {} if shape.size else {name: {3: "height", 4: "width"} for name in inner}

@@ -44,7 +44,7 @@ def to_network(model: TwoStreamRCNN, clip_length: int) -> torch.jit.ScriptModule
             **streams,
             heads=trace_heads(model, *maps, TRACED_SIZE),
             clip_length=clip_length,
-            second_sees_rgb=model.flow.source == "rgb",
+            second_sees_rgb=model.flow.reads == "rgb",
             one_trunk=model.one_trunk,
         )
         # Inlined and with norms folded, the file is smaller and warms up in half the time.
@@ -53,7 +53,7 @@ def to_network(model: TwoStreamRCNN, clip_length: int) -> torch.jit.ScriptModule
 
 def _trace_stream(stream: Stream, clip: torch.Tensor, clip_length: int) -> ExportedStream:
     bottom_up = stream.backbone.bottom_up
-    parts, x = [], stream.preprocess([{stream.source: clip[0]}]).tensor
+    parts, x = [], stream.preprocess([{stream.reads: clip[0]}]).tensor
     for part in trunk_parts(bottom_up.trunk):
         parts.append(torch.jit.trace(part.eval(), x, check_trace=False))
         x = part(x)
@@ -63,6 +63,7 @@ def _trace_stream(stream: Stream, clip: torch.Tensor, clip_length: int) -> Expor
         stream.pixel_std,
         stream.backbone.size_divisibility,
         stream.bounded,
+        stream.differences,
     )
 
 

@@ -13,6 +13,7 @@ from detectron2.utils.events import get_event_storage
 from torch import nn
 
 from pcsc_d2.layers import SeparableI3D, TappedTrunk, load_i3d_weights, load_s3d_weights
+from pcsc_d2.layers.normalisation import normalise
 from pcsc_d2.model_zoo.kinetics import KINETICS, load_kinetics
 from pcsc_d2.model_zoo.s3d import load_s3d_kinetics
 from pcsc_d2.modeling.i3d_fpn import I3DFPN
@@ -20,6 +21,8 @@ from pcsc_d2.modeling.i3d_fpn import I3DFPN
 logger = logging.getLogger(__name__)
 
 STREAMS = ("rgb", "flow")
+# What a stream sees -> the model input that it is made of.
+SOURCES = {"rgb": "rgb", "flow": "flow", "difference": "rgb"}
 
 
 def _load_weights(trunk: nn.Module, weights: str, stream: str) -> None:
@@ -37,6 +40,17 @@ def _load_weights(trunk: nn.Module, weights: str, stream: str) -> None:
         load(trunk, weights, f"{stream}.backbone.bottom_up.trunk.")
 
 
+def _check_source(name: str, node: CfgNode) -> None:
+    key, channels = f"MODEL.{name.upper()}", len(node.PIXEL_MEAN)
+    if node.SOURCE not in SOURCES:
+        raise ValueError(f"{key}.SOURCE {node.SOURCE}: a stream sees {', '.join(SOURCES)}")
+    if node.SOURCE == "difference" and (channels, len(node.PIXEL_STD)) != (3, 3):
+        raise ValueError(
+            f"{key}.SOURCE difference is of RGB: three values in {key}.PIXEL_MEAN and PIXEL_STD, "
+            "such as [0, 0, 0] and [40, 40, 40]"
+        )
+
+
 def _say_random(name: str, norm: str) -> None:
     key = f"MODEL.{name.upper()}.WEIGHTS"
     logger.warning("%s is empty: the %s trunk starts from random weights", key, name)
@@ -49,11 +63,12 @@ class Stream(nn.Module):
 
     Args:
         name: ``"rgb"`` or ``"flow"``: suffix of the losses and scope of what is logged.
-        source: key of a model input that holds this stream's clip ``(C, T, H, W)``.
+        source: one of ``SOURCES``: a clip ``(C, T, H, W)`` of the model input, or what changes in
+            it from frame to frame.
         backbone: its trunk and its pyramid.
         proposal_generator: Detectron2's RPN.
         pixel_mean, pixel_std: one value per channel C.
-        bounded: cut what is normalised to [-1, 1]; flow has values beyond any bound.
+        bounded: cut what is normalised to [-1, 1]; flow and changes have values beyond any bound.
         weights: what the trunk starts from: "kinetics", a file (see MODEL.RGB.WEIGHTS), or "" for
             what it has.
     """
@@ -77,6 +92,7 @@ class Stream(nn.Module):
         self.name = name
         self.bounded = bounded
         self.source = source
+        self.reads = SOURCES[source]
         self.backbone = backbone
         self.proposal_generator = proposal_generator
         # Four axes: (-1, 1, 1) would broadcast over time wherever T equals C.
@@ -86,6 +102,7 @@ class Stream(nn.Module):
     @classmethod
     def from_config(cls, cfg: CfgNode, name: str) -> dict[str, object]:
         node = cfg.MODEL.RGB if name == "rgb" else cfg.MODEL.FLOW
+        _check_source(name, node)
         # Two RGB streams normalise alike, whatever the second one's statistics of flow are.
         pixels = cfg.MODEL.RGB if node.SOURCE == cfg.MODEL.RGB.SOURCE else node
         backbone = build_backbone(cfg, ShapeSpec(channels=len(pixels.PIXEL_MEAN)))
@@ -101,20 +118,23 @@ class Stream(nn.Module):
             "pixel_mean": pixels.PIXEL_MEAN,
             "pixel_std": pixels.PIXEL_STD,
             # Grey levels have bounds of their own, which need not be at 1 for every mean.
-            "bounded": node.SOURCE == "flow",
+            "bounded": node.SOURCE != "rgb",
             "weights": weights,
         }
+
+    @property
+    def differences(self) -> bool:
+        return self.source == "difference"
 
     @property
     def device(self) -> torch.device:
         return self.pixel_mean.device
 
     def preprocess(self, batched_inputs: list[dict]) -> ImageList:
-        """Normalise, cut flow to [-1, 1], pad to the stride and batch: (N, C, T, H, W)."""
-        clips = [x[self.source].to(self.device, torch.float32) for x in batched_inputs]
-        clips = [(x - self.pixel_mean) / self.pixel_std for x in clips]
-        if self.bounded:
-            clips = [x.clamp_(-1, 1) for x in clips]
+        """See ``normalise``; padded to the stride, and one batch: (N, C, T, H, W)."""
+        clips = [x[self.reads].to(self.device, torch.float32) for x in batched_inputs]
+        how = self.pixel_mean, self.pixel_std, self.bounded, self.differences
+        clips = [normalise(x, *how) for x in clips]
         return ImageList.from_tensors(clips, self.backbone.size_divisibility)
 
     def propose(

@@ -27,6 +27,10 @@ from tests.test_imports import HIDE, ROOT
 from tests.tiny import tiny_config, tiny_input
 
 PCSC = ["MODEL.COOPERATION.NUM_STAGES", 4, "MODEL.COOPERATION.IMAGE_MESSAGES", True]
+DIFFERENCES = [
+    *("MODEL.FLOW.SOURCE", "difference", "MODEL.FLOW.PIXEL_MEAN", [0.0] * 3),
+    *("MODEL.FLOW.PIXEL_STD", [40.0] * 3),
+]
 CASES = {
     "baseline": [],
     "average": [*PCSC, "MODEL.COOPERATION.OUTPUT", "average"],
@@ -55,6 +59,7 @@ CASES["what reviewers ask for"] = [
     *("MODEL.COOPERATION.REFINED_MESSAGES", True),
 ]
 CASES["one trunk"] = [*PCSC, "MODEL.FLOW.SOURCE", "rgb", "MODEL.I3D.FEATURES", "cached"]
+CASES["differences"] = [*PCSC, *DIFFERENCES]
 CASES["actionness"] = [*PCSC, "MODEL.ACTIONNESS.ON", True]
 INFO = ModelInfo(tuple("abcd"), clip_length=8, min_size=64, max_size=100, flow_method="dis")
 

@@ -323,6 +323,25 @@ def test_two_rgb_streams() -> None:
     assert_same_detections(output["instances"], without_flow["instances"])
 
 
+def test_a_stream_of_differences() -> None:
+    pixels = ["MODEL.FLOW.PIXEL_MEAN", [0.0] * 3, "MODEL.FLOW.PIXEL_STD", [40.0] * 3]
+    built = model([*FULL, "MODEL.FLOW.SOURCE", "difference", *pixels]).eval()
+    assert stem(built, "flow").shape[1] == 3
+    clip = tiny_input()
+    seen = built.flow.preprocess([clip]).tensor[0]
+    change = clip["rgb"][:, 1].float() - clip["rgb"][:, 0].float()
+    expected = (change / 40).clamp(-1, 1)
+    assert torch.equal(seen[:, 0, : change.shape[1], : change.shape[2]], expected)
+    del clip["flow"]
+    assert len(built([clip])[0]["instances"]) > 0
+
+
+@pytest.mark.parametrize("source", ["difference", "depth"])
+def test_a_source_that_a_stream_cannot_have(source: str) -> None:
+    with pytest.raises(ValueError, match=f"MODEL.FLOW.SOURCE {source}"):
+        model([*FULL, "MODEL.FLOW.SOURCE", source])
+
+
 # --- pictures ---
 
 
