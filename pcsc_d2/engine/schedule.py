@@ -76,6 +76,11 @@ def scheduled(cfg: CfgNode, ranks: int | None = None) -> CfgNode:
     return cfg
 
 
+def check_batch(cfg: CfgNode, ranks: int) -> None:
+    """ValueError for a batch that so many processes cannot share, before they are started."""
+    batch_of_rank(_scaled(cfg, ranks).SOLVER.IMS_PER_BATCH, ranks)
+
+
 def _scaled(cfg: CfgNode, ranks: int) -> CfgNode:
     reference = cfg.SOLVER.REFERENCE_WORLD_SIZE
     if reference in (0, ranks):

@@ -187,30 +187,52 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def torchrun(folder: Path, restarts: int, program: list[str]) -> str:
+def training(program: list[str], folder: Path, *words: str) -> subprocess.CompletedProcess:
+    """A tiny training of the datasets beside a folder, which it writes to."""
     small = SMALL | {"SOLVER.MAX_ITER": 5, "SOLVER.CHECKPOINT_PERIOD": 2, "VIS_PERIOD": 0}
     options = [str(x) for pair in small.items() for x in pair]
-    line = ["--nproc-per-node", "2", "--max-restarts", str(restarts), "--standalone", *program]
-    line += [*LINE, *options, "DATASETS.TEST", "()", "OUTPUT_DIR", str(folder)]
-    done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", *line],
-        env=os.environ
-        | {
-            "PYTHONPATH": str(ROOT),
-            "OMP_NUM_THREADS": "1",
-            "DETECTRON2_DATASETS": str(folder.parent),
-        },
+    options += ["DATASETS.TEST", "()", "OUTPUT_DIR", str(folder)]
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", *program, *LINE, *words, *options],
+        env=ENVIRONMENT | {"DETECTRON2_DATASETS": str(folder.parent)},
         capture_output=True,
         text=True,
         timeout=1500,
     )
+
+
+def torchrun(folder: Path, restarts: int, program: list[str]) -> str:
+    line = ["--nproc-per-node", "2", "--max-restarts", str(restarts), "--standalone", *program]
+    done = training(["-m", "torch.distributed.run", *line], folder)
     assert done.returncode == 0, done.stderr[-3000:]
     return (folder / "log.txt").read_text()
 
 
-def test_torchrun_with_a_restart_ends_with_the_same_weights(tmp_path: Path) -> None:
+@pytest.fixture
+def clips(tmp_path: Path) -> None:
+    """Generated clips in the test's folder."""
     sizes = {"train": 2, "test": 1}
     generate(tmp_path, "easy", sizes, size=(48, 64), length=(16, 16), progress=False)
+
+
+def test_a_batch_that_processes_cannot_share_is_one_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    options = ["MODEL.DEVICE", "cpu", "SOLVER.IMS_PER_BATCH", "3"]
+    text = text_of(["--num-gpus", "2", *options], capsys)
+    assert text.startswith("error: SOLVER.IMS_PER_BATCH 3 cannot be shared by 2 processes: set it")
+
+
+@pytest.mark.usefixtures("clips")
+def test_processes_share_the_cpu(tmp_path: Path) -> None:
+    done = training(["-m", "pcsc_d2"], tmp_path / "two", "--num-gpus", "2")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "World size: 2" in (tmp_path / "two" / "log.txt").read_text()
+    assert torch.load(tmp_path / "two" / "model_final.pth", weights_only=True)["iteration"] == 4
+
+
+@pytest.mark.usefixtures("clips")
+def test_torchrun_with_a_restart_ends_with_the_same_weights(tmp_path: Path) -> None:
     (tmp_path / "dies_once.py").write_text(DIES_ONCE)
     whole = torchrun(tmp_path / "whole", 0, ["-m", "pcsc_d2"])
     assert "Starting training from iteration 0" in whole

@@ -24,6 +24,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train or evaluate, on as many GPUs as asked for."""
+    from pcsc_d2.engine.schedule import check_batch
     from pcsc_d2.engine.train import train
+    from pcsc_d2.model_zoo import get_config
+    from pcsc_d2.parallel import started_by_torchrun
 
+    if not args.eval_only and not started_by_torchrun():
+        # Before processes start, each of which would say so by itself.
+        processes = max(1, args.num_gpus * args.num_machines)
+        check_batch(get_config(args.config_file, args.opts), processes)
     return launched(train, args)
