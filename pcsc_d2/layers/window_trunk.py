@@ -29,7 +29,7 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from pcsc_d2.layers.i3d import STRIDES, TAPS, cut_context
+from pcsc_d2.layers.i3d import STRIDES, TAPS, cut_context, mean_over_time
 
 LEVELS = tuple(STRIDES)
 # Frames from the end of a clip in which c3 still sees the zeros beyond it, rounded up to slices.
@@ -149,7 +149,7 @@ class WindowTrunk(nn.Module):
 
     def pool(self, x: torch.Tensor) -> torch.Tensor:
         """Collapse time: ``(N, C, T, H, W)`` -> ``(N, C, H, W)``."""
-        return x.mean(dim=2) if self.mean_pool else x[:, :, x.shape[2] // 2]
+        return mean_over_time(x) if self.mean_pool else x[:, :, x.shape[2] // 2]
 
     @torch.jit.export
     def window(

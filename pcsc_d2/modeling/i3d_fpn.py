@@ -21,7 +21,7 @@ from torch import nn
 
 from pcsc_d2.config import uses_cached_features
 from pcsc_d2.layers import InceptionI3D, SeparableI3D
-from pcsc_d2.layers.i3d import STRIDES
+from pcsc_d2.layers.i3d import STRIDES, mean_over_time
 
 LEVELS = tuple(STRIDES)
 
@@ -55,7 +55,7 @@ class I3DTrunk(Backbone):
 
     def pool(self, x: torch.Tensor) -> torch.Tensor:
         """Collapse time: ``(N, C, T, H, W)`` -> ``(N, C, H, W)``."""
-        return x.mean(dim=2) if self.time_pool == "mean" else x[:, :, x.shape[2] // 2]
+        return mean_over_time(x) if self.time_pool == "mean" else x[:, :, x.shape[2] // 2]
 
     def output_shape(self) -> dict[str, ShapeSpec]:
         channels = self.trunk.out_channels

@@ -12,8 +12,10 @@ from detectron2.modeling.poolers import ROIPooler
 from torch import nn
 
 from pcsc_d2.layers.folding import fold_norms
-from pcsc_d2.layers.i3d import Mixed, TappedTrunk
+from pcsc_d2.layers.i3d import MaxPool3dSame, Mixed, TappedTrunk
+from pcsc_d2.layers.light_mixed import LightMixed, is_folded
 from pcsc_d2.layers.max_pooling import AxisMaxPool3d
+from pcsc_d2.layers.pointwise import use_products
 from pcsc_d2.layers.roi_sums import ROISums
 from pcsc_d2.layers.winograd import use_winograd
 from pcsc_d2.modeling.stream import STREAMS
@@ -95,16 +97,27 @@ def prepare_trunk(
         else:
             return engine
     if next(trunk.parameters()).device.type == "cpu":
-        for mixed in (m for m in trunk.children() if isinstance(m, Mixed)):
-            mixed.b3a = AxisMaxPool3d()
-        use_winograd(trunk)
-        # Clips are turned into this layout once, at the stem.
-        trunk.to(memory_format=torch.channels_last_3d)
+        _lighten_trunk(trunk)
     return Engine()
+
+
+def _lighten_trunk(trunk: TappedTrunk) -> None:
+    for name, module in list(trunk.named_children()):
+        if is_folded(module):
+            setattr(trunk, name, LightMixed(module))
+        elif isinstance(module, Mixed):
+            module.b3a = AxisMaxPool3d()
+        elif isinstance(module, MaxPool3dSame):
+            setattr(trunk, name, AxisMaxPool3d(module.kernel, module.stride))
+    use_winograd(trunk)
+    use_products(trunk)
+    # Clips are turned into this layout once, at the stem.
+    trunk.to(memory_format=torch.channels_last_3d)
 
 
 def _lighten(network: nn.Module) -> None:
     use_winograd(network)
+    use_products(network)
     network.to(memory_format=torch.channels_last)
 
 

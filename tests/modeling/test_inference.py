@@ -10,6 +10,7 @@ import torch
 from detectron2.modeling import build_model
 
 from pcsc_d2.layers.i3d import InceptionI3D
+from pcsc_d2.layers.light_mixed import LightMixed
 from pcsc_d2.layers.roi_sums import ROISums
 from pcsc_d2.layers.winograd import WinogradConv
 from pcsc_d2.modeling import inference
@@ -69,8 +70,10 @@ def test_lighter_layers_detect_the_same(stages: int) -> None:
     lighter = deepcopy(model)
     prepare_for_inference(lighter, 8, Engine())
     kinds = [type(module) for module in lighter.modules()]
-    # Four levels and an RPN in either stream; a level that the heads pool from.
-    assert kinds.count(WinogradConv) == 10
+    # In either stream four levels, an RPN and two in each Inception block; a level that the heads
+    # pool from.
+    assert kinds.count(WinogradConv) == 2 * (4 + 1 + 2 * 9)
+    assert kinds.count(LightMixed) == 2 * 9
     assert kinds.count(ROISums) == 4
     inputs = [tiny_input(0), tiny_input(1)]
     for expected, found in zip(model(inputs), lighter(inputs)):
