@@ -6,9 +6,7 @@ import logging
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.layers import ROIAlign
 from detectron2.modeling import FPN
-from detectron2.modeling.poolers import ROIPooler
 from torch import nn
 
 from pcsc_d2.layers.folding import fold_norms
@@ -16,8 +14,8 @@ from pcsc_d2.layers.i3d import MaxPool3dSame, Mixed, TappedTrunk
 from pcsc_d2.layers.light_mixed import LightMixed, is_folded
 from pcsc_d2.layers.max_pooling import AxisMaxPool3d
 from pcsc_d2.layers.pointwise import use_products
-from pcsc_d2.layers.roi_sums import ROISums
 from pcsc_d2.layers.winograd import use_winograd
+from pcsc_d2.modeling.light_pooler import LightPooler, is_aligned
 from pcsc_d2.modeling.stream import STREAMS
 from pcsc_d2.modeling.two_stream_rcnn import TwoStreamRCNN
 from pcsc_d2.runtime import Engine, EngineError, choose_engine
@@ -76,7 +74,11 @@ def prepare_for_inference(
             stream = getattr(model, name)
             _lighten_pyramid(stream.backbone.top_down)
             _lighten(stream.proposal_generator)
-        _lighten_pooler(model.roi_heads.box_pooler)
+        for messages in (model.image_messages, model.roi_heads.roi_messages):
+            if messages is not None:
+                use_products(messages)
+        if is_aligned(model.roi_heads.box_pooler):
+            model.roi_heads.box_pooler = LightPooler(model.roi_heads.box_pooler)
     return engine if set(engines) == {engine} else Engine()
 
 
@@ -123,14 +125,8 @@ def _lighten(network: nn.Module) -> None:
 
 def _lighten_pyramid(pyramid: FPN) -> None:
     _lighten(pyramid)
-    # It keeps its convolutions in a list besides, the coarsest first.
-    names = [name for name, _ in pyramid.named_children() if name.startswith("fpn_output")]
-    pyramid.output_convs = [getattr(pyramid, name) for name in reversed(names)]
-
-
-def _lighten_pooler(pooler: ROIPooler) -> None:
-    for number, align in enumerate(pooler.level_poolers):
-        if isinstance(align, ROIAlign) and align.aligned:
-            pooler.level_poolers[number] = ROISums(
-                align.output_size, align.spatial_scale, align.sampling_ratio
-            )
+    # It keeps its convolutions in lists besides, the coarsest first.
+    names = [name for name, _ in pyramid.named_children()][::-1]
+    for kind in ("lateral", "output"):
+        convs = [getattr(pyramid, name) for name in names if name.startswith(f"fpn_{kind}")]
+        setattr(pyramid, f"{kind}_convs", convs)
