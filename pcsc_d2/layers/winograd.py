@@ -58,11 +58,23 @@ class WinogradConv(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if x.dim() == 4:
-            y = self.frames(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+            y = self._images(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         else:
             clips = [self.frames(clip)[None] for clip in x.permute(0, 2, 3, 4, 1)]
             y = (clips[0] if len(clips) == 1 else torch.cat(clips)).permute(0, 4, 1, 2, 3)
         return y if self.activation is None else self.activation(y)
+
+    def _images(self, x: torch.Tensor) -> torch.Tensor:
+        """Images (N, H, W, C) -> (N, H, W, out channels), as many at once as the cache holds."""
+        number, height, width, _ = x.shape
+        tiles = -(-height // _OUT) * -(-width // _OUT)
+        step = max(1, _TILES // tiles)
+        if step >= number:
+            return self.frames(x)
+        y = self._empty(x, height, width)
+        for images, out in zip(x.split(step), y.split(step)):
+            self.frames(images, out)
+        return y
 
     def frames(self, x: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
         """Frames (T, H, W, C) of one clip, or images, -> (T, H, W, out channels)."""

@@ -20,6 +20,7 @@ from pcsc_d2.modeling.stream import STREAMS
 from pcsc_d2.modeling.two_stream_rcnn import TwoStreamRCNN
 from pcsc_d2.runtime import Engine, EngineError, choose_engine
 from pcsc_d2.runtime.trunk import compile_trunk
+from pcsc_d2.utils.memory import keep_freed_memory
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ def prepare_for_inference(
     trunks = [getattr(model, name).backbone.bottom_up.trunk for name in own]
     engines = [prepare_trunk(trunk, clip_length, engine, required) for trunk in trunks]
     if model.device.type == "cpu":
+        keep_freed_memory()
         for name in STREAMS:
             stream = getattr(model, name)
             _lighten_pyramid(stream.backbone.top_down)
