@@ -19,8 +19,8 @@ from pcsc_d2.modeling.light_pooler import LightPooler, is_aligned
 from pcsc_d2.modeling.stream import STREAMS
 from pcsc_d2.modeling.two_stream_rcnn import TwoStreamRCNN
 from pcsc_d2.runtime import Engine, EngineError, choose_engine
+from pcsc_d2.runtime.memory import keep_freed_memory
 from pcsc_d2.runtime.trunk import compile_trunk
-from pcsc_d2.utils.memory import keep_freed_memory
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ import pytest
 _CODE = """
 import resource
 import numpy as np
-from pcsc_d2.utils.memory import keep_freed_memory
+from pcsc_d2.runtime.memory import keep_freed_memory
 KEEP and keep_freed_memory()
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -31,7 +31,7 @@ def faults(keep: bool) -> int:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's")
 def test_freed_memory_is_kept() -> None:
-    from pcsc_d2.utils.memory import keep_freed_memory
+    from pcsc_d2.runtime.memory import keep_freed_memory
 
     if not keep_freed_memory():
         pytest.skip("another C library")

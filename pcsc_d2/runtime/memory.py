@@ -17,10 +17,10 @@ _MOST_BEFORE = 2**25
 def keep_freed_memory() -> bool:
     """Have the process keep what it frees, for the next time, rather than give it back.
 
-    A key frame's maps are of tens of megabytes. By default such a block goes back to the system when
-    it is freed, and the next one comes in pages of 4 KB that are cleared one by one: a fifth of the
-    time of dense video. What the process holds stays at its peak, which it would come to again with
-    the next key frame in any case.
+    A key frame's maps are of tens of megabytes. By default such a block goes back to the system
+    when it is freed, and the next one comes in pages of 4 KB that are cleared one by one: a fifth
+    of the time of dense video. What the process holds stays at its peak, which it would come to
+    again with the next key frame in any case.
 
     Returns:
         Whether it could be done: with glibc, which is Linux's as a rule.
