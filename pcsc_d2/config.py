@@ -275,8 +275,8 @@ def _add_solver_and_test(cfg: CfgNode) -> None:
     # Every stage's output is scored, from one pass.
     cfg.TEST.EVAL_ALL_STAGES = False
     # What runs the trunks with --eval-only on a CPU: torch, onnxruntime, openvino, or auto for the
-    # fastest that is installed (torch for small models); and in which precision: float32, or bf16
-    # (openvino).
+    # fastest that is installed (torch for I3D and small models); and in which precision: float32,
+    # or bf16 (openvino).
     cfg.TEST.ENGINE = "auto"
     cfg.TEST.PRECISION = "float32"
     cfg.TEST.TUBES = CfgNode()

@@ -30,7 +30,8 @@ def load_model(
         device: where the network runs; None takes a GPU where there is one.
         dense: what neighbouring key frames share; None looks at each clip by itself.
         engine: what runs the network on a CPU, one of ``pcsc_d2.runtime.ENGINES``; None is the
-            fastest that is installed and that can run it (torch on a GPU, and for small models).
+            fastest that is installed and that can run it (torch on a GPU, for I3D and for small
+            models).
         precision: one of ``pcsc_d2.runtime.PRECISIONS``.
         kinetics: detections of a checkpoint are to carry logits of Kinetics' classes if its RGB
             trunk is that of the Kinetics weights, as those of exported files do.

@@ -29,9 +29,18 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choice, "find_spec", lambda name: name)
 
 
-@pytest.mark.parametrize(("width", "name"), [(LEAST_WIDTH / 2, "torch"), (1.0, "openvino")])
-def test_auto_leaves_small_trunks_to_torch(width: float, name: str) -> None:
-    cfg = tiny_config(["MODEL.I3D.WIDTH", width])
+@pytest.mark.parametrize(
+    ("trunk", "width", "name"),
+    [
+        ("s3d", LEAST_WIDTH / 2, "torch"),
+        ("s3d", 1.0, "openvino"),
+        ("i3d", LEAST_WIDTH / 2, "torch"),
+        ("i3d", 1.0, "torch"),
+    ],
+)
+def test_auto_takes_the_fastest(trunk: str, width: float, name: str) -> None:
+    options = ["MODEL.I3D.WIDTH", width, "MODEL.BACKBONE.NAME", f"build_{trunk}_fpn_backbone"]
+    cfg = tiny_config(options)
     assert engine_for(cfg, "auto") == Engine(name)
     assert engine_for(cfg, "onnxruntime") == Engine("onnxruntime")
     assert engine_for(cfg, "torch") == Engine()

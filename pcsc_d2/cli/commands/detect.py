@@ -108,7 +108,7 @@ def _add_how(parser: argparse.ArgumentParser) -> None:
         choices=("torch", "onnxruntime", "openvino", "auto"),
         default="auto",
         help="what runs the network on a CPU; auto is the fastest that is installed, and torch for "
-        "small models (default: %(default)s)",
+        "I3D and small models (default: %(default)s)",
     )
     group.add_argument(
         "--precision",
