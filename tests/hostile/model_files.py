@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import json
 import random
 import tempfile
 import zipfile
@@ -46,29 +47,18 @@ def metadata(folder: Path, rng: random.Random, base: Base) -> tuple[Path, Work]:
 
 def onnx_files(folder: Path, rng: random.Random, base: Base) -> tuple[Path, Work]:
     from pcsc_d2.models.onnx.file import load_onnx
-    from pcsc_d2.runtime import Engine
+    from pcsc_d2.runtime import COMPILERS, Engine, is_installed
+    from tests.hostile import onnx_graphs
 
-    data = onnx_model(inputs.json_text(METADATA, rng).decode("utf-8", "replace"))
-    path = written(folder / "m.onnx", inputs.damaged(data, rng) if rng.random() < 0.6 else data)
-    return path, lambda: load_onnx(path, Engine("onnxruntime"))
-
-
-def onnx_model(about: str) -> bytes:
-    """A graph with the inputs of exported ones, and some metadata."""
-    from onnx import TensorProto, helper
-
-    sizes = {"rgb": (TensorProto.UINT8, 3), "flow": (TensorProto.FLOAT, 2)}
-    given = [
-        helper.make_tensor_value_info(name, kind, ["n", channels, 8, "h", "w"])
-        for name, (kind, channels) in sizes.items()
-    ]
-    made = [helper.make_tensor_value_info("boxes", TensorProto.FLOAT, None)]
-    weights = helper.make_tensor("weights", TensorProto.FLOAT, [2], [0.5, 2.0])
-    node = helper.make_node("ReduceMean", ["flow"], ["boxes"], axes=[2])
-    graph = helper.make_graph([node], "g", given, made, [weights])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    helper.set_model_props(model, {"pcsc_d2.json": about})
-    return model.SerializeToString()
+    about = json.dumps(METADATA).encode()
+    about = inputs.json_text(METADATA, rng) if rng.random() < 0.3 else about
+    model = onnx_graphs.good_model(about.decode("utf-8", "replace"))
+    if rng.random() < 0.7:
+        onnx_graphs.change(model, rng)
+    data = model.SerializeToString()
+    path = written(folder / "m.onnx", inputs.damaged(data, rng) if rng.random() < 0.3 else data)
+    engine = Engine(rng.choice([name for name in COMPILERS if is_installed(name)]))
+    return path, lambda: load_onnx(path, engine)
 
 
 @functools.cache

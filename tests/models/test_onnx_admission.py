@@ -123,6 +123,13 @@ def other_outputs(model: onnx.ModelProto) -> None:
     del model.graph.output[-1]
 
 
+def name_that_is_no_text(model: onnx.ModelProto) -> None:
+    # Protobuf takes no such name, but reads it.
+    model.graph.node[0].op_type = "SQUEEZE_"
+    broken = model.SerializeToString().replace(b"SQUEEZE_", b"SQUEEZE\xff")
+    model.ParseFromString(broken)
+
+
 def no_inputs(model: onnx.ModelProto) -> None:
     del model.graph.input[:]
 
@@ -138,6 +145,7 @@ HOSTILE = {
     huge_tensor: "would have 4,398,046,511,104 values",
     negative_tensor: "would have -4 values",
     other_outputs: "its inputs or outputs are not those of pcsc export",
+    name_that_is_no_text: "not an ONNX file that pcsc export wrote",
     no_inputs: "its inputs or outputs are not those of pcsc export",
 }
 

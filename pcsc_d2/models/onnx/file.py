@@ -12,6 +12,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
+
 from pcsc_d2.models.archive import METADATA
 from pcsc_d2.models.info import ModelError, ModelInfo
 from pcsc_d2.models.metadata import from_json, to_json
@@ -19,6 +21,7 @@ from pcsc_d2.models.onnx.admission import check_graph, check_size
 from pcsc_d2.models.onnx.clips import takes_one_clip, without_loop
 from pcsc_d2.models.onnx.network import OUTPUTS, OnnxNetwork
 from pcsc_d2.models.onnx.windows import OnnxWindows, compile_windows
+from pcsc_d2.models.trial import remember_graph, require_harmless_graph
 from pcsc_d2.runtime import Engine
 from pcsc_d2.runtime.graphs import compile_graph
 from pcsc_d2.utils.files import atomic_write
@@ -27,6 +30,9 @@ from pcsc_d2.utils.trust import UntrustedError
 
 if TYPE_CHECKING:
     from onnx import ModelProto
+
+# Pixels of the clip that a graph is tried on, at most.
+_SIDE = 64
 
 
 def save_onnx(graph: bytes, info: ModelInfo, path: str | os.PathLike[str]) -> None:
@@ -40,6 +46,7 @@ def save_onnx(graph: bytes, info: ModelInfo, path: str | os.PathLike[str]) -> No
     onnx.checker.check_model(model)
     with atomic_write(Path(path)) as file:
         file.write(model.SerializeToString())
+    remember_graph(path)
 
 
 def load_onnx(
@@ -51,25 +58,48 @@ def load_onnx(
         windows: it is to take windows, too.
 
     Raises:
-        ModelError: not an ONNX file that ``pcsc export`` wrote, damaged, or the engine cannot run
-            it.
+        ModelError: not an ONNX file that ``pcsc export`` wrote, damaged, the engine cannot run it,
+            or crashes on it.
     """
     try:
-        model = _read(path)
-        about = {entry.key: entry.value for entry in model.metadata_props}.get(METADATA)
-        if about is None:
-            raise ModelError(f"{path}: not an ONNX file that pcsc export wrote")
-        check_graph(path, model, path.stat().st_size)
-        _check_ends(model)
-        info = from_json(about)
-        network = compile_windows if windows else _compile
-        return network(model, info, engine), info
+        model, info = _admitted(path)
+        require_harmless_graph(path, engine, windows)
+        return _network(model, info, engine, windows), info
     except ModelError:
         raise
     except UntrustedError as error:
         raise ModelError(str(error)) from None
     except ValueError as error:
         raise ModelError(f"{path}: {error}") from None
+    except Exception as error:  # a damaged or hostile file raises nearly anything
+        reason = one_line(error) or type(error).__name__
+        raise ModelError(f"{path}: not an ONNX file that pcsc export wrote ({reason})") from None
+
+
+def try_onnx(path: str | os.PathLike[str], engine: Engine, windows: bool) -> None:
+    """Compile a file's graph and run it on a clip, for whoever looks whether that ends well."""
+    model, info = _admitted(Path(path))
+    network = _network(model, info, engine, windows)
+    side = min(info.min_size or _SIDE, _SIDE)
+    rgb = torch.zeros(1, 3, info.clip_length, side, side, dtype=torch.uint8)
+    network(rgb, torch.zeros(1, 2, info.clip_length, side, side))
+
+
+def _admitted(path: Path) -> tuple[ModelProto, ModelInfo]:
+    """What is in a file, looked through and given to no engine yet."""
+    model = _read(path)
+    about = {entry.key: entry.value for entry in model.metadata_props}.get(METADATA)
+    if about is None:
+        raise ModelError(f"{path}: not an ONNX file that pcsc export wrote")
+    check_graph(path, model, path.stat().st_size)
+    _check_ends(model)
+    return model, from_json(about)
+
+
+def _network(
+    model: ModelProto, info: ModelInfo, engine: Engine, windows: bool
+) -> OnnxNetwork | OnnxWindows:
+    return (compile_windows if windows else _compile)(model, info, engine)
 
 
 def _compile(model: ModelProto, info: ModelInfo, engine: Engine) -> OnnxNetwork:
