@@ -68,7 +68,7 @@ def video_writer(
 
     Arguments and errors as in ``write_video``; the file is there when the block ends without one.
     """
-    with atomic_write(path, "w+b") as file, _container(file) as container:
+    with atomic_write(path, "w+b") as file, _container(sink := _Sink(file)) as container:
         options = {"crf": str(quality), "preset": preset}
         fraction = Fraction(rate).limit_denominator(1001)
         stream = container.add_stream("libx264", rate=fraction, options=options)
@@ -76,7 +76,7 @@ def video_writer(
         stream.codec_context.thread_count = threads
         if timed:
             stream.codec_context.time_base = _TICK
-        encoder = _Encoder(container, stream)
+        encoder = _Encoder(container, stream, sink)
         yield encoder.write
         if not encoder.count:
             raise ValueError(f"{path}: there are no frames to write")
@@ -90,8 +90,10 @@ class _Encoder:
         count: of frames so far.
     """
 
-    def __init__(self, container: av.container.OutputContainer, stream: av.VideoStream) -> None:
-        self._container, self._stream = container, stream
+    def __init__(
+        self, container: av.container.OutputContainer, stream: av.VideoStream, sink: _Sink
+    ) -> None:
+        self._container, self._stream, self._sink = container, stream, sink
         self.count, self._tick = 0, -1
 
     def write(self, frame: np.ndarray, time: float | None = None) -> None:
@@ -105,11 +107,14 @@ class _Encoder:
             self._tick = max(round(time / _TICK), self._tick + 1)
             picture.pts, picture.time_base = self._tick, _TICK
         self._container.mux(self._stream.encode(picture))
+        self._sink.check()
         self.count += 1
 
 
 class _Sink:
-    """A file for PyAV, which reports an error of its own in place of the file's.
+    """A file for PyAV, which prints some errors of its own in place of the file's.
+
+    So it is told of none: the first one is kept, and nothing is written behind it.
 
     Attributes:
         name: by which FFmpeg opens the file once more, to put the index first.
@@ -118,26 +123,36 @@ class _Sink:
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file, self.name, self.error = file, file.name, None
-        self.seek, self.tell = file.seek, file.tell
 
     def write(self, data: bytes) -> int:
         try:
-            written = self._file.write(data)
-            self._file.flush()  # FFmpeg is going to read the file by its name
-            return written
+            if self.error is None:
+                self._file.write(data)
+                self._file.flush()  # FFmpeg is going to read the file by its name
         except OSError as error:
             self.error = error
-            raise
+        return len(data)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        # What could not be written would be tried again.
+        return self._file.seek(offset, whence) if self.error is None else offset
+
+    def tell(self) -> int:
+        return self._file.tell() if self.error is None else 0
+
+    def check(self) -> None:
+        """Raise what a write raised."""
+        if self.error is not None:
+            raise self.error
 
 
 @contextmanager
-def _container(file: IO[bytes]) -> Iterator[av.container.OutputContainer]:
+def _container(sink: _Sink) -> Iterator[av.container.OutputContainer]:
     """An MP4 whose index comes first; raises what the file raises."""
-    sink = _Sink(file)
     try:
         with av.open(sink, "w", format="mp4", options={"movflags": "+faststart"}) as container:
             yield container
     except Exception:
-        if sink.error is not None:
-            raise sink.error from None
+        sink.check()
         raise
+    sink.check()

@@ -57,12 +57,13 @@ class Signalled(Fault):
         job.end(signal.Signals[self.name])
 
     def wrong(self, status: int | None, job: Run, folder: Path) -> str:
-        said = job.said()
-        if status == -signal.Signals[self.name] and not any("Traceback" in x for x in job.lines()):
+        lines = job.lines()
+        if status == -signal.Signals[self.name] and not any("Traceback" in line for line in lines):
             # SIGTERM may also come before the program is told of signals.
             return ""
-        fine = (status, said.split(":")[0]) == (130, "interrupted")
-        return "" if fine else f"status {status}: {said[:90]}"
+        # A progress bar may be closed, which draws it once more, after that is said.
+        told = any(line.split(":")[0] == "interrupted" for line in lines[-3:])
+        return "" if status == 130 and told else f"status {status}: {job.said()[:90]}"
 
 
 class Disk(Fault):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import errno
-
 import av
 import pytest
 
 from pcsc_d2.video import VideoSource, write_video
 from pcsc_d2.video.writing import video_writer
+from tests.disks import small_files
 
 
 @pytest.mark.parametrize("size", [(48, 64), (47, 63)])
@@ -46,15 +45,13 @@ def test_video_keeps_times_and_has_its_index_first(tmp_path, gray):
     assert data.find(b"moov") < data.find(b"mdat")
 
 
-def test_a_full_disk_is_named(tmp_path, gray, monkeypatch):
-    def full(self, data):
-        self.error = OSError(errno.ENOSPC, "No space left on device")
-        raise self.error
-
-    monkeypatch.setattr("pcsc_d2.video.writing._Sink.write", full)
-    with pytest.raises(OSError, match="No space left"):
-        write_video(tmp_path / "v.mp4", gray(12))
+@pytest.mark.parametrize("size", [0, 40, 5_000, 30_000])
+def test_a_full_disk_is_named_and_nothing_else_is_said(tmp_path, noise, size, capfd):
+    with small_files(size), pytest.raises(OSError, match="File too large") as error:
+        write_video(tmp_path / "v.mp4", noise(40))
+    assert error.value.filename == str(tmp_path / "v.mp4")
     assert list(tmp_path.iterdir()) == []
+    assert capfd.readouterr() == ("", "")
 
 
 def stop_after(write, frame, error):
