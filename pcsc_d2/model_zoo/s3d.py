@@ -18,7 +18,7 @@ def load_s3d_kinetics(trunk: SeparableI3D) -> None:
 
     weights = S3D_Weights.KINETICS400_V1
     try:
-        state = weights.get_state_dict(progress=True, check_hash=True)
+        state = weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
     except (OSError, URLError, RuntimeError) as error:
         raise ValueError(
             f"{weights.url}: cannot be fetched ({one_line(error)}): fetch it elsewhere and name "
