@@ -61,8 +61,8 @@ class Signalled(Fault):
         if status == -signal.Signals[self.name] and not any("Traceback" in line for line in lines):
             # SIGTERM may also come before the program is told of signals.
             return ""
-        # A progress bar may be closed, which draws it once more, after that is said.
-        told = any(line.split(":")[0] == "interrupted" for line in lines[-3:])
+        # Behind a progress bar, or before one that is closed, which draws it once more.
+        told = any("interrupted" in line for line in lines[-3:])
         return "" if status == 130 and told else f"status {status}: {job.said()[:90]}"
 
 
