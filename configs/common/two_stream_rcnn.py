@@ -127,6 +127,7 @@ model = L(TwoStreamRCNN)(
             scales=[1 / 4, 1 / 8, 1 / 16, 1 / 32],
             sampling_ratio=0,
             pooler_type="ROIAlignV2",
+            canonical_box_size=112,
         ),
         stage0_heads=mapping(rgb=head(), flow=head()),
         stage_heads=[],
