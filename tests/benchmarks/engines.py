@@ -1,12 +1,13 @@
 """What engines save: CPU seconds for a key frame, clip by clip and in dense mode.
 
-    python tests/benchmarks/engines.py [--keys 33] [--rounds 2] [--engines torch openvino]
+    python tests/benchmarks/engines.py [--keys 65] [--rounds 2] [--engines torch openvino]
 
-The model is PCSC with four stages at full width, 240x320, T = 16, random weights; the video is
-noise. All in one run on one thread, in seconds of the process, which other jobs on the machine
-lengthen far less than they do the clock's. "torch today" is the model as training leaves it, clip
-by clip, which the others are held against; they are prepared as they are for ``detect``. Each way
-is run once to warm up; then they take turns, and of each the least counts.
+The model is PCSC with four stages at full width, 240x320, T = 16, random weights, unless --size and
+--options say otherwise; the video is noise. All in one run on one thread, in seconds of the
+process, which other jobs on the machine lengthen far less than they do the clock's. "torch today"
+is the model as training leaves it, clip by clip, which the others are held against; they are
+prepared as they are for ``detect``. Each way is run once to warm up; then they take turns, and of
+each the least counts.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def dense(
     frames = list(range(length // 2, length // 2 + keys))
     window = keys + length - 1
     rgb, flow = rgb[:, :window], flow[:, :window]
-    return seconds(lambda: detector.detect_window(rgb, flow, frames, SIZE)) / keys
+    return seconds(lambda: detector.detect_window(rgb, flow, frames, rgb.shape[-2:])) / keys
 
 
 def parts(
@@ -122,7 +123,8 @@ def _text(values: dict[str, float]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--keys", type=int, default=33, help="key frames in the window")
+    parser.add_argument("--keys", type=int, default=65, help="key frames in the window")
+    parser.add_argument("--size", type=int, nargs=2, default=SIZE, metavar=("HEIGHT", "WIDTH"))
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--engines", nargs="*", default=WAYS, choices=WAYS)
     parser.add_argument("--options", nargs="*", default=[], metavar="KEY VALUE")
@@ -131,9 +133,11 @@ def main() -> None:
     cfg = config(args.options)
     length, frames = cfg.INPUT.CLIP_LENGTH, args.keys + cfg.INPUT.CLIP_LENGTH - 1
     generator = torch.Generator().manual_seed(0)
-    rgb = torch.randint(0, 256, (3, frames, *SIZE), generator=generator, dtype=torch.uint8)
-    flow = torch.randn(2, frames, *SIZE, generator=generator) * 3
-    print(f"{args.keys} key frames of {SIZE}, T = {length}; CPU s a key frame, one thread")
+    rgb = torch.randint(0, 256, (3, frames, *args.size), generator=generator, dtype=torch.uint8)
+    flow = torch.randn(2, frames, *args.size, generator=generator) * 3
+    print(
+        f"{args.keys} key frames of {tuple(args.size)}, T = {length}; CPU s a key frame, one thread"
+    )
     with torch.inference_mode():
         contestants = models(length, cfg, args.engines)
         found = measure(contestants, (rgb, flow), length, args.keys, args.rounds)

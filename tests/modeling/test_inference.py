@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from copy import deepcopy
+from pathlib import Path
 
 import pytest
 import torch
 from detectron2.modeling import build_model
+from torch import nn
 
 from pcsc_d2.layers.i3d import InceptionI3D
 from pcsc_d2.layers.light_mixed import LightMixed
@@ -21,6 +23,7 @@ from pcsc_d2.modeling.inference import (
     prepare_trunk,
 )
 from pcsc_d2.runtime import Engine, EngineError, choice
+from tests.export.clips import real_clips
 from tests.tiny import tiny_config, tiny_input
 
 
@@ -84,7 +87,27 @@ def test_lighter_layers_detect_the_same(stages: int) -> None:
     assert kinds.count(WinogradConv) == 2 * (4 + 1 + 2 * 9)
     assert kinds.count(LightMixed) == 2 * 9
     assert kinds.count(ROISums) == 4
-    inputs = [tiny_input(0), tiny_input(1)]
+    compare(model, lighter, [tiny_input(0), tiny_input(1)])
+
+
+@torch.no_grad()
+def test_lighter_layers_on_real_clips_of_two_sizes(real_data: Path) -> None:
+    torch.manual_seed(0)
+    options = ["MODEL.FPN.OUT_CHANNELS", 64, "MODEL.I3D.NORM", "FrozenBN", "MODEL.I3D.WIDTH", 0.25]
+    model = build_model(tiny_config([*options, "MODEL.COOPERATION.NUM_STAGES", 4])).eval()
+    lighter = deepcopy(model)
+    prepare_for_inference(lighter, 8, Engine())
+    for clip in real_clips(real_data, 8):
+        (_, ours), (_, theirs) = (each.extract_maps([clip]) for each in (lighter, model))
+        for stream, levels in theirs.items():
+            for level, expected in levels.items():
+                difference = (ours[stream][level] - expected).abs().max()
+                assert difference < 1e-4 * expected.abs().max()
+        compare(model, lighter, [clip])
+
+
+def compare(model: nn.Module, lighter: nn.Module, inputs: list[dict]) -> None:
+    """That both detect the same."""
     for expected, found in zip(model(inputs), lighter(inputs)):
         expected, found = expected["instances"], found["instances"]
         assert len(found) == len(expected) > 0
