@@ -13,6 +13,7 @@ from torch import nn
 from pcsc_d2.export.tracing import TRACED_SIZE, trace_heads
 from pcsc_d2.layers.folding import fold_norms
 from pcsc_d2.layers.i3d import cut_context
+from pcsc_d2.layers.normalisation import normalise
 from pcsc_d2.layers.window_trunk import LEVELS, trunk_parts
 from pcsc_d2.modeling import TwoStreamRCNN
 from pcsc_d2.modeling.stream import STREAMS, Stream
@@ -52,9 +53,7 @@ class _StreamMaps(nn.Module):
 
         All levels, as in dense mode; pyramids take those they need.
         """
-        x = (clips.float() - self.mean) / self.std
-        if self.bounded:
-            x = x.clamp(-1, 1)
+        x = normalise(clips.float(), self.mean, self.std, self.bounded, differences=False)
         bottom, right = -x.shape[-2] % self.divisor, -x.shape[-1] % self.divisor
         x = F.pad(x, [0, right, 0, bottom])
         taps, maps, context = [], [], self.bottom_up.trunk.context
@@ -125,9 +124,16 @@ def to_onnx_network(model: TwoStreamRCNN, clip_length: int, topk: int, shape: On
         clip_length: T.
         topk: detections that an image has at most.
         shape: what is fixed.
+
+    Raises:
+        ValueError: a stream sees differences.
     """
     import onnx
 
+    if model.flow.differences:
+        # Graphs are cut behind what a stream does to its frames: a window's piece would end in a
+        # frame in which nothing changes.
+        raise ValueError("MODEL.FLOW.SOURCE difference has no ONNX file: export it as .pt")
     size = shape.size or TRACED_SIZE
     clips = {"rgb": torch.randint(0, 256, (1, 3, clip_length, *size), dtype=torch.uint8)}
     if model.flow.reads != "rgb":

@@ -25,7 +25,7 @@ from pcsc_d2.models.onnx.file import load_onnx, save_onnx
 from pcsc_d2.models.onnx.network import OnnxNetwork
 from pcsc_d2.runtime import COMPILERS, Engine, EngineError
 from tests.export.clips import real_clips
-from tests.export.test_export import CASES, INFO, PCSC, make_model
+from tests.export.test_export import CASES, DIFFERENCES, INFO, PCSC, make_model
 from tests.test_imports import HIDE, ROOT
 from tests.tiny import tiny_input
 
@@ -104,10 +104,16 @@ def test_real_clips_of_two_sizes(real_data: Path, paper: Exported) -> None:
         assert worst_distance(paper, [clip]) < TOLERANCE
 
 
+def test_differences_are_refused() -> None:
+    model = make_model([*PCSC, *DIFFERENCES])
+    with pytest.raises(ValueError, match="difference has no ONNX file"):
+        to_onnx_network(model, 8, 100, OnnxShape())
+
+
 @pytest.mark.parametrize(
     "options",
-    [*CASES.values(), ["MODEL.I3D.CONTEXT", 2]],
-    ids=[*CASES, "context"],
+    [*(CASES[case] for case in CASES if case != "differences"), ["MODEL.I3D.CONTEXT", 2]],
+    ids=[*(case for case in CASES if case != "differences"), "context"],
 )
 def test_one_clip_of_a_fixed_size(options: list, tmp_path: Path) -> None:
     found = exported([*options, *FROZEN], tmp_path, OnnxShape((100, 75), one_clip=True))
