@@ -25,20 +25,6 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """The processes that were started."""
-    words: list[list[str]] = []
-    run = subprocess.run
-
-    def noted(command: list[str], **options: object) -> subprocess.CompletedProcess:
-        words.append(command)
-        return run(command, **options)
-
-    monkeypatch.setattr(trial.subprocess, "run", noted)
-    return words
-
-
-@pytest.fixture
 def path(tmp_path: Path) -> Path:
     found = tmp_path / "model.onnx"
     found.write_bytes(made().SerializeToString())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import subprocess
 import zipfile
 from pathlib import Path
 
@@ -34,20 +33,6 @@ class Scaled(torch.nn.Module):
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PCSC_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
-
-
-@pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """The processes that were started."""
-    words: list[list[str]] = []
-    run = subprocess.run
-
-    def noted(command: list[str], **options: object) -> subprocess.CompletedProcess:
-        words.append(command)
-        return run(command, **options)
-
-    monkeypatch.setattr(trial.subprocess, "run", noted)
-    return words
 
 
 def exported(path: Path, freeze: bool = True) -> Path:
