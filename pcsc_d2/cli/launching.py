@@ -1,4 +1,4 @@
-"""Work of several processes, as Detectron2 or torchrun launches it."""
+"""Work of several processes, which this one or torchrun starts."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import argparse
 import logging
 import os
 import signal
+import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
@@ -19,6 +19,8 @@ from pcsc_d2.utils.pools import deaf_children, end_with_parent, signals_wait
 
 if TYPE_CHECKING:
     from torch.multiprocessing.spawn import ProcessContext
+
+    from pcsc_d2.parallel import Place
 
 Work = Callable[[argparse.Namespace], object]
 # Seconds within which the process that knows what is wrong has told it, and the others are ended.
@@ -40,10 +42,10 @@ def launched(work: Work, args: argparse.Namespace) -> int:
         ValueError: options that contradict each other or the machine.
     """
     from pcsc_d2.model_zoo import get_config
-    from pcsc_d2.parallel import joining
+    from pcsc_d2.parallel import started_by_torchrun
 
     device = get_config(args.config_file, args.opts).MODEL.DEVICE
-    if joining.started_by_torchrun():
+    if started_by_torchrun():
         return _under_torchrun(work, args, device)
     check_device(device, args.num_gpus)
     if args.num_gpus * args.num_machines <= 1:
@@ -59,8 +61,8 @@ def _spawned(work: Work, args: argparse.Namespace, device: str) -> int:
     # Of no use to the user: the one line that says why follows.
     logging.getLogger("torch.multiprocessing.spawn").setLevel(logging.ERROR)
     try:
-        with _gpus_hidden(not device.startswith("cuda")), signals_wait(), deaf_children():
-            processes = _start(work, args)
+        with signals_wait(), deaf_children():
+            processes = _start(work, args, device)
         while not processes.join():
             pass
     except ProcessExitedException as ended:
@@ -71,31 +73,54 @@ def _spawned(work: Work, args: argparse.Namespace, device: str) -> int:
     return 0
 
 
-def _start(work: Work, args: argparse.Namespace) -> ProcessContext:
-    """Start the processes as Detectron2's ``launch`` does, which also waits for them."""
-    from detectron2.engine.launch import _find_free_port
+def _start(work: Work, args: argparse.Namespace, device: str) -> ProcessContext:
+    """Start the processes of this machine.
+
+    Detectron2's ``launch`` would wait for them here, where Ctrl-C is not heard, and they would not
+    notice before they have met that this process is gone.
+    """
     from torch import multiprocessing
 
     url = args.dist_url
     if url == "auto":
         if args.num_machines > 1:
             raise ValueError("--dist-url auto is for one machine: give the first one's address")
-        url = f"tcp://127.0.0.1:{_find_free_port()}"
-    ranks, limit = args.num_gpus * args.num_machines, timedelta(seconds=args.timeout)
-    job = (ranks, args.num_gpus, args.machine_rank, url, (work, args), limit)
+        url = f"tcp://127.0.0.1:{_free_port()}"
+    job = (url, work, args, device)
     return multiprocessing.start_processes(_rank, job, args.num_gpus, join=False)
 
 
-def _rank(rank: int, *job: object) -> None:
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+def _rank(local: int, url: str, work: Work, args: argparse.Namespace, device: str) -> None:
     """What each process does; it ends once its parent is gone, who may have been killed."""
-    from detectron2.engine.launch import _distributed_worker
+    import torch
+
+    from pcsc_d2.parallel import Place
 
     end_with_parent()
-    _distributed_worker(rank, _in_a_process_of_its_own, *job)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends them
+    here = args.num_gpus
+    if not device.startswith("cuda") and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // here))
+    place = Place(args.machine_rank * here + local, here * args.num_machines, local, here, url)
+    status = exit_status(partial(_joined, place, work, args, device), args.command)
+    if status:
+        sys.exit(status)
+
+
+def _joined(place: Place, work: Work, args: argparse.Namespace, device: str) -> None:
+    from pcsc_d2.parallel import joined
+
+    with joined(place, device, timedelta(seconds=args.timeout)):
+        _in_turn(work, args)
 
 
 def _under_torchrun(work: Work, args: argparse.Namespace, device: str) -> int:
-    from pcsc_d2.parallel import joining
+    from pcsc_d2.parallel import Place, restarts
 
     if args.num_gpus * args.num_machines > 1:
         raise ValueError(
@@ -103,11 +128,10 @@ def _under_torchrun(work: Work, args: argparse.Namespace, device: str) -> int:
             "takes as --nproc-per-node and --nnodes"
         )
     check_device(device, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
-    if joining.restarts():
+    if restarts():
         args.resume = True
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with joining.joined(device, timedelta(seconds=args.timeout)):
-        _in_turn(work, args)
+    _joined(Place.of_environment(), work, args, device)
     return 0
 
 
@@ -122,37 +146,6 @@ def check_device(device: str, processes: int) -> None:
         raise ValueError(f"MODEL.DEVICE is {device} and there is no GPU: add MODEL.DEVICE cpu")
     if processes > found:
         raise ValueError(f"{processes} GPUs are asked for, and there are {found} on this machine")
-
-
-@contextmanager
-def _gpus_hidden(hidden: bool) -> Iterator[None]:
-    """Let processes that are started here see no GPU: Detectron2 takes NCCL wherever there is one,
-    which cannot send what is on the CPU."""
-    before = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if hidden:
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    try:
-        yield
-    finally:
-        if hidden and before is None:
-            del os.environ["CUDA_VISIBLE_DEVICES"]
-        elif hidden:
-            os.environ["CUDA_VISIBLE_DEVICES"] = before
-
-
-def _in_a_process_of_its_own(work: Work, args: argparse.Namespace) -> None:
-    """The work of each process; Ctrl-C is for their parent, which ends them."""
-    import torch
-
-    from pcsc_d2.parallel import prepare_waiting
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if not torch.cuda.is_available() and "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // args.num_gpus))
-    prepare_waiting()
-    status = exit_status(partial(_in_turn, work, args), args.command)
-    if status:
-        sys.exit(status)
 
 
 def _in_turn(work: Work, args: argparse.Namespace) -> None:

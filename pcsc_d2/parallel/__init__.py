@@ -1,6 +1,6 @@
 """Processes that train together: how they come together, wait for each other and share work."""
 
-from pcsc_d2.parallel.joining import joined, started_by_torchrun
+from pcsc_d2.parallel.joining import Place, joined, restarts, started_by_torchrun
 from pcsc_d2.parallel.sharing import (
     batch_of_rank,
     boxes_share,
@@ -16,12 +16,14 @@ from pcsc_d2.parallel.waiting import (
 )
 
 __all__ = [
+    "Place",
     "all_gather",
     "batch_of_rank",
     "boxes_share",
     "gather",
     "joined",
     "prepare_waiting",
+    "restarts",
     "shared_buffers",
     "started_by_torchrun",
     "unused_parameters_loss",

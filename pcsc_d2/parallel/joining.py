@@ -1,10 +1,11 @@
-"""Coming together under torchrun, beside Detectron2's ``launch``."""
+"""How the processes of a job come together, whoever started them."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 
 import torch
@@ -24,18 +25,47 @@ def restarts() -> int:
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
 
 
+@dataclass(frozen=True)
+class Place:
+    """Which process of a job this one is.
+
+    Attributes:
+        rank: among all, of ``ranks``.
+        ranks: their number.
+        local_rank: among those of this machine, of ``local_ranks``.
+        local_ranks: their number, the same on every machine.
+        url: where they meet, as ``torch.distributed`` has it (tcp://host:port, env://).
+    """
+
+    rank: int
+    ranks: int
+    local_rank: int
+    local_ranks: int
+    url: str
+
+    @classmethod
+    def of_environment(cls) -> Place:
+        """The one that torchrun describes."""
+        rank, ranks, local = (
+            int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")
+        )
+        # Without torchrun there may be no LOCAL_WORLD_SIZE: then they are all on this machine.
+        return cls(rank, ranks, local, int(os.environ.get("LOCAL_WORLD_SIZE", ranks)), "env://")
+
+
 @contextmanager
-def joined(device: str, timeout: timedelta) -> Iterator[None]:
-    """Be a process of the job that the environment describes, for a while.
+def joined(place: Place, device: str, timeout: timedelta) -> Iterator[None]:
+    """Be a process of a job for a while, as Detectron2's ``comm`` knows it.
 
     Args:
+        place: of this process.
         device: MODEL.DEVICE; with "cuda" each process of a machine takes the GPU of its number.
         timeout: of collectives.
     """
     on_gpu = torch.device(device).type == "cuda"
     if on_gpu:
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    store, rank, ranks = next(dist.rendezvous("env://", timeout=timeout))
+        torch.cuda.set_device(place.local_rank)
+    store, rank, ranks = next(dist.rendezvous(place.url, place.rank, place.ranks, timeout=timeout))
     dist.init_process_group(
         "nccl" if on_gpu else "gloo",
         store=dist.PrefixStore(f"start{_start(store, rank)}", store),
@@ -43,15 +73,12 @@ def joined(device: str, timeout: timedelta) -> Iterator[None]:
         world_size=ranks,
         timeout=timeout,
     )
-    try:
-        # Without torchrun there may be no LOCAL_WORLD_SIZE: then they are all on this machine.
-        local = os.environ.get("LOCAL_WORLD_SIZE", os.environ["WORLD_SIZE"])
-        comm.create_local_process_group(int(local))
-        prepare_waiting()
-        comm.synchronize()
-        yield
-    finally:
-        dist.destroy_process_group()
+    comm.create_local_process_group(place.local_ranks)
+    prepare_waiting()
+    comm.synchronize()
+    yield
+    # Not where the work failed: others may wait in a collective, which this would wait for.
+    dist.destroy_process_group()
 
 
 def _start(store: dist.Store, rank: int) -> int:
