@@ -7,7 +7,8 @@ frame of each video of jhmdb_split1_val, which is cut from the training clips by
 
 - of stage 0, both streams by themselves: RPN labels, the canonical size, box heads;
 - with two stages from the first iteration: a score cut on what they learn from, and none;
-- with two stages that go on from the seed's stage 0: how many boxes they sample.
+- with two stages that go on from the seed's stage 0: how many boxes they sample, what their losses
+  weigh.
 
 A run is one JSON file, OUT/<row>-<seed>.json, and one that is there is kept. Prints tables in
 Markdown, and how large the heads are in the paper's setting. The maps are made by
@@ -23,7 +24,9 @@ import argparse
 import json
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +36,7 @@ from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
 from detectron2.modeling import build_model
 from detectron2.utils.env import seed_all_rng
+from torch import nn
 from torchvision.ops import batched_nms
 
 from pcsc_d2.data import evaluation_dicts
@@ -85,12 +89,14 @@ class Row:
         title: in the table.
         options: KEY: VALUE, on top of the config.
         head: the same, of ``MODEL.ROI_BOX_HEAD``.
+        weights: of the losses of stages 0, 1, ...
     """
 
     group: str
     title: str
     options: dict[str, Any]
     head: dict[str, Any] | None = None
+    weights: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -133,6 +139,9 @@ def _rows() -> dict[str, Row]:
         rows[f"sampled_{sampled}_of_{best}"] = Row("later", title, options)
     options = {f"{stages}SCORE_THRESH_TRAIN": 0.05}
     rows["later_cut_0.05"] = Row("later", "32 of the best 20, with a score cut of 0.05", options)
+    # Cascade R-CNN's way of letting what stages share learn from the first ones above all.
+    title = "32 of the best 20, losses of the stages times 1, 1/2 and 1/4"
+    rows["loss_weights"] = Row("later", title, {}, weights=(1.0, 0.5, 0.25))
     for name, title in (("fc_256", "FC 256 x 2"), ("fc_1024", "FC 1024 x 2")):
         head = {"NAME": "FastRCNNConvFCHead", "FC_DIM": int(name[3:])}
         rows[f"head_{name}"] = Row("stage 0", title, {}, head)
@@ -177,6 +186,8 @@ def run(args: argparse.Namespace, name: str, seed: int) -> dict[str, Any]:
     seed_all_rng(seed)
     trainer = Trainer(cfg)
     trainer.resume_or_load(resume=False)
+    if weights := ROWS[name].weights:
+        trainer.model.register_forward_hook(partial(weighted, weights))
     trainer.train()
     folder = Path(cfg.OUTPUT_DIR)
     inference = folder / "inference" / cfg.DATASETS.TEST[0]
@@ -191,6 +202,15 @@ def run(args: argparse.Namespace, name: str, seed: int) -> dict[str, Any]:
         shutil.rmtree(folder)
     print(name, seed, content, flush=True)
     return content
+
+
+def weighted(weights: Sequence[float], model: nn.Module, inputs: Any, output: Any) -> Any:
+    """A forward hook that lets losses of stages weigh differently."""
+    if not model.training:
+        return output
+    stages = {f"_stage{t}_": weight for t, weight in enumerate(weights)}
+    of = {k: next((w for stage, w in stages.items() if stage in k), 1.0) for k in output}
+    return {k: loss * of[k] for k, loss in output.items()}
 
 
 def actor_scores(cfg: CfgNode, file: Path) -> dict[str, float]:
