@@ -58,9 +58,13 @@ def results(folder: Path) -> dict[str, str]:
 
 
 def difference(found: dict[str, str], expected: dict[str, str]) -> str:
-    """The files that differ, or are on one side alone."""
-    other = sorted(k for k in found.keys() | expected.keys() if found.get(k) != expected.get(k))
-    return f"differs: {', '.join(other[:3])}"
+    """The files that differ, are missing, or should not be there."""
+    kinds = {
+        "differs": [k for k in found.keys() & expected.keys() if found[k] != expected[k]],
+        "missing": expected.keys() - found.keys(),
+        "besides": found.keys() - expected.keys(),
+    }
+    return "; ".join(f"{kind}: {', '.join(sorted(of)[:3])}" for kind, of in kinds.items() if of)
 
 
 def _content(path: Path) -> bytes:
