@@ -51,8 +51,11 @@ class RecentCheckpoints(hooks.PeriodicCheckpointer):
         super().before_train()
         if self.max_to_keep is None or self.trainer.start_iter == 0:
             return
-        folder = Path(self.checkpointer.save_dir)
-        found = sorted(str(path) for path in folder.glob(f"{self.file_prefix}_{'[0-9]' * 7}.pth"))
+        folder, names = Path(self.checkpointer.save_dir), f"{self.file_prefix}_{'[0-9]' * 7}.pth"
+        every = sorted(str(path) for path in folder.glob(names))
+        # Where the run ended before it could name the last one as such, it is written again.
+        next_one = str(folder / f"{self.file_prefix}_{self.trainer.start_iter:07d}.pth")
+        found = [path for path in every if path < next_one]
         # Each save removes one: those that a run with another number left over go first.
         for path in found[: -self.max_to_keep]:
             self.path_manager.rm(path)

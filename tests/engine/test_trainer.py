@@ -111,6 +111,15 @@ def test_latest_checkpoints_and_the_best_stay(
     assert best["iteration"] == 1
 
 
+def test_a_checkpoint_that_is_written_again_removes_no_other(tmp_path: Path) -> None:
+    often = ("SOLVER.CHECKPOINT_PERIOD", 1, "SOLVER.KEEP", 3)
+    train(config(tmp_path, *often), until=3)
+    # Ended between the file and the tag that leads to it.
+    (tmp_path / "last_checkpoint").write_text("model_0000001.pth")
+    train(config(tmp_path, *often), resume=True, until=3)
+    assert checkpoints(tmp_path) == {f"model_000000{n}.pth" for n in range(3)}
+
+
 def test_last_model_can_be_the_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scores = iter([{"video": {"AP50": value}} for value in (3.0, 5.0)])
     monkeypatch.setattr(Trainer, "test", staticmethod(lambda cfg, model: next(scores)))
