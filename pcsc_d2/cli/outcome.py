@@ -14,10 +14,12 @@ from contextlib import contextmanager
 from pcsc_d2.cli.registry import COMMANDS
 from pcsc_d2.utils.extras import missing_package
 from pcsc_d2.utils.programs import end_programs
+from pcsc_d2.utils.stopping import interrupt, told_again
 
 FINE, PROBLEMS, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 
 
+@told_again()
 def exit_status(work: Callable[[], int | None], command: str) -> int:
     """Do the work of a subcommand; its exit status, with one line on standard error if it fails.
 
@@ -83,15 +85,19 @@ def _is_for_the_user(error: Exception) -> bool:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """SIGTERM acts as Ctrl-C."""
+    """SIGTERM acts as Ctrl-C; that is ignored where it was, as in a shell's background jobs."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    signal.signal(signal.SIGTERM, interrupt)
+    if before[signal.SIGINT] is signal.default_int_handler:
+        signal.signal(signal.SIGINT, interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

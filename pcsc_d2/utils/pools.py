@@ -14,6 +14,8 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing.context import BaseContext
 
+from pcsc_d2.utils.stopping import leave
+
 # Seconds for what a process was writing to be removed, before it is told again to end.
 _PATIENCE = 2.0
 # Times that a process is told to end before it is ended.
@@ -148,4 +150,4 @@ def _begin(prepare: Callable[[], object] | None) -> None:
     if prepare is not None:
         prepare()
     # Last: the pool logs an exit from here. What a worker was writing is removed as it ends.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    signal.signal(signal.SIGTERM, leave)

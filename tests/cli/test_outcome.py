@@ -94,11 +94,17 @@ from pathlib import Path
 from pcsc_d2.cli.outcome import exit_status
 from pcsc_d2.utils.pools import process_pool
 
+class HalfMade:
+    def __del__(self):
+        raise ValueError
+
 def slow(path):
+    kept = HalfMade()
     Path(path).touch()
     time.sleep(60)
 
 def work():
+    kept = HalfMade()
     with process_pool(2) as pool:
         for task in [pool.submit(slow, f"{sys.argv[1]}/{i}") for i in range(6)]:
             task.result()
