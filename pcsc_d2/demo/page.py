@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pcsc_d2.datasets.layout import JHMDB_LABELS
 from pcsc_d2.demo.curve import LOSSES, loss_chart
 from pcsc_d2.demo.scenes import KIND_NOTES, MAX_FLOW, Scene
 from pcsc_d2.demo.training import TRAINING, read_losses
@@ -56,6 +57,7 @@ def write_index(out: Path, scenes: Sequence[Scene], scores: Scores | None, own: 
         _TEMPLATE,
         title="Actions found in generated clips",
         scores=scores,
+        known=len(JHMDB_LABELS),
         tiles=_tiles(scores) if scores else [],
         report=os.path.relpath(scores.report, out) if scores else "",
         scenes=[(scene.file, scene.poster, _caption(scene)) for scene in scenes],

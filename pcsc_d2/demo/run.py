@@ -57,8 +57,9 @@ def demo(out: Path, options: Sequence[str] = ()) -> int:
         tubes = _detected(data, names)
     else:
         results = train(out, SET, options)
-        tubes = _by_video(Tubes.load(results / "tubes.npz"), names)
-    scenes = _draw(out, data, truth, tubes)
+        found = Tubes.load(results / "tubes.npz")
+        tubes = {name: found.take(found.videos[found.video] == name) for name in names}
+    scenes = _draw(out, data, truth, {name: _shown(of) for name, of in tubes.items()})
     _detect_own_video(out, [out / TRAINING] if results else [SHIPPED_MODEL])
     scores = _scores(results, truth) if results else None
     index = write_index(out, scenes, scores, OWN_RESULTS)
@@ -78,10 +79,9 @@ def _detected(data: Path, names: Sequence[str]) -> dict[str, Tubes]:
     return {name: replace(tubes, videos=[name]) for name, tubes in found.items()}
 
 
-def _by_video(tubes: Tubes, names: Sequence[str]) -> dict[str, Tubes]:
-    """The tubes of some videos that are worth showing."""
-    shown = tubes.take(tubes.scores >= SCORE_DRAWN)
-    return {name: shown.take(shown.videos[shown.video] == name) for name in names}
+def _shown(tubes: Tubes) -> Tubes:
+    """Those that are worth showing."""
+    return tubes.take(tubes.scores >= SCORE_DRAWN)
 
 
 def _draw(out: Path, data: Path, truth: GroundTruth, tubes: dict[str, Tubes]) -> list[Scene]:
