@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pcsc_d2.cli.registry import COMMANDS
 from pcsc_d2.utils.extras import missing_package
 from pcsc_d2.utils.programs import end_programs
-from pcsc_d2.utils.stopping import interrupt, told_again
+from pcsc_d2.utils.stopping import interrupt, is_interrupted, told_again
 
 FINE, PROBLEMS, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 
@@ -95,6 +95,10 @@ def _interruptible() -> Iterator[None]:
         signal.signal(signal.SIGINT, interrupt)
     try:
         yield
+    except Exception as error:
+        if is_interrupted():  # a library made an error of its own of it
+            raise KeyboardInterrupt from error
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

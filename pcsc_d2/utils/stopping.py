@@ -8,6 +8,11 @@ from contextlib import contextmanager
 from types import FrameType
 
 
+def is_interrupted() -> bool:
+    """Whether ``interrupt`` was called in this ``told_again``."""
+    return sys.unraisablehook is _say_nothing
+
+
 def interrupt(number: int, frame: FrameType | None) -> None:
     """A signal's handler: KeyboardInterrupt, and from then on objects fall apart in silence.
 

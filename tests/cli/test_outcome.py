@@ -190,6 +190,21 @@ def test_a_command_that_is_interrupted_at_its_start_says_so() -> None:
     assert (done.returncode, done.stderr) == (130, "interrupted\n")
 
 
+def test_what_a_library_makes_of_an_interruption_is_one_still(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def work() -> None:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except KeyboardInterrupt:
+            raise RuntimeError("an error of C++") from None
+
+    assert exit_status(work, "export") == 130
+    assert capsys.readouterr().err == "interrupted\n"
+    with pytest.raises(ZeroDivisionError):
+        exit_status(lambda: 1 // 0, "export")
+
+
 def test_errors_of_the_system_name_the_file_first(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
