@@ -12,6 +12,7 @@ from pcsc_d2.data.custom import (
 from pcsc_d2.data.datasets import (
     count_training_dicts,
     dataset_root,
+    evaluated_truth,
     evaluation_dicts,
     training_dicts,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "check_registered",
     "count_training_dicts",
     "dataset_root",
+    "evaluated_truth",
     "evaluation_dicts",
     "evaluation_loader",
     "flow_store",

@@ -242,6 +242,14 @@ def evaluation_dicts(cfg: CfgNode, name: str) -> list[dict]:
     return spread_key_frames(dicts, number) if number > 0 else dicts
 
 
+def evaluated_truth(cfg: CfgNode, name: str) -> GroundTruth:
+    """Ground truth of the key frames of a dataset that evaluation looks at."""
+    truth = MetadataCatalog.get(name).load_ground_truth()
+    if cfg.TEST.KEY_FRAMES == 0:
+        return truth
+    return truth.at_frames((d["video_id"], d["frame_index"]) for d in evaluation_dicts(cfg, name))
+
+
 def spread_key_frames(dicts: list[dict], number: int) -> list[dict]:
     """So many key frames of each video, in the middles of equal parts of it."""
     videos: dict[str, list[dict]] = {}

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from detectron2.data import MetadataCatalog
-
+from pcsc_d2.data import evaluated_truth
 from pcsc_d2.experiments import runs
 from pcsc_d2.experiments.ablation_table import Cell, table
 from pcsc_d2.experiments.ablations import REFERENCE, ROWS, with_needed
@@ -80,7 +79,7 @@ def ablate(grid: Grid, names: Sequence[str], jobs: int) -> str:
     every = [(seed, row) for seed in grid.seeds for row in rows]
     side_by_side("scoring", [partial(_score, grid, *pair) for pair in every], jobs)
     cells = {row: [_cell(grid, seed, row) for seed in grid.seeds] for row in rows}
-    truth = MetadataCatalog.get(grid.dataset).load_ground_truth()
+    truth = evaluated_truth(grid.comparison.config(), grid.dataset)
     text, content = table(cells, ROWS, REFERENCE, truth)
     seeds = f"mean ± standard deviation of {len(grid.seeds)} seeds"
     heading = f"# {grid.dataset}: mAP in %, {seeds}; differences in points, paired"

@@ -19,11 +19,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from detectron2.config import CfgNode
-from detectron2.data import MetadataCatalog
 from detectron2.modeling import detector_postprocess
 from tqdm import tqdm
 
-from pcsc_d2.data import dataset_root
+from pcsc_d2.data import dataset_root, evaluated_truth
 from pcsc_d2.datasets.synthetic.truth import actor_types
 from pcsc_d2.engine import Trainer
 from pcsc_d2.evaluation.tube_evaluator import detection_arrays
@@ -56,8 +55,9 @@ def head_outputs(
 def score_run(folder: Path, dataset: str) -> dict:
     """Score a trained run; see the top of this module for what comes out."""
     cfg, model = load_detector(folder)
-    truth = MetadataCatalog.get(dataset).load_ground_truth()
-    kinds = kinds_of(truth, dataset)
+    truth = evaluated_truth(cfg, dataset)
+    # They are told of whole tubes, of which some key frames are but parts.
+    kinds = None if cfg.TEST.KEY_FRAMES else kinds_of(truth, dataset)
     frames: dict[tuple[str, int], dict[KeyFrame, tuple]] = defaultdict(dict)
     at_frame = truth_by_frame(truth)
     recall, recovered_actors = ProposalRecall(), RecoveredActors()

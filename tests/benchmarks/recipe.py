@@ -33,13 +33,12 @@ from typing import Any
 import numpy as np
 import torch
 from detectron2.config import CfgNode
-from detectron2.data import MetadataCatalog
 from detectron2.modeling import build_model
 from detectron2.utils.env import seed_all_rng
 from torch import nn
 from torchvision.ops import batched_nms
 
-from pcsc_d2.data import evaluation_dicts
+from pcsc_d2.data import evaluated_truth
 from pcsc_d2.engine import Trainer
 from pcsc_d2.experiments.tables import markdown
 from pcsc_d2.model_zoo import get_config
@@ -217,8 +216,7 @@ def actor_scores(cfg: CfgNode, file: Path) -> dict[str, float]:
     """AP in percent of the boxes whatever their class, as NMS leaves them: what short runs learn
     first."""
     name, found = cfg.DATASETS.TEST[0], Detections.load(file)
-    seen = {(d["video_id"], d["frame_index"]) for d in evaluation_dicts(cfg, name)}
-    truth = MetadataCatalog.get(name).load_ground_truth().at_frames(seen)
+    truth = evaluated_truth(cfg, name)
     tubes = replace(truth.tubes, labels=ACTOR, classes=np.zeros_like(truth.tubes.classes))
     rows = found.frame_rows
     boxes, scores = torch.from_numpy(found.boxes), torch.from_numpy(found.scores)

@@ -11,7 +11,7 @@ import pytest
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.structures import BoxMode
 
-from pcsc_d2.data import dataset_root, evaluation_dicts, training_dicts
+from pcsc_d2.data import dataset_root, evaluated_truth, evaluation_dicts, training_dicts
 from pcsc_d2.data.datasets import ActionDataset
 from pcsc_d2.datasets.layout import dataset_files
 from pcsc_d2.tubes import GroundTruth
@@ -110,10 +110,13 @@ def test_a_quick_validation_looks_at_few_frames_with_ground_truth(make_set: Make
     make_set({"train/a": GREY, "train/b": GREY}, 16, SIZE, tubes)
     cfg = tiny_config()
     assert len(evaluation_dicts(cfg, "synthetic_easy_train")) == 32
+    assert evaluated_truth(cfg, "synthetic_easy_train").tubes.lengths.tolist() == [9, 1]
     cfg.TEST.KEY_FRAMES = 3
     found = evaluation_dicts(cfg, "synthetic_easy_train")
     keys = [(d["video_id"], d["frame_index"]) for d in found]
     assert keys == [("train/a", 4), ("train/a", 7), ("train/a", 10), ("train/b", 5)]
+    truth = evaluated_truth(cfg, "synthetic_easy_train").tubes
+    assert [*zip(truth.videos[truth.video], truth.start, truth.lengths)] == [(*k, 1) for k in keys]
 
 
 def test_absent_clips_are_counted(make_set: MakeSet, caplog: pytest.LogCaptureFixture) -> None:
