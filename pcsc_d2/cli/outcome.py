@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pcsc_d2.cli.registry import COMMANDS
 from pcsc_d2.utils.extras import missing_package
 from pcsc_d2.utils.programs import end_programs
+from pcsc_d2.utils.progress import between_bars, close_bars
 from pcsc_d2.utils.stopping import interrupt, is_interrupted, told_again
 
 FINE, PROBLEMS, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
@@ -35,6 +36,7 @@ def exit_status(work: Callable[[], int | None], command: str) -> int:
             return work() or FINE
     except KeyboardInterrupt as stop:
         _end_children()
+        close_bars()
         _say(": ".join(["interrupted", *map(str, stop.args)]))
         return INTERRUPTED
     except BrokenPipeError:
@@ -54,6 +56,7 @@ def exit_status(work: Callable[[], int | None], command: str) -> int:
 
 def fail(reason: object) -> int:
     """Say what the user has to mend, in one line; the exit status for it."""
+    close_bars()
     # Libraries put several lines into an error.
     _say(f"error: {' '.join(str(reason).splitlines())}")
     return UNUSABLE
@@ -110,7 +113,8 @@ def _plain_warnings() -> Iterator[None]:
 
     def show(message: Warning | str, category: type, filename: str, *_: object) -> None:
         if os.path.dirname(filename).startswith(_PACKAGE):
-            _say(f"warning: {message}")
+            with between_bars():
+                _say(f"warning: {message}")
 
     with warnings.catch_warnings():
         warnings.showwarning = show

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.util import find_spec
@@ -28,6 +29,31 @@ def progress_bar(total: int, what: str, unit: str, show: bool) -> AbstractContex
     from tqdm import tqdm
 
     return tqdm(total=total, desc=what, unit=unit)
+
+
+@contextmanager
+def between_bars() -> Iterator[None]:
+    """Take bars that are drawn off the screen while a line is printed."""
+    if "tqdm" not in sys.modules:
+        yield
+        return
+    from tqdm import tqdm
+
+    with tqdm.external_write_mode(sys.stderr):
+        yield
+
+
+def close_bars() -> None:
+    """Leave bars as they are, so that what is printed next has a line of its own.
+
+    An error holds on to the loops that it left, and these to their bars.
+    """
+    if "tqdm" in sys.modules:
+        from tqdm import tqdm
+
+        bars = [bar for bar in getattr(tqdm, "_instances", ()) if hasattr(bar, "pos")]
+        for bar in sorted(bars, key=lambda bar: abs(bar.pos)):
+            bar.close()
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tqdm import tqdm
 
 import pcsc_d2
 from pcsc_d2.cli.outcome import exit_status, fail
@@ -82,6 +83,34 @@ def test_warnings_of_this_package_alone_are_told(capsys: pytest.CaptureFixture[s
 
     exit_status(work, "tubes")
     assert capsys.readouterr().err == "warning: ours\n"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError("full")])
+@pytest.mark.parametrize("bars", [1, 2])
+def test_the_last_line_is_not_on_that_of_a_progress_bar(
+    error: BaseException, bars: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def work() -> None:
+        others = [tqdm(total=3, position=place) for place in range(bars)]
+        [other.update() for other in others]
+        raise error
+
+    exit_status(work, "tubes")
+    last = capsys.readouterr().err.split("\n")[-2]
+    assert last.startswith(("interrupted", "error: "))
+
+
+def test_a_warning_is_not_on_the_line_of_a_progress_bar(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def work() -> None:
+        for _ in tqdm(range(1)):
+            place = {"category": UserWarning, "lineno": 1}
+            warnings.warn_explicit("ours", filename=str(ROOT / "pcsc_d2" / "x.py"), **place)
+
+    exit_status(work, "tubes")
+    shown = capsys.readouterr().err
+    assert "\rwarning: ours\n" in shown  # what was there is wiped first
 
 
 def test_fail_gives_the_status_for_what_the_user_has_to_mend() -> None:
