@@ -7,17 +7,21 @@ import os
 import signal
 import sys
 import threading
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from pcsc_d2.cli.registry import COMMANDS
 from pcsc_d2.utils.extras import missing_package
+from pcsc_d2.utils.parsing import is_ours
 from pcsc_d2.utils.programs import end_programs
 from pcsc_d2.utils.progress import between_bars, close_bars
 from pcsc_d2.utils.stopping import interrupt, is_interrupted, told_again
 
 FINE, PROBLEMS, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
+# A variable with which errors of the user have their traceback, too.
+TRACEBACK = "PCSC_TRACEBACK"
 
 
 @told_again()
@@ -49,8 +53,12 @@ def exit_status(work: Callable[[], int | None], command: str) -> int:
             raise
         return fail(line)
     except (ValueError, OSError) as error:
-        if not _is_for_the_user(error):
+        # An error of the system is about a file or device that the user named, and a ValueError of
+        # this package is a check of it; one that other libraries raise is a fault of the program.
+        if not isinstance(error, OSError) and not is_ours(error):
             raise
+        if os.environ.get(TRACEBACK):
+            traceback.print_exc()
         return fail(_reason(error))
 
 
@@ -71,19 +79,6 @@ def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return f"{error.filename}: {error.strerror.lower()}"
     return str(error)
-
-
-def _is_for_the_user(error: Exception) -> bool:
-    """Whether an error is about what the user gave: a file or device, or a check of this package.
-
-    A ValueError that other libraries raise is a fault of the program.
-    """
-    if isinstance(error, OSError):
-        return True
-    place = error.__traceback__
-    while place is not None and place.tb_next is not None:
-        place = place.tb_next
-    return place is not None and place.tb_frame.f_globals["__name__"].startswith("pcsc_d2.")
 
 
 @contextmanager

@@ -11,14 +11,13 @@ import torch
 from detectron2.config import CfgNode
 from detectron2.data.transforms import ResizeShortestEdge
 from detectron2.export import TracingAdapter
-from detectron2.modeling import build_model
 from detectron2.utils.analysis import FlopCountAnalysis
 from fvcore.nn import ActivationCountAnalysis, parameter_count
 from tabulate import tabulate
 
 from pcsc_d2 import data, modeling  # noqa: F401  (registers what configs name)
 from pcsc_d2.model_zoo import get_config
-from pcsc_d2.modeling import TwoStreamRCNN
+from pcsc_d2.modeling import TwoStreamRCNN, build_detector
 from pcsc_d2.utils.files import write_json
 from pcsc_d2.utils.progress import without_warnings
 
@@ -67,7 +66,7 @@ def analyze(args: argparse.Namespace) -> None:
     """
     cfg = most_boxes(get_config(args.config_file, args.opts))
     with without_warnings():
-        model = build_model(cfg).eval()
+        model = build_detector(cfg).eval()
     if not isinstance(model, TwoStreamRCNN):
         raise ValueError(
             f"{args.config_file}: MODEL.META_ARCHITECTURE is {cfg.MODEL.META_ARCHITECTURE}, and "

@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.modeling import build_model
 from detectron2.solver import build_optimizer
 from detectron2.utils.events import EventStorage
 from tabulate import tabulate
@@ -24,6 +23,7 @@ from pcsc_d2.engine.checkpointing import Checkpointer
 from pcsc_d2.engine.schedule import scheduled
 from pcsc_d2.engine.trainer import Trainer, step_trainer
 from pcsc_d2.model_zoo import get_config
+from pcsc_d2.modeling import build_detector
 from pcsc_d2.utils.progress import progress_bar
 
 # Batches that training and evaluation go through again and again, so that loading is left out.
@@ -96,6 +96,8 @@ def time_training(cfg: CfgNode, warmup: int, iterations: int) -> Timing:
 
 def time_evaluation(cfg: CfgNode, warmup: int, iterations: int) -> Timing:
     """Of detecting in a batch of evaluation, without loading."""
+    if not cfg.DATASETS.TEST:
+        raise ValueError("DATASETS.TEST is empty: name a dataset to evaluate on")
     batches = _some(Trainer.build_test_loader(cfg, cfg.DATASETS.TEST[0]))
     model, endless = _model(cfg).eval(), itertools.cycle(batches)
 
@@ -122,7 +124,7 @@ def _some(loader: Iterable[list[dict]]) -> list[list[dict]]:
 
 
 def _model(cfg: CfgNode) -> nn.Module:
-    model = build_model(cfg)
+    model = build_detector(cfg)
     if cfg.MODEL.WEIGHTS:
         Checkpointer(model).load(cfg.MODEL.WEIGHTS)
     return model

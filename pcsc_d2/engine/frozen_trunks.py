@@ -11,6 +11,7 @@ from torch import nn
 from pcsc_d2.engine.statistics import estimate_statistics
 from pcsc_d2.layers.i3d import InceptionI3D
 from pcsc_d2.layers.i3d_weights import fill_trunk, read_weights
+from pcsc_d2.modeling import building
 from pcsc_d2.modeling.stream import STREAMS, Stream
 
 # What was loaded -> the digest of each stream's trunk: loading takes seconds.
@@ -29,7 +30,8 @@ def frozen_streams(cfg: CfgNode) -> dict[str, Stream]:
                 f"MODEL.{s.upper()}.WEIGHTS is empty: maps of a trunk with random weights are of "
                 "no use; name its weights, such as kinetics"
             )
-    streams = {s: Stream(cfg, s) for s in STREAMS}
+    with building():
+        streams = {s: Stream(cfg, s) for s in STREAMS}
     if cfg.MODEL.WEIGHTS:
         weights = read_weights(cfg.MODEL.WEIGHTS)
         for s, stream in streams.items():

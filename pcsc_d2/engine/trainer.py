@@ -38,6 +38,7 @@ from pcsc_d2.engine.optimizer import build_optimizer
 from pcsc_d2.engine.schedule import scheduled
 from pcsc_d2.engine.statistics import estimate_statistics
 from pcsc_d2.evaluation import TubeEvaluator, link_options, refine_options, with_trained_refinement
+from pcsc_d2.modeling import building
 from pcsc_d2.parallel import shared_buffers, wait_for_all
 
 
@@ -116,6 +117,12 @@ class Trainer(DefaultTrainer):
         """Detectron2's; a line of metrics.json that a killed run left unfinished is dropped."""
         _drop_unfinished_line(Path(self.cfg.OUTPUT_DIR, "metrics.json"))
         return super().build_writers()
+
+    @classmethod
+    def build_model(cls, cfg: CfgNode) -> nn.Module:
+        """Detectron2's; ValueError where a config has no model."""
+        with building():
+            return super().build_model(cfg)
 
     @classmethod
     def build_optimizer(cls, cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:

@@ -66,6 +66,7 @@ def get_config(config: str | os.PathLike[str], options: Sequence[object] = ()) -
 
     from pcsc_d2 import add_pcsc_config
     from pcsc_d2.model_zoo.config_files import check_config_file
+    from pcsc_d2.model_zoo.config_values import check_values
 
     path = find_config(config)
     if path.suffix == ".py":
@@ -73,12 +74,15 @@ def get_config(config: str | os.PathLike[str], options: Sequence[object] = ()) -
     check_config_file(path)
     cfg = get_cfg()
     add_pcsc_config(cfg)
+    usual = cfg.clone()
     doing = "is no config of this version"
     try:
         # An absolute path, as the names of bases are joined to its folder.
         cfg.merge_from_file(os.path.abspath(path), allow_unsafe=trusted())
         doing = "cannot be changed as the end of the line says"
         cfg.merge_from_list(list(options))
+        doing = "with the end of the line has a value that cannot be"
+        check_values(cfg, usual)
     except Exception as error:  # YAML, unknown keys and wrong types each raise their own
         raise ValueError(f"{path}: {doing} ({one_line(error)})") from error
     return cfg

@@ -6,7 +6,7 @@ from pcsc_d2.modeling.actionness_head import (
     build_actionness_head,
 )
 from pcsc_d2.modeling.box_head import ConvFCMeanHead
-from pcsc_d2.modeling.completeness import what_is_incomplete
+from pcsc_d2.modeling.building import build_detector, building, what_is_incomplete
 from pcsc_d2.modeling.cooperation_roi_heads import CooperationROIHeads
 from pcsc_d2.modeling.i3d_fpn import (
     I3DFPN,
@@ -28,8 +28,10 @@ __all__ = [
     "TrunkClassifier",
     "TwoStreamRCNN",
     "build_actionness_head",
+    "build_detector",
     "build_fpn",
     "build_i3d_fpn_backbone",
     "build_s3d_fpn_backbone",
+    "building",
     "what_is_incomplete",
 ]

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.modeling import build_model
 from torch import nn
 
 from pcsc_d2 import data, modeling  # noqa: F401  (registers what configs name)
 from pcsc_d2.model_zoo import get_config
-from pcsc_d2.modeling import what_is_incomplete
+from pcsc_d2.modeling import build_detector, what_is_incomplete
 from pcsc_d2.models.info import ModelError
 from pcsc_d2.utils.text import one_line
 from pcsc_d2.utils.weights import DamagedError, load_tensors
@@ -54,7 +53,7 @@ def load_trained(cfg: CfgNode) -> nn.Module:
         raise ModelError("which weights? give MODEL.WEIGHTS at the end of the line")
     if not weights.is_file():
         raise ModelError(f"{weights}: no such file; give a config and its weights")
-    model = build_model(cfg).eval()
+    model = build_detector(cfg).eval()
     try:
         saved = load_tensors(weights)
         model.load_state_dict(saved.get("model", saved))

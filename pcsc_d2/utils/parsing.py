@@ -1,4 +1,4 @@
-"""One boundary around every parser of what others wrote."""
+"""One boundary around every parser of what others wrote, and whose fault an error is."""
 
 from __future__ import annotations
 
@@ -51,3 +51,11 @@ def _reason(error: Exception) -> str:
     plain = isinstance(error, ValueError) and text and not isinstance(error, UnicodeError)
     kind = type(error).__name__
     return text if plain else f"{kind}: {text}" if text else kind
+
+
+def is_ours(error: BaseException) -> bool:
+    """Whether this package raised an error itself, as where it looks at what the user gave."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    return place is not None and place.tb_frame.f_globals["__name__"].startswith("pcsc_d2.")
