@@ -7,6 +7,7 @@ import itertools
 import os
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from inspect import cleandoc
 from pathlib import Path
 from textwrap import indent
@@ -44,6 +45,34 @@ def named_path(text: str) -> Path:
     if not text.strip():
         raise argparse.ArgumentTypeError("the name of a file or folder is empty")
     return Path(text)
+
+
+def whole(least: int, most: int = 1 << 40) -> Callable[[str], int]:
+    """The type of an argument that is a whole number of a range."""
+
+    def parse(text: str) -> int:
+        return int(_within(text, int, least, most))
+
+    return parse
+
+
+def number(least: float, most: float = 1e12) -> Callable[[str], float]:
+    """The type of an argument that is a number of a range; never NaN, and never infinite."""
+
+    def parse(text: str) -> float:
+        return _within(text, float, least, most)
+
+    return parse
+
+
+def _within(text: str, kind: Callable[[str], float], least: float, most: float) -> float:
+    with suppress(ValueError):
+        value = kind(text)
+        if least <= value <= most:
+            return value
+    name = "whole number" if kind is int else "number"
+    bounds = f"from {least:g} to {most:g}" if most < 1e9 else f"of {least:g} or more"
+    raise argparse.ArgumentTypeError(f"{text!r} is no {name} {bounds}")
 
 
 def add_root(parser: argparse.ArgumentParser) -> None:
@@ -130,19 +159,21 @@ def add_launch(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("in several processes (torchrun starts them too)")
     group.add_argument(
         "--num-gpus",
-        type=int,
+        type=whole(0, 1024),
         default=1,
         metavar="N",
         help="of each machine, a process for each; with MODEL.DEVICE cpu, processes on the CPU",
     )
-    group.add_argument("--num-machines", type=int, default=1, metavar="N")
-    group.add_argument("--machine-rank", type=int, default=0, metavar="N", help="of this machine")
+    group.add_argument("--num-machines", type=whole(1, 1 << 16), default=1, metavar="N")
+    group.add_argument(
+        "--machine-rank", type=whole(0, 1 << 16), default=0, metavar="N", help="of this machine"
+    )
     group.add_argument(
         "--dist-url", default="auto", metavar="URL", help="of the first machine (tcp://host:port)"
     )
     group.add_argument(
         "--timeout",
-        type=float,
+        type=number(1, 1e8),
         default=1800,
         metavar="SECONDS",
         help="that a step may take in one process before the job is taken for dead (%(default)g); "

@@ -47,6 +47,11 @@ def launched(work: Work, args: argparse.Namespace) -> int:
     device = get_config(args.config_file, args.opts).MODEL.DEVICE
     if started_by_torchrun():
         return _under_torchrun(work, args, device)
+    if args.machine_rank >= args.num_machines:
+        raise ValueError(
+            f"--machine-rank {args.machine_rank}: of --num-machines {args.num_machines} the last "
+            f"is {args.num_machines - 1}"
+        )
     check_device(device, args.num_gpus)
     if args.num_gpus * args.num_machines <= 1:
         work(args)

@@ -9,10 +9,11 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from importlib import import_module
+from typing import NoReturn
 
 import pcsc_d2
 from pcsc_d2.cli.arguments import describe
-from pcsc_d2.cli.outcome import exit_status
+from pcsc_d2.cli.outcome import exit_status, fail
 from pcsc_d2.cli.registry import COMMANDS
 
 
@@ -31,13 +32,27 @@ def run(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     logging.raiseExceptions = False  # a log on a full disk has no traceback for each line
     words = list(sys.argv[1:] if arguments is None else arguments)
-    args = _parser(words[0] if words else "").parse_args(words)
+    try:
+        args = _parser(words[0] if words else "").parse_args(words)
+    except _UsageError as error:
+        return fail(error)
     return exit_status(partial(args.run, args), args.command)
+
+
+class _UsageError(Exception):
+    """A command line that cannot be read; one line."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Leaves telling what is wrong to the program, in one line as everything else."""
+
+    def error(self, message: str) -> NoReturn:
+        raise _UsageError(f"{message} (see {self.prog} --help)")
 
 
 def _parser(chosen: str) -> argparse.ArgumentParser:
     """The whole program's parser, with the arguments of the chosen subcommand alone."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="pcsc",
         description="Spatio-temporal action detection: who does what, where, from when to when.",
         epilog="pcsc COMMAND --help says more, with an example.",

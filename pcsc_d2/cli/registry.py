@@ -39,7 +39,7 @@ COMMANDS: dict[str, Command] = {
     "train-segments": Command("teach both streams together how long actions last", "train"),
     "export": Command("make one file of a trained detector, for use without Detectron2", "train"),
     "evaluate": Command("score a trained detector, or an exported file, on a dataset", "train"),
-    "models": Command("list the models by name, or build one", "train"),
+    "models": Command("list the models by name, build one, or push one to the Hub", "train"),
     "tubes": Command("link, score, convert, show and average what any detector found", "report"),
     "annotations": Command("write what was detected, to be corrected and trained on", "train"),
     "fiftyone": Command("make a FiftyOne dataset of what was detected", "fiftyone"),

@@ -9,6 +9,7 @@ The file of a video appears when it is complete.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ import torch
 from pcsc_d2.flow.store import video_stamp
 from pcsc_d2.utils.files import atomic_write
 from pcsc_d2.utils.parsing import reading
+
+logger = logging.getLogger(__name__)
 
 Shapes = Mapping[str, tuple[int, ...]]
 _FRAME, _STAMP = "frame", "stamp"
@@ -46,8 +49,15 @@ class FeatureStore:
         return self.folder / f"{clip['flow_key']}{'.mirrored' if mirrored else ''}.npy"
 
     def holds(self, clips: list[dict], mirrored: bool) -> bool:
-        """Whether maps of some key frames of one video are there, made from its present file."""
-        records = self._open(clips[0], mirrored)
+        """Whether maps of some key frames of one video are there, made from its present file.
+
+        A damaged file, which a warning names, is as none.
+        """
+        try:
+            records = self._open(clips[0], mirrored)
+        except ValueError as error:
+            logger.warning("%s", error)
+            return False
         if records is None or (records[_STAMP] != _stamp(clips[0])).any():
             return False
         return {clip["frame_index"] for clip in clips} <= set(records[_FRAME].tolist())
@@ -84,10 +94,12 @@ class FeatureStore:
         path = self.path(clip, mirrored)
         if not path.is_file():
             return None
-        with reading(path, "maps (remove it, and it is made anew)"):
+        with reading(path, "maps (pcsc features makes it anew)"):
             records = np.load(path, mmap_mode="r")
             names = records.dtype.names or ()
-            if records.ndim != 1 or not {_FRAME, _STAMP} <= set(names):
+            numbers = [n for n in names if n in (_FRAME, _STAMP) and records.dtype[n].kind == "i"]
+            maps = [n for n in names if records.dtype[n].base == np.float16]
+            if records.ndim != 1 or len(numbers) != 2 or {*numbers, *maps} != {*names} or not maps:
                 raise ValueError("it holds no records of key frames")
             return records
 

@@ -9,7 +9,6 @@ What is finished is kept. ``ablations.md`` and ``ablations.json`` hold the table
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +20,7 @@ from pcsc_d2.experiments.ablation_table import Cell, table
 from pcsc_d2.experiments.ablations import REFERENCE, ROWS, with_needed
 from pcsc_d2.experiments.runs import Comparison, Run, side_by_side
 from pcsc_d2.experiments.tables import write_report
+from pcsc_d2.utils.files import read_json
 
 
 @dataclass(frozen=True)
@@ -108,4 +108,5 @@ def _results(grid: Grid, seed: int, row: str) -> Path:
 
 def _cell(grid: Grid, seed: int, row: str) -> Cell:
     path = _results(grid, seed, row)
-    return Cell(json.loads(path.read_text()), path.with_name("detections.npz"))
+    results = read_json(path, "results (remove it, and it is made again)")
+    return Cell(results, path.with_name("detections.npz"))

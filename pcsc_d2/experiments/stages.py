@@ -7,13 +7,15 @@ same iterations), scores every stage of every run from one pass, prints the tabl
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 from pcsc_d2.experiments.runs import Comparison, Run, call, side_by_side
 from pcsc_d2.experiments.stage_tables import draw_curves, write_tables
+from pcsc_d2.utils.files import read_json
+
+_SCORES = "scores (remove it, and it is made again)"
 
 Scores = dict[str, list[dict]]
 
@@ -58,8 +60,7 @@ def run(
     works = [partial(_train_and_score, r, dataset) for r in runs.values()]
     side_by_side("variants", works, jobs)
     return {
-        v: [json.loads(_scores_file(runs[v, s], dataset).read_text()) for s in seeds]
-        for v in variants
+        v: [read_json(_scores_file(runs[v, s], dataset), _SCORES) for s in seeds] for v in variants
     }
 
 

@@ -37,10 +37,11 @@ def load_model(
             trunk is that of the Kinetics weights, as those of exported files do.
 
     Raises:
-        ModelError: nothing there, damaged, of another format, its clips cannot share what
-            ``dense`` says, or Detectron2 is needed.
+        ModelError: no such kind of device, nothing there, damaged, of another format, its clips
+            cannot share what ``dense`` says, or Detectron2 is needed.
         EngineError: the engine is not installed, or cannot run this or here.
     """
+    _check_device(device)
     paths = model_files(model)
     missing = [p for p in paths if not p.exists()]
     if missing or not 1 <= len(paths) <= 2:
@@ -57,3 +58,12 @@ def load_model(
         if not paths[0].is_file():
             raise ModelError(f"{model[0] or '.'}: no training run's folder (no config.yaml in it)")
     return load_checkpoint(*paths, device, dense, engine or "auto", precision, kinetics)
+
+
+def _check_device(device: str | torch.device | None) -> None:
+    try:
+        torch.device(device or "cpu")
+    except RuntimeError:
+        raise ModelError(
+            f"no device is called {device}; there are cpu, cuda, cuda:0, ..."
+        ) from None

@@ -28,6 +28,20 @@ def write_json(path: str | os.PathLike[str], content: Any) -> None:
         json.dump(content, file, indent=1)
 
 
+def read_json(path: str | os.PathLike[str], what: str) -> Any:
+    """What a file of JSON holds.
+
+    Args:
+        what: it is to be, and what to do where it is damaged.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is none; one line that names it.
+    """
+    with reading(path, what):
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
 def file_digest(path: str | os.PathLike[str]) -> str:
     """The sha256 of a file."""
     digest = hashlib.sha256()
@@ -77,7 +91,8 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_abandoned(path.parent.glob(glob.escape(_prefix(path)) + _RANDOM))
-    encoding = None if "b" in mode else "utf-8"
+    # Names that are no UTF-8, and text of others, can hold what UTF-8 has no bytes for.
+    text = {} if "b" in mode else {"encoding": "utf-8", "errors": "backslashreplace"}
     handle, temporary = _neighbour(path)
     try:
         # mkstemp makes private files; what is written here is as readable as any other file.
@@ -86,7 +101,7 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[
         os.chmod(temporary, 0o666 & ~umask)
         os.close(handle)
         # Opened by its name, which some writers (FFmpeg for "index first") open once more.
-        with open(temporary, mode, encoding=encoding) as file:
+        with open(temporary, mode, **text) as file:
             hold(file.fileno())
             yield file
             file.flush()

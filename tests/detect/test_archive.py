@@ -398,7 +398,7 @@ def test_damaged_results_are_named(
         (["x.mp4", "--workers", "2"], "--workers is for --ray"),
         (["x.mp4", "--ray", "--share", "1/2"], "--ray shares the videos itself"),
         (["x.mp4", "--ray", "--profile"], "--profile looks at one process"),
-        (["x.mp4", "--ray", "--workers", "0"], "--workers 0; at least 1"),
+        (["x.mp4", "--ray", "--workers", "0"], "--workers: '0' is no whole number"),
         (["--share", "1/2"], "name a VIDEO"),
     ],
 )

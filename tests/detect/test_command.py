@@ -219,8 +219,8 @@ def test_profile_names_the_parts(
     ("arguments", "message"),
     [
         (["--from", "3", "--to", "2"], "--from 3 is not before --to 2"),
-        (["--score", "7"], "--score 7 is not between 0 and 1"),
-        (["--every", "0"], "every is 0; at least 1"),
+        (["--score", "7"], "--score: '7' is no number from 0 to 1"),
+        (["--every", "0"], "--every: '0' is no whole number of 1 or more"),
         (["--classes", "sphere"], "does not know 'sphere'"),
     ],
 )

@@ -120,7 +120,10 @@ def test_convert_and_show(folder: Path, capsys: pytest.CaptureFixture) -> None:
         (["link", "--detections", "gt.pkl", "--out", "x.npz"], r"gt\.pkl: cannot be read as \.npz"),
         (["convert", "d.npz", "x.xml"], r"x\.xml: expected a name that ends in \.npz"),
         (["show", "d.npz", "--video", "q"], "unknown video 'q'"),
-        (["link", "--detections", "d.npz", "--out", "x.npz", "--gap", "0"], "gap is 0"),
+        (
+            ["link", "--detections", "d.npz", "--out", "x.npz", "--gap", "0"],
+            "--gap: '0' is no whole",
+        ),
         (
             ["score", "--detections", "d.npz", "--ground-truth", "gt.pkl", "--split", "4"],
             "there is no split 4",

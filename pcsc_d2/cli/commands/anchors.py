@@ -17,7 +17,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from pcsc_d2.cli.arguments import Names, add_config
+from pcsc_d2.cli.arguments import Names, add_config, whole
 
 if TYPE_CHECKING:
     from pcsc_d2.data.anchors import AnchorFit
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="registered names (DATASETS.TRAIN)",
     )
     parser.add_argument(
-        "--frames", type=int, default=2000, metavar="N", help="looked at (%(default)s)"
+        "--frames", type=whole(1), default=2000, metavar="N", help="looked at (%(default)s)"
     )
     add_config(parser)
 

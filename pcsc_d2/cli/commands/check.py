@@ -14,7 +14,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pcsc_d2.cli.arguments import add_root, named_path
+from pcsc_d2.cli.arguments import add_root, named_path, whole
 from pcsc_d2.cli.outcome import UNUSABLE, fail
 from pcsc_d2.utils.progress import without_warnings
 
@@ -35,9 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow", nargs="*", default=[], metavar="KIND", help="problems that leave the status 0"
     )
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, metavar="N")
+    parser.add_argument("--threads", type=whole(1, 1024), default=os.cpu_count() or 1, metavar="N")
     parser.add_argument("--json", type=named_path, metavar="FILE", help="write the whole report")
-    parser.add_argument("--show", type=int, default=0, metavar="N", help="draw N clips")
+    parser.add_argument("--show", type=whole(0), default=0, metavar="N", help="draw N clips")
     parser.add_argument("--out", type=named_path, default=Path("output/check"), help="for --show")
 
 

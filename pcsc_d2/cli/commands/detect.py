@@ -25,7 +25,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pcsc_d2.cli.arguments import named_path
+from pcsc_d2.cli.arguments import named_path, number, whole
 from pcsc_d2.cli.outcome import FINE, PROBLEMS, fail
 
 if TYPE_CHECKING:
@@ -55,10 +55,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model",
         nargs="+",
         metavar="FILE",
-        help="an exported file, a name of pcsc models list, a training run's folder, or "
-        "config.yaml and weights (default: the model that comes with the package)",
+        help="an exported file, a name of pcsc models list, hf://OWNER/NAME, a training run's "
+        "folder, or config.yaml and weights (default: the model that comes with the package)",
     )
-    parser.add_argument("--out", type=named_path, metavar="DIR")
+    parser.add_argument(
+        "--out", type=named_path, metavar="DIR", help="gets a folder for each video, and the page"
+    )
     _add_what(parser)
     _add_how(parser)
     _add_where(parser)
@@ -69,7 +71,7 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("what is looked at, and what is kept")
     group.add_argument(
         "--every",
-        type=int,
+        type=whole(1),
         metavar="N",
         help="detect at every Nth frame (default 1); boxes between are interpolated",
     )
@@ -91,7 +93,7 @@ def _add_what(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--score",
-        type=float,
+        type=number(0, 1),
         metavar="S",
         help="tubes of lower scores are dropped (default 0.3)",
     )
@@ -117,7 +119,10 @@ def _add_how(parser: argparse.ArgumentParser) -> None:
         help="bf16 is for openvino, on processors that have it (default: %(default)s)",
     )
     group.add_argument(
-        "--batch", type=int, metavar="N", help="key frames that go through the network at once"
+        "--batch",
+        type=whole(1, 1 << 12),
+        metavar="N",
+        help="key frames that go through the network at once",
     )
     group.add_argument(
         "--dense", action="store_true", help="neighbouring key frames share the trunk's work"
@@ -129,7 +134,7 @@ def _add_how(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--dense-step",
-        type=int,
+        type=whole(1),
         metavar="N",
         help="its other levels run every N frames, between them averaged (default 4)",
     )
@@ -157,12 +162,20 @@ def _add_where(parser: argparse.ArgumentParser) -> None:
         metavar="ADDRESS",
         help="do it on a Ray cluster (auto, HOST:PORT); without an address, on this machine",
     )
-    group.add_argument("--workers", type=int, metavar="N", help="with --ray (default 1)")
     group.add_argument(
-        "--gpus-per-worker", type=float, metavar="G", help="with --ray: 1, 0.5, ... (default 0)"
+        "--workers", type=whole(1, 1 << 16), metavar="N", help="with --ray (default 1)"
     )
     group.add_argument(
-        "--cpus-per-worker", type=float, metavar="C", help="with --ray, without GPUs (default 1)"
+        "--gpus-per-worker",
+        type=number(0, 1024),
+        metavar="G",
+        help="with --ray: 1, 0.5, ... (default 0)",
+    )
+    group.add_argument(
+        "--cpus-per-worker",
+        type=number(0, 1024),
+        metavar="C",
+        help="with --ray, without GPUs (default 1)",
     )
 
 
@@ -170,7 +183,7 @@ def _add_live(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("live: VIDEO is a camera, an address (rtsp, http) or a file")
     group.add_argument(
         "--serve",
-        type=int,
+        type=whole(0, 65535),
         metavar="PORT",
         help="show boxes as they come on a page of this machine; 0 takes a free port",
     )
@@ -179,7 +192,7 @@ def _add_live(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--record",
-        type=int,
+        type=whole(1, 1 << 20),
         metavar="MINUTES",
         help="keep the last minutes of what is shown in --out, a file for each",
     )
@@ -315,8 +328,6 @@ def _plan(args: argparse.Namespace) -> Plan:
 
     if args.start >= args.end:
         raise ValueError(f"--from {args.start:g} is not before --to {args.end:g}")
-    if args.score is not None and not 0 <= args.score <= 1:
-        raise ValueError(f"--score {args.score:g} is not between 0 and 1")
     sharing = Sharing(**_given(level=args.dense_level, step=args.dense_step))
     chosen = _given(
         every=args.every,

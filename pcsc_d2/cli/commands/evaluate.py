@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pcsc_d2.cli.arguments import Names, add_options, named_path
+from pcsc_d2.cli.arguments import Names, add_options, named_path, whole
 from pcsc_d2.cli.commands.detect import DENSE_BATCH
 
 
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="(%(default)s)",
     )
     parser.add_argument("--dense", action="store_true", help="as pcsc detect --dense")
-    parser.add_argument("--dense-step", type=int, metavar="N", help="as in pcsc detect")
+    parser.add_argument("--dense-step", type=whole(1), metavar="N", help="as in pcsc detect")
     parser.add_argument("--engine", metavar="NAME", help="as in pcsc detect")
     add_options(parser)
 

@@ -15,7 +15,7 @@ import argparse
 import os
 from pathlib import Path
 
-from pcsc_d2.cli.arguments import add_config, add_launch, add_subcommand, named_path
+from pcsc_d2.cli.arguments import add_config, add_launch, add_subcommand, named_path, whole
 from pcsc_d2.model_zoo import find_config
 
 VARIANTS = ("baseline", "control", "proposals", "pcsc", "messages", "no_image_messages",
@@ -35,7 +35,9 @@ def _add_stages(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
     parser.add_argument("--dataset", required=True, help="a registered name to score on")
     parser.add_argument("--out", type=named_path, required=True, metavar="DIR")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], metavar="N")
+    parser.add_argument(
+        "--seeds", type=whole(0, (1 << 31) - 1), nargs="+", default=[1, 2, 3], metavar="N"
+    )
     parser.add_argument(
         "--variants",
         nargs="+",
@@ -45,7 +47,9 @@ def _add_stages(parser: argparse.ArgumentParser) -> None:
         help=", ".join(VARIANTS),
     )
     cores = os.cpu_count() or 1
-    parser.add_argument("--jobs", type=int, default=cores, help="runs at a time (%(default)s)")
+    parser.add_argument(
+        "--jobs", type=whole(1, 1024), default=cores, help="runs at a time (%(default)s)"
+    )
 
 
 def _stages(args: argparse.Namespace) -> None:
@@ -65,7 +69,9 @@ def _add_ablate(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
     parser.add_argument("--dataset", required=True, help="a registered name to score on")
     parser.add_argument("--out", type=named_path, required=True, metavar="DIR")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], metavar="N")
+    parser.add_argument(
+        "--seeds", type=whole(0, (1 << 31) - 1), nargs="+", default=[1, 2, 3], metavar="N"
+    )
     parser.add_argument(
         "--rows", nargs="+", required=True, metavar="ROW", help="see docs/pages/fusion.md, or all"
     )
@@ -73,7 +79,9 @@ def _add_ablate(parser: argparse.ArgumentParser) -> None:
         "--fit-on", nargs="+", default=[], metavar="DATASET", help="what fit-scores looks at"
     )
     cores = os.cpu_count() or 1
-    parser.add_argument("--jobs", type=int, default=cores, help="runs at a time (%(default)s)")
+    parser.add_argument(
+        "--jobs", type=whole(1, 1024), default=cores, help="runs at a time (%(default)s)"
+    )
 
 
 def _ablate(args: argparse.Namespace) -> None:
@@ -101,7 +109,9 @@ def _add_refinement(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--runs", type=named_path, required=True, help="folder of seed<k>/<variant>"
     )
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], metavar="N")
+    parser.add_argument(
+        "--seeds", type=whole(0, (1 << 31) - 1), nargs="+", default=[1, 2, 3], metavar="N"
+    )
     parser.add_argument("--train", required=True, help="registered name of the training videos")
     parser.add_argument("--test", required=True, help="registered name to score on")
     parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="config, after --")

@@ -16,7 +16,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pcsc_d2.cli.arguments import add_config, add_root, add_subcommand, named_path
+from pcsc_d2.cli.arguments import add_config, add_root, add_subcommand, named_path, number, whole
 from pcsc_d2.cli.outcome import FINE, PROBLEMS
 from pcsc_d2.model_zoo import find_config
 
@@ -63,13 +63,13 @@ def _add_convert(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--method", required=True, metavar="NAME", help="for INPUT.FLOW.METHOD")
     parser.add_argument(
         "--bound",
-        type=float,
+        type=number(1e-6),
         default=20.0,
         metavar="PIXELS",
         help="that 8-bit pairs of u and v span (%(default)g)",
     )
     cores = os.cpu_count() or 1
-    parser.add_argument("--processes", type=int, default=cores, metavar="N")
+    parser.add_argument("--processes", type=whole(1, 1024), default=cores, metavar="N")
 
 
 def _convert(args: argparse.Namespace) -> int:

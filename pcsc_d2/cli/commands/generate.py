@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 
-from pcsc_d2.cli.arguments import named_path
+from pcsc_d2.cli.arguments import named_path, whole
 
 SETS = ("easy", "pairs")
 SPLITS = ("train", "val", "test")
@@ -26,12 +26,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--set", default="pairs", choices=SETS, dest="name")
     for split in SPLITS:
-        parser.add_argument(f"--{split}", type=int, metavar="CLIPS")
-    parser.add_argument("--size", type=int, nargs=2, default=(96, 128), metavar=("H", "W"))
-    parser.add_argument("--length", type=int, nargs=2, default=(40, 60), metavar=("MIN", "MAX"))
-    parser.add_argument("--seed", type=int, default=0)
+        parser.add_argument(f"--{split}", type=whole(0, 1 << 20), metavar="CLIPS")
     parser.add_argument(
-        "--scale", type=int, default=1, metavar="N", help="render N times as large, to look at"
+        "--size", type=whole(1, 1 << 12), nargs=2, default=(96, 128), metavar=("H", "W")
+    )
+    parser.add_argument(
+        "--length", type=whole(1, 1 << 16), nargs=2, default=(40, 60), metavar=("MIN", "MAX")
+    )
+    parser.add_argument("--seed", type=whole(0), default=0)
+    parser.add_argument(
+        "--scale",
+        type=whole(1, 64),
+        default=1,
+        metavar="N",
+        help="render N times as large, to look at",
     )
     parser.add_argument(
         "--custom", choices=FORMATS, help="also write it as one's own data, in this format"

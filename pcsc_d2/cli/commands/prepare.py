@@ -18,7 +18,7 @@ from __future__ import annotations
 import argparse
 import os
 
-from pcsc_d2.cli.arguments import add_root, named_path
+from pcsc_d2.cli.arguments import add_root, named_path, number, whole
 
 # The names of the registered datasets -> those of their folders.
 FOLDERS = {"ucf101_24": "ucf24", "jhmdb": "jhmdb"}
@@ -30,9 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("sources", nargs="+", type=named_path, help="folders, archives, files")
     add_root(parser)
     parser.add_argument("--flow", metavar="NAME", help="convert flow images, as this method")
-    parser.add_argument("--flow-bound", type=float, default=20.0, metavar="PIXELS",
+    parser.add_argument("--flow-bound", type=number(1e-6), default=20.0, metavar="PIXELS",
                         help="that 8-bit pairs of u and v span (%(default)g)")  # fmt: skip
-    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, metavar="N")
+    parser.add_argument(
+        "--processes", type=whole(1, 1024), default=os.cpu_count() or 1, metavar="N"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

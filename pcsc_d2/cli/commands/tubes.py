@@ -13,7 +13,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from pcsc_d2.cli.arguments import add_subcommand, named_path
+from pcsc_d2.cli.arguments import add_subcommand, named_path, number, whole
 from pcsc_d2.tubes.convert import from_coco_results, from_frame_pickles
 from pcsc_d2.tubes.detections import Detections
 from pcsc_d2.tubes.export import to_csv, to_json
@@ -43,29 +43,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_link_options(parser: argparse.ArgumentParser) -> None:
     default = LinkOptions()
     parser.add_argument(
-        "--gap", type=int, default=default.gap, help="frames without a detection that end a tube"
+        "--gap",
+        type=whole(1),
+        default=default.gap,
+        help="frames without a detection that end a tube",
     )
     parser.add_argument(
-        "--min-length", type=int, default=default.min_length, help="frames of the shortest tube"
+        "--min-length",
+        type=whole(1),
+        default=default.min_length,
+        help="frames of the shortest tube",
     )
     parser.add_argument("--interpolate", action="store_true", help="fill gaps linearly")
     parser.add_argument(
-        "--temporal-labelling", type=float, metavar="ALPHA", help="off by default; Singh et al.: 3"
+        "--temporal-labelling",
+        type=number(0),
+        metavar="ALPHA",
+        help="off by default; Singh et al.: 3",
     )
     parser.add_argument(
         "--actionness-threshold",
-        type=float,
+        type=number(0, 1),
         metavar="A",
         help="refine the tubes by the detections' actionness; off by default",
     )
     parser.add_argument(
         "--actionness-window",
-        type=int,
+        type=whole(1),
         metavar="FRAMES",
         default=RefineOptions().window,
         help="of the median filter over it (default %(default)s; 1 for none)",
     )
-    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--processes", type=whole(1, 1024), default=1)
 
 
 def _add_link(parser: argparse.ArgumentParser) -> None:
@@ -109,12 +118,15 @@ def _add_score(parser: argparse.ArgumentParser) -> None:
         "--tubes", type=named_path, help="without it, the detections are linked here"
     )
     parser.add_argument(
-        "--split", type=int, default=1, help="test videos of this split (default 1); 0: all videos"
+        "--split",
+        type=whole(0),
+        default=1,
+        help="test videos of this split (default 1); 0: all videos",
     )
     parser.add_argument("--protocol", choices=list(PROTOCOLS), default="act")
     parser.add_argument(
         "--frame-ious",
-        type=float,
+        type=number(0, 1),
         nargs="+",
         default=FRAME_IOUS,
         metavar="IOU",
@@ -157,7 +169,10 @@ def _add_convert(parser: argparse.ArgumentParser) -> None:
         "--images", type=named_path, help="COCO annotations that the results refer to"
     )
     parser.add_argument(
-        "--split", type=int, default=1, help="test videos of this split (default 1); 0: all videos"
+        "--split",
+        type=whole(0),
+        default=1,
+        help="test videos of this split (default 1); 0: all videos",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from pcsc_d2.utils.parsing import reading
 from pcsc_d2.utils.progress import progress_bar
 
 TUBES = "tubes.json"
+_LARGEST = 1 << 30
 
 
 class FoundTube(NamedTuple):
@@ -111,6 +113,8 @@ def _read_video(out: Path, path: Path) -> FoundVideo:
         last = max([frames, *(tube.start + len(tube.boxes) - 1 for tube in tubes)])
         name, rate = path.parent.relative_to(out).as_posix(), frames / seconds
         size = int(content["height"]), int(content["width"])
+        if not (math.isfinite(rate) and rate > 0 and min(size) > 0 and 0 < last < _LARGEST):
+            raise ValueError(f"{last} frames of {size[0]} x {size[1]} at {rate} frames per second")
         known = [str(label) for label in content.get("labels", [])]
         return FoundVideo(name, last, *size, rate, known, tubes)
 
@@ -120,8 +124,10 @@ def _tube(about: Mapping[str, Any]) -> FoundTube:
     scores = np.array(about["scores"], np.float32)
     if not len(boxes) or len(scores) != len(boxes):
         raise ValueError(f"tube {about['tube']}: {len(boxes)} boxes and {len(scores)} scores")
-    start = int(about["start_frame"])
-    return FoundTube(str(about["label"]), float(about["score"]), start, boxes, scores)
+    start, score = int(about["start_frame"]), float(about["score"])
+    if start < 1 or not all(np.isfinite(x).all() for x in (boxes, scores, score)):
+        raise ValueError(f"tube {about['tube']}: begins at frame {start}, or holds no numbers")
+    return FoundTube(str(about["label"]), score, start, boxes, scores)
 
 
 def _truth(videos: Sequence[FoundVideo], kept: Sequence[tuple[int, FoundTube]]) -> GroundTruth:

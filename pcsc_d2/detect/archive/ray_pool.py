@@ -203,7 +203,7 @@ def _look_for(address: str) -> None:
         return
     try:
         socket.create_connection((host, int(port)), _PATIENCE).close()
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, UnicodeError) as error:
         what = getattr(error, "strerror", None) or error
         raise PoolError(
             f"no Ray cluster at {address} ({what}): start one with 'ray start --head', or leave "

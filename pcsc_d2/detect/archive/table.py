@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -194,12 +195,25 @@ def _contents(
         told(1)
 
 
-_NUMBERS = {"tube": int, "score": float, "start": float, "end": float}
+def _whole(value: Any) -> int:
+    """A number as the table holds them."""
+    if not -(1 << 31) <= (number := int(value)) < 1 << 31:
+        raise ValueError(f"{number} is no number of a frame, tube or person")
+    return number
+
+
+def _real(value: Any) -> float:
+    if not math.isfinite(number := float(value)):
+        raise ValueError(f"{number} is no time, score or side of a box")
+    return number
+
+
+_NUMBERS = {"tube": _whole, "score": _real, "start": _real, "end": _real}
 _WHOLE = ("start_frame", "end_frame")
 
 
 def _box(x1: float, y1: float, x2: float, y2: float) -> list[float]:
-    return [float(x1), float(y1), float(x2), float(y2)]
+    return [_real(x1), _real(y1), _real(x2), _real(y2)]
 
 
 def _checked(content: Any) -> dict[str, Any]:
@@ -208,19 +222,19 @@ def _checked(content: Any) -> dict[str, Any]:
         {
             "label": str(tube["label"]),
             **{name: kind(tube[name]) for name, kind in _NUMBERS.items()},
-            **{name: int(tube[name]) for name in _WHOLE},
-            "person": int(tube["person"]) if "person" in tube else None,
-            "times": [float(time) for time in tube["times"]],
+            **{name: _whole(tube[name]) for name in _WHOLE},
+            "person": _whole(tube["person"]) if "person" in tube else None,
+            "times": [_real(time) for time in tube["times"]],
             "boxes": [_box(*box) for box in tube["boxes"]],
-            "scores": [float(score) for score in tube["scores"]],
+            "scores": [_real(score) for score in tube["scores"]],
         }
         for tube in content["tubes"]
     ]
     return {
         "video": str(content["video"]),
         "problem": str(content["problem"]),
-        "frames": int(content["frames"]),
-        "start": float(content["start"]),
-        "end": float(content["end"]),
+        "frames": _whole(content["frames"]),
+        "start": _real(content["start"]),
+        "end": _real(content["end"]),
         "tubes": tubes,
     }

@@ -152,5 +152,8 @@ def exists(path: Path) -> bool:
 
 def path_of(address: str) -> str:
     """Host and path of an address, which is where the results are mirrored."""
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+    except ValueError:  # no address that can be opened, as its turn will tell
+        return address.partition("://")[2]
     return f"{parts.hostname or ''}/{parts.path}"

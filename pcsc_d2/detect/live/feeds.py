@@ -63,7 +63,10 @@ def feed_of(text: str) -> Feed:
 
 
 def _without_login(address: str) -> str:
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+    except ValueError as error:
+        raise ValueError(f"{printable(address)}: is no address ({error})") from None
     return printable(parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl())
 
 

@@ -41,7 +41,7 @@ def serving(broadcast: Broadcast, port: int, host: str = "127.0.0.1") -> Iterato
     """
     try:
         server = _Server((host, port), partial(_Viewer, broadcast))
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, UnicodeError) as error:  # a name can be none
         raise OSError(_why(error, host, port)) from None
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

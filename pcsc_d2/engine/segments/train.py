@@ -47,6 +47,8 @@ def main(args: argparse.Namespace) -> dict[str, Results]:
     if comm.get_world_size() > 1:
         raise ValueError("pcsc train-segments runs in one process: leave --num-gpus at 1 or 0")
     train_on = cfg.DATASETS.ACTIONNESS or cfg.DATASETS.TRAIN
+    if not train_on:
+        raise ValueError("DATASETS.TRAIN is empty: name the videos to train on")
     precompute_flow(cfg, (*train_on, *cfg.DATASETS.TEST))
     model = Trainer.build_model(cfg).eval()
     load_detector(cfg, model)

@@ -263,7 +263,9 @@ def test_a_port_in_use_is_one_line(video: Path, run: Run, capsys) -> None:
         (["no.mp4"], "no such video file"),
         (["live.mp4", "--record", "5"], "--record MINUTES and --out DIR go together"),
         (["live.mp4", "--resume"], "leave out --share"),
-        (["live.mp4", "--record", "0", "--out", "o"], "at least 1"),
+        (["live.mp4", "--record", "0", "--out", "o"], "'0' is no whole number from 1"),
+        (["live.mp4", "--host", "x" * 70], "cannot be served from"),
+        (["http://[x"], "http://[x: is no address"),
         (["live.mp4", "--host", "no-such-host.invalid"], "cannot be served from"),
     ],
 )

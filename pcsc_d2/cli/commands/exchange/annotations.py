@@ -14,7 +14,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pcsc_d2.cli.arguments import named_path
+from pcsc_d2.cli.arguments import named_path, number
 
 if TYPE_CHECKING:
     from pcsc_d2.datasets.custom.found import Found
@@ -38,12 +38,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--tolerance",
-        type=float,
+        type=number(0),
         default=1.0,
         metavar="PIXELS",
         help="that a box may be off between two key frames of CVAT (default %(default)g)",
     )
-    parser.add_argument("--score", type=float, default=0.0, metavar="S", help="of the worst tube")
+    parser.add_argument(
+        "--score", type=number(0, 1), default=0.0, metavar="S", help="of the worst tube"
+    )
     parser.add_argument("--classes", nargs="+", default=[], metavar="NAME", help="only these")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 

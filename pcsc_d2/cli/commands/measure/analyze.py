@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pcsc_d2.cli.arguments import add_config
+from pcsc_d2.cli.arguments import add_config, whole
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
     parser.add_argument(
         "--size",
-        type=int,
+        type=whole(1, 1 << 13),
         nargs=2,
         default=(240, 320),
         metavar=("HEIGHT", "WIDTH"),
@@ -34,6 +34,4 @@ def run(args: argparse.Namespace) -> None:
     """Count, and print a table."""
     from pcsc_d2.engine.analysis import analyze
 
-    if min(args.size) < 1:
-        raise ValueError(f"--size {args.size[0]} {args.size[1]}: at least one pixel")
     analyze(args)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 
-from pcsc_d2.cli.arguments import add_config
+from pcsc_d2.cli.arguments import add_config, whole
 from pcsc_d2.cli.launching import check_device
 
 TASKS = ("data", "train", "evaluate")
@@ -29,10 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"one of {', '.join(TASKS)}, given once or more (all)",
     )
     parser.add_argument(
-        "--iterations", type=int, default=20, metavar="N", help="that are timed (%(default)s)"
+        "--iterations", type=whole(1), default=20, metavar="N", help="that are timed (%(default)s)"
     )
     parser.add_argument(
-        "--warmup", type=int, default=3, metavar="N", help="before these (%(default)s)"
+        "--warmup", type=whole(0), default=3, metavar="N", help="before these (%(default)s)"
     )
 
 
@@ -41,7 +41,5 @@ def run(args: argparse.Namespace) -> None:
     from pcsc_d2.engine.benchmark import benchmark
     from pcsc_d2.model_zoo import get_config
 
-    if args.iterations < 1 or args.warmup < 0:
-        raise ValueError("--iterations is at least 1, --warmup at least 0")
     check_device(get_config(args.config_file, args.opts).MODEL.DEVICE, 1)
     benchmark(args, args.task or TASKS)
