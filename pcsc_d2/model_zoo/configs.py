@@ -81,7 +81,7 @@ def get_config(config: str | os.PathLike[str], options: Sequence[object] = ()) -
         cfg.merge_from_file(os.path.abspath(path), allow_unsafe=trusted())
         doing = "cannot be changed as the end of the line says"
         cfg.merge_from_list(list(options))
-        doing = "with the end of the line has a value that cannot be"
+        doing = "has, with the end of the line, a value that cannot be"
         check_values(cfg, usual)
     except Exception as error:  # YAML, unknown keys and wrong types each raise their own
         raise ValueError(f"{path}: {doing} ({one_line(error)})") from error

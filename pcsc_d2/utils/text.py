@@ -22,5 +22,11 @@ def printable(name: str | os.PathLike[str]) -> str:
 
 def plain_cell(value: object) -> object:
     """A cell of a table that no spreadsheet takes for a formula; numbers stay numbers."""
-    risky = isinstance(value, str) and value.startswith(_FORMULAS)
+    risky = isinstance(value, str) and value.lstrip("'").startswith(_FORMULAS)
     return f"'{value}" if risky else value
+
+
+def text_of_cell(cell: str) -> str:
+    """What ``plain_cell`` made a cell of."""
+    risky = cell.startswith("'") and cell.lstrip("'").startswith(_FORMULAS)
+    return cell[1:] if risky else cell

@@ -20,6 +20,7 @@ from pcsc_d2.datasets.custom.written import WriteOptions, WrittenTube, short, wr
 from pcsc_d2.tubes import GroundTruth
 from pcsc_d2.utils.files import atomic_write
 from pcsc_d2.utils.parsing import reading
+from pcsc_d2.utils.text import plain_cell, text_of_cell
 from pcsc_d2.video.decoding import open_reader
 
 _COLUMNS = 8
@@ -89,7 +90,7 @@ def _add_record(
 ) -> None:
     if len(record) != _COLUMNS:
         raise rows.wrong(line, f"{len(record)} values; AVA has {_COLUMNS}")
-    video, second, person = plain_name(record[0]), float(record[1]), record[7].strip()
+    video, second, person = plain_name(text_of_cell(record[0])), float(record[1]), record[7].strip()
     if not np.isfinite(second) or not 0 <= second < 1e8:
         raise rows.wrong(line, f"second {record[1]} cannot be")
     if int(record[6]) not in names:
@@ -168,7 +169,9 @@ def write_ava(folder: Path, truth: GroundTruth, options: WriteOptions) -> None:
             height, width = sizes[video]
             shares = [short(v / side) for v, side in zip(box, (width, height) * 2)]
             action = truth.labels.index(tube.label) + 1
-            writer.writerow([video, f"{second:04d}", *shares, action, persons[tube.number]])
+            writer.writerow(
+                [plain_cell(video), f"{second:04d}", *shares, action, persons[tube.number]]
+            )
     with atomic_write(folder / "annotations.pbtxt", "w") as file:
         for i, label in enumerate(truth.labels, start=1):
             name = json.dumps(label, ensure_ascii=False)

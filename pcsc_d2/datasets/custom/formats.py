@@ -17,7 +17,7 @@ from pcsc_d2.datasets.custom.ava import is_ava, read_ava
 from pcsc_d2.datasets.custom.cvat import read_cvat
 from pcsc_d2.datasets.custom.rows import Annotations, plain_name, plain_text
 from pcsc_d2.utils.parsing import reading
-from pcsc_d2.utils.text import one_line
+from pcsc_d2.utils.text import one_line, text_of_cell
 
 _CORNERS = ("x1", "y1", "x2", "y2")
 _SIZES = ("x", "y", "w", "h")
@@ -87,7 +87,7 @@ def _add_record(
     try:
         frame = float(record["frame"])
         box = tuple(float(record[name]) for name in columns)
-        name = plain_name(record["video"] or "")
+        name = plain_name(text_of_cell(record["video"] or ""))
     except TypeError:
         raise rows.wrong(line, "fewer values than columns") from None
     except ValueError as error:
@@ -96,7 +96,7 @@ def _add_record(
         raise rows.wrong(line, f"frame {record['frame']} is no whole number")
     if columns == _SIZES:
         box = _corners(box)
-    label, track = (record["label"] or "").strip(), (record["track"] or "").strip()
+    label, track = text_of_cell((record["label"] or "").strip()), (record["track"] or "").strip()
     if not label or not track:
         raise rows.wrong(line, "label and track must not be empty")
     add = rows.add_crowd if any(_is_set(record.get(key)) for key in _CROWD) else rows.add

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pcsc_d2.datasets.custom.rows import plain_text
 from pcsc_d2.tubes import GroundTruth, Tubes
 from pcsc_d2.utils.parsing import reading
 from pcsc_d2.utils.progress import progress_bar
@@ -115,7 +116,7 @@ def _read_video(out: Path, path: Path) -> FoundVideo:
         size = int(content["height"]), int(content["width"])
         if not (math.isfinite(rate) and rate > 0 and min(size) > 0 and 0 < last < _LARGEST):
             raise ValueError(f"{last} frames of {size[0]} x {size[1]} at {rate} frames per second")
-        known = [str(label) for label in content.get("labels", [])]
+        known = [plain_text(label) for label in content.get("labels", [])]
         return FoundVideo(name, last, *size, rate, known, tubes)
 
 
@@ -127,7 +128,7 @@ def _tube(about: Mapping[str, Any]) -> FoundTube:
     start, score = int(about["start_frame"]), float(about["score"])
     if start < 1 or not all(np.isfinite(x).all() for x in (boxes, scores, score)):
         raise ValueError(f"tube {about['tube']}: begins at frame {start}, or holds no numbers")
-    return FoundTube(str(about["label"]), score, start, boxes, scores)
+    return FoundTube(plain_text(about["label"]), score, start, boxes, scores)
 
 
 def _truth(videos: Sequence[FoundVideo], kept: Sequence[tuple[int, FoundTube]]) -> GroundTruth:

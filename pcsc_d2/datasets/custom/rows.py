@@ -113,6 +113,8 @@ def plain_text(text: object) -> str:
     if not isinstance(text, str) or not text.strip():
         raise ValueError(f"{text!r} is no label")
     text.encode()  # half of a letter, which JSON can hold, can be written nowhere
+    if any(unicodedata.category(letter) == "Cc" for letter in text.strip()):  # nor in XML
+        raise ValueError(f"{text!r} holds control characters, as no label does")
     return unicodedata.normalize("NFC", text.strip())
 
 

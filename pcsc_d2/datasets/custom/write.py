@@ -18,6 +18,7 @@ from pcsc_d2.datasets.custom.description import DESCRIPTION
 from pcsc_d2.datasets.custom.written import WriteOptions, short, short_score, written_tubes
 from pcsc_d2.tubes import GroundTruth
 from pcsc_d2.utils.files import atomic_write
+from pcsc_d2.utils.text import plain_cell
 
 
 def write_csv(folder: Path, truth: GroundTruth, options: WriteOptions) -> None:
@@ -31,7 +32,8 @@ def write_csv(folder: Path, truth: GroundTruth, options: WriteOptions) -> None:
         for tube in written_tubes(truth, crowds):
             crowd = [int(tube.is_crowd)] * crowds
             for frame, box, score in zip(tube.frames.tolist(), tube.boxes, tube.scores):
-                row = [tube.video, frame, tube.number, tube.label, *map(short, box), *crowd]
+                name, label = plain_cell(tube.video), plain_cell(tube.label)
+                row = [name, frame, tube.number, label, *map(short, box), *crowd]
                 writer.writerow(row + [short_score(score)] * options.scored)
 
 

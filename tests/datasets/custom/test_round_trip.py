@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -23,9 +24,9 @@ from pcsc_d2.datasets.repair import AnnotationIssues
 from pcsc_d2.tubes import GroundTruth, Tubes
 
 SIZE, FRAMES, RATE = (48, 64), (131, 80), 25.0
-# With what CSV, JSON and XML each have to write in their own way.
-NAMES = ("a", "more/b 2")
-LABELS = ("jump, high", 'say "ä" & <go>', "wave")
+# With what CSV, JSON, XML and spreadsheets each have to take in their own way.
+NAMES = ("a", "=more/b 2")
+LABELS = ("jump, high", 'say "ä" & <go>', "-wave")
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +96,17 @@ def table(truth: GroundTruth) -> list[tuple]:
         )
         for i in range(len(tubes))
     )
+
+
+@pytest.mark.parametrize("form", ["csv", "ava"])
+def test_no_cell_is_a_formula(tmp_path: Path, form: str) -> None:
+    [path] = written(
+        tmp_path, random_truth(1), form, WriteOptions(rates=dict.fromkeys(NAMES, RATE))
+    )
+    with path.open(newline="") as file:
+        cells = [cell for row in csv.reader(file) for cell in row]
+    assert "'=more/b 2" in cells
+    assert not [cell for cell in cells if cell.startswith(("=", "+", "@"))]
 
 
 @pytest.mark.parametrize("seed", range(10))
