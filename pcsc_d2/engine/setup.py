@@ -21,6 +21,7 @@ from pcsc_d2.engine.ignored_keys import ignored_keys
 from pcsc_d2.engine.schedule import settle
 from pcsc_d2.model_zoo import get_config
 from pcsc_d2.utils.files import atomic_write
+from pcsc_d2.utils.text import one_line
 
 logger = logging.getLogger(__name__)
 _OF_DISKS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO}
@@ -71,6 +72,18 @@ def writing_to(folder: str) -> Iterator[None]:
         raise disk from None
 
 
+@contextmanager
+def naming_divergence() -> Iterator[None]:
+    """Say in one line that losses or boxes have become infinite or NaN, and what helps."""
+    try:
+        yield
+    except FloatingPointError as error:
+        raise ValueError(
+            f"training has diverged ({one_line(error)}): a lower SOLVER.BASE_LR or more "
+            "SOLVER.WARMUP_ITERS help; --resume goes on from the last checkpoint"
+        ) from error
+
+
 def _disk_error(error: BaseException | None) -> OSError | None:
     while error is not None and not (isinstance(error, OSError) and error.errno in _OF_DISKS):
         error = error.__context__
@@ -92,7 +105,7 @@ def _log(cfg: CfgNode, args: argparse.Namespace) -> None:
     for name in ("fvcore", "pcsc_d2"):
         setup_logger(cfg.OUTPUT_DIR, distributed_rank=rank, name=name)
     # It logs every error with its traceback; of what the user has to mend, a line follows.
-    logging.getLogger("detectron2.engine.train_loop").addFilter(_is_no_disk_error)
+    logging.getLogger("detectron2.engine.train_loop").addFilter(_is_a_fault)
     detectron2 = setup_logger(cfg.OUTPUT_DIR, distributed_rank=rank)
     detectron2.info("Rank of current process: %d. World size: %d", rank, comm.get_world_size())
     detectron2.info("Environment info:\n%s", collect_env_info())
@@ -100,8 +113,9 @@ def _log(cfg: CfgNode, args: argparse.Namespace) -> None:
     detectron2.info("Running with full config:\n%s", cfg.dump())
 
 
-def _is_no_disk_error(record: logging.LogRecord) -> bool:
-    return not (record.exc_info and isinstance(record.exc_info[1], OSError))
+def _is_a_fault(record: logging.LogRecord) -> bool:
+    told = (OSError, FloatingPointError)
+    return not (record.exc_info and isinstance(record.exc_info[1], told))
 
 
 def _set_up_torch(cfg: CfgNode, eval_only: bool) -> None:

@@ -10,7 +10,7 @@ from pcsc_d2.engine.checkpointing import Checkpointer
 from pcsc_d2.engine.features import looks_at_maps, precompute_features
 from pcsc_d2.engine.frozen_trunks import check_trunks
 from pcsc_d2.engine.schedule import scheduled
-from pcsc_d2.engine.setup import save_config, setup, writing_to
+from pcsc_d2.engine.setup import naming_divergence, save_config, setup, writing_to
 from pcsc_d2.engine.trainer import Trainer
 from pcsc_d2.modeling import what_is_incomplete
 from pcsc_d2.modeling.inference import engine_for, prepare_for_inference
@@ -48,7 +48,7 @@ def train(args: argparse.Namespace) -> dict | None:
         required = cfg.TEST.ENGINE != "auto"
         prepare_for_inference(model.eval(), cfg.INPUT.CLIP_LENGTH, engine, required)
         return Trainer.test(cfg, model)
-    with writing_to(cfg.OUTPUT_DIR):
+    with writing_to(cfg.OUTPUT_DIR), naming_divergence():
         trainer = Trainer(cfg)
         trainer.resume_or_load(resume=args.resume)
         return trainer.train()

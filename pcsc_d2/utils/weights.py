@@ -25,8 +25,8 @@ def load_tensors(path: str | os.PathLike[str]) -> Any:
 
     Raises:
         FileNotFoundError: there is no such file.
-        DamagedError: cut short, no such file of torch's, or it asks for more than tensors and
-            plain values.
+        DamagedError: cut short, no such file of torch's, it asks for more than tensors and plain
+            values, or a weight is NaN or infinite, as of training that diverged.
     """
     import torch
 
@@ -37,10 +37,15 @@ def load_tensors(path: str | os.PathLike[str]) -> Any:
         if zipfile.is_zipfile(path):
             check_zip(path, TENSORS)
             check_content(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True)
     # A damaged or hostile file can raise nearly any error on the way.
     except Exception as error:
         raise DamagedError(f"{path}: cannot be read as weights ({_reason(error)})") from None
+    name = _first_that_is_none(content)
+    if name is not None:
+        what = "holds values that are NaN or infinite: the training that made it has diverged"
+        raise DamagedError(f"{path}: {name} {what}")
+    return content
 
 
 def save_tensors(path: str | os.PathLike[str], content: Any) -> None:
@@ -68,6 +73,18 @@ def torch_writes(path: str | os.PathLike[str]) -> Iterator[None]:
 def is_whole(path: str | os.PathLike[str]) -> bool:
     """Whether a file of ``save_tensors`` is there to its end, where its table of contents is."""
     return os.path.isfile(path) and zipfile.is_zipfile(path)
+
+
+def _first_that_is_none(content: Any) -> str | None:
+    """The name of the first weight with a value that is no finite number."""
+    import torch
+
+    for wrapper in ("model", "state_dict"):
+        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
+            content = content[wrapper]
+    weights = content.items() if isinstance(content, dict) else ()
+    floats = ((n, w) for n, w in weights if torch.is_tensor(w) and w.is_floating_point())
+    return next((str(name) for name, w in floats if not torch.isfinite(w).all()), None)
 
 
 def _reason(error: Exception) -> str:

@@ -15,7 +15,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from pcsc_d2.utils.weights import is_whole, load_tensors, save_tensors  # noqa: E402
+from pcsc_d2.utils.weights import (  # noqa: E402
+    DamagedError,
+    is_whole,
+    load_tensors,
+    save_tensors,
+)
 
 ROOT = Path(__file__).parents[2]
 CONTENT = {"model": {"a": torch.arange(4000.0)}, "iteration": 7, "rates": [0.5, None]}
@@ -126,3 +131,16 @@ def test_a_full_disk_leaves_the_old_file_and_is_named(whole: Path) -> None:
     assert all(str(whole) in line for line in lines)
     assert whole.read_bytes() == before
     assert os.listdir(whole.parent) == ["whole.pth"]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_weights_that_are_no_numbers_are_named(seed: int, tmp_path: Path) -> None:
+    rng = random.Random(seed)
+    weights = {f"layer{i}.weight": torch.ones(2, 3) for i in range(5)}
+    weights["count"] = torch.tensor(7)
+    place = rng.randrange(5)
+    weights[f"layer{place}.weight"][1, 2] = rng.choice([float("nan"), float("inf"), -float("inf")])
+    wrapper = rng.choice(["model", "state_dict", None])
+    save_tensors(tmp_path / "w.pth", weights if wrapper is None else {wrapper: weights})
+    with pytest.raises(DamagedError, match=rf"w\.pth: layer{place}\.weight holds values"):
+        load_tensors(tmp_path / "w.pth")
