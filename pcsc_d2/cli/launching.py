@@ -125,14 +125,14 @@ def _joined(place: Place, work: Work, args: argparse.Namespace, device: str) -> 
 
 
 def _under_torchrun(work: Work, args: argparse.Namespace, device: str) -> int:
-    from pcsc_d2.parallel import Place, restarts
+    from pcsc_d2.parallel import Place, local_world_size, restarts
 
     if args.num_gpus * args.num_machines > 1:
         raise ValueError(
             "torchrun starts the processes: leave out --num-gpus and --num-machines, which it "
             "takes as --nproc-per-node and --nnodes"
         )
-    check_device(device, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    check_device(device, local_world_size())
     if restarts():
         args.resume = True
     signal.signal(signal.SIGINT, signal.SIG_IGN)

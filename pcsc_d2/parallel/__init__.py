@@ -1,6 +1,12 @@
 """Processes that train together: how they come together, wait for each other and share work."""
 
-from pcsc_d2.parallel.joining import Place, joined, restarts, started_by_torchrun
+from pcsc_d2.parallel.joining import (
+    Place,
+    joined,
+    local_world_size,
+    restarts,
+    started_by_torchrun,
+)
 from pcsc_d2.parallel.sharing import (
     batch_of_rank,
     boxes_share,
@@ -22,6 +28,7 @@ __all__ = [
     "boxes_share",
     "gather",
     "joined",
+    "local_world_size",
     "prepare_waiting",
     "restarts",
     "shared_buffers",

@@ -13,6 +13,7 @@ import torch.distributed as dist
 from detectron2.utils import comm
 
 from pcsc_d2.parallel.waiting import prepare_waiting
+from pcsc_d2.utils.text import one_line
 
 
 def started_by_torchrun() -> bool:
@@ -22,7 +23,20 @@ def started_by_torchrun() -> bool:
 
 def restarts() -> int:
     """How often torchrun has started the job again."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+    return _number("TORCHELASTIC_RESTART_COUNT", 0)
+
+
+def local_world_size() -> int:
+    """How many processes torchrun has started on this machine."""
+    return _number("LOCAL_WORLD_SIZE", 1)
+
+
+def _number(name: str, default: int | None = None) -> int:
+    """A variable of torchrun's; ValueError where it is none."""
+    text = os.environ.get(name, str(default))
+    if not text.isdecimal():
+        raise ValueError(f"the environment's {name} is {text!r}, which torchrun sets to a number")
+    return int(text)
 
 
 @dataclass(frozen=True)
@@ -46,11 +60,9 @@ class Place:
     @classmethod
     def of_environment(cls) -> Place:
         """The one that torchrun describes."""
-        rank, ranks, local = (
-            int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")
-        )
+        rank, ranks, local = map(_number, ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
         # Without torchrun there may be no LOCAL_WORLD_SIZE: then they are all on this machine.
-        return cls(rank, ranks, local, int(os.environ.get("LOCAL_WORLD_SIZE", ranks)), "env://")
+        return cls(rank, ranks, local, _number("LOCAL_WORLD_SIZE", ranks), "env://")
 
 
 @contextmanager
@@ -61,18 +73,26 @@ def joined(place: Place, device: str, timeout: timedelta) -> Iterator[None]:
         place: of this process.
         device: MODEL.DEVICE; with "cuda" each process of a machine takes the GPU of its number.
         timeout: of collectives.
+
+    Raises:
+        ConnectionError: they cannot meet there.
     """
     on_gpu = torch.device(device).type == "cuda"
     if on_gpu:
         torch.cuda.set_device(place.local_rank)
-    store, rank, ranks = next(dist.rendezvous(place.url, place.rank, place.ranks, timeout=timeout))
-    dist.init_process_group(
-        "nccl" if on_gpu else "gloo",
-        store=dist.PrefixStore(f"start{_start(store, rank)}", store),
-        rank=rank,
-        world_size=ranks,
-        timeout=timeout,
-    )
+    try:
+        where = dist.rendezvous(place.url, place.rank, place.ranks, timeout=timeout)
+        store, rank, ranks = next(where)
+        dist.init_process_group(
+            "nccl" if on_gpu else "gloo",
+            store=dist.PrefixStore(f"start{_start(store, rank)}", store),
+            rank=rank,
+            world_size=ranks,
+            timeout=timeout,
+        )
+    except (RuntimeError, ValueError) as error:
+        what = f"the processes of the job cannot meet there ({one_line(error)})"
+        raise ConnectionError(f"{place.url}: {what}") from error
     comm.create_local_process_group(place.local_ranks)
     prepare_waiting()
     comm.synchronize()
