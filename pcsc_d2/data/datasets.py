@@ -21,7 +21,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -37,6 +37,7 @@ from pcsc_d2.datasets.repair import AnnotationIssues, fit_to_clips, locate_clips
 from pcsc_d2.tubes import GroundTruth
 from pcsc_d2.tubes.boxes import to_exclusive
 from pcsc_d2.utils.cache import cache_folder
+from pcsc_d2.utils.text import one_line
 from pcsc_d2.video import DecodingRule
 
 logger = logging.getLogger(__name__)
@@ -230,15 +231,15 @@ def training_dicts(cfg: CfgNode) -> list[dict]:
 
 def annotated_dicts(cfg: CfgNode) -> list[dict]:
     """The key frames of DATASETS.TRAIN, as Detectron2 collects and filters them."""
-    return get_detection_dataset_dicts(
-        cfg.DATASETS.TRAIN, filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS
-    )
+    if not cfg.DATASETS.TRAIN:
+        raise ValueError("DATASETS.TRAIN is empty: name the datasets to train on")
+    return _dicts(cfg.DATASETS.TRAIN, cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS)
 
 
 def evaluation_dicts(cfg: CfgNode, name: str) -> list[dict]:
     """The key frames of a dataset that evaluation looks at: all, or so many with ground truth."""
     number = cfg.TEST.KEY_FRAMES
-    dicts = get_detection_dataset_dicts(name, filter_empty=number > 0)
+    dicts = _dicts((name,), number > 0)
     return spread_key_frames(dicts, number) if number > 0 else dicts
 
 
@@ -248,6 +249,16 @@ def evaluated_truth(cfg: CfgNode, name: str) -> GroundTruth:
     if cfg.TEST.KEY_FRAMES == 0:
         return truth
     return truth.at_frames((d["video_id"], d["frame_index"]) for d in evaluation_dicts(cfg, name))
+
+
+def _dicts(names: Sequence[str], filter_empty: bool) -> list[dict]:
+    """Detectron2's dicts of some datasets; ValueError where not one is left."""
+    try:
+        return get_detection_dataset_dicts(names, filter_empty=filter_empty)
+    except AssertionError as error:
+        boxes = " with ground truth" if filter_empty else ""
+        reason = f"not one key frame{boxes} is there"
+        raise ValueError(f"{', '.join(names)}: {reason} ({one_line(error)})") from error
 
 
 def spread_key_frames(dicts: list[dict], number: int) -> list[dict]:
@@ -281,6 +292,11 @@ def flow_videos(names: Iterable[str]) -> dict[DecodingRule, dict[str, str]]:
             found.setdefault(clips.files.decoding, {}).update(clips.flow_videos())
             continue
         for clip in DatasetCatalog.get(name):
+            missing = {"decoding", "flow_key", "file_name"} - clip.keys()
+            if missing:
+                raise ValueError(
+                    f"dataset '{name}' is not of clips: what it holds has no {min(missing)}"
+                )
             found.setdefault(clip["decoding"], {})[clip["flow_key"]] = clip["file_name"]
     return found
 

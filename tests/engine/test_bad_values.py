@@ -6,6 +6,7 @@ import random
 from pathlib import Path
 
 import pytest
+from detectron2.data import DatasetCatalog
 
 from pcsc_d2.cli import main
 from tests.engine.test_train_net import SMALL
@@ -40,3 +41,17 @@ def test_training_that_diverges(tmp_path: Path, capsys: pytest.CaptureFixture[st
     shown = capsys.readouterr()
     assert shown.err.startswith("error: training has diverged (")
     assert "Traceback" not in shown.out + shown.err
+
+
+@pytest.mark.parametrize("names", ["()", "('foreign',)"])
+def test_nothing_to_train_on(
+    names: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if "foreign" not in DatasetCatalog.list():
+        DatasetCatalog.register("foreign", lambda: [{"file_name": "a.jpg", "annotations": []}])
+    options = ["DATASETS.TRAIN", names, "DATASETS.TEST", "()", "OUTPUT_DIR", str(tmp_path)]
+    assert main(["train", *line(*options)]) == 2
+    [told] = capsys.readouterr().err.splitlines()
+    assert told.startswith(
+        "error: DATASETS.TRAIN is empty" if names == "()" else "error: dataset 'foreign' is not of"
+    )

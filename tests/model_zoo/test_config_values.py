@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -39,15 +40,20 @@ def test_values_of_the_package_can_be(name: str) -> None:
     check_values(get_config(name), usual())
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 def test_absurd_values_of_any_number_are_refused_by_key(seed: int) -> None:
     rng = random.Random(seed)
-    for key, value in leaves(usual()):
+    config, default, taken = get_config("jhmdb/pcsc.yaml"), usual(), 0
+    for key, value in leaves(default):
         if is_number(value) or (isinstance(value, (tuple, list)) and any(map(is_number, value))):
             number = rng.choice(NUMBERS)
-            given = number if is_number(value) else f"({number}, {number})"
-            with pytest.raises(ValueError, match=f"{key}|cannot be changed"):
-                get_config("jhmdb/pcsc.yaml", [key, given])
+            cfg = config.clone()
+            with suppress(ValueError):  # of another type, says Detectron2
+                cfg.merge_from_list([key, number if is_number(value) else f"({number}, {number})"])
+                taken += 1
+                with pytest.raises(ValueError, match=key.rpartition(".")[2]):
+                    check_values(cfg, default)
+    assert taken > 30
 
 
 @pytest.mark.parametrize(
