@@ -80,12 +80,23 @@ def get_config(config: str | os.PathLike[str], options: Sequence[object] = ()) -
         # An absolute path, as the names of bases are joined to its folder.
         cfg.merge_from_file(os.path.abspath(path), allow_unsafe=trusted())
         doing = "cannot be changed as the end of the line says"
-        cfg.merge_from_list(list(options))
+        _merge_options(cfg, options)
         doing = "has, with the end of the line, a value that cannot be"
         check_values(cfg, usual)
     except Exception as error:  # YAML, unknown keys and wrong types each raise their own
         raise ValueError(f"{path}: {doing} ({one_line(error)})") from error
     return cfg
+
+
+def _merge_options(cfg: CfgNode, options: Sequence[object]) -> None:
+    """Detectron2's ``merge_from_list``, whose errors do not always name the key."""
+    if len(options) % 2:
+        raise ValueError(f"KEY and VALUE go in pairs, and {options[-1]} is alone")
+    for key, value in zip(options[::2], options[1::2]):
+        try:
+            cfg.merge_from_list([key, value])
+        except Exception as error:  # it raises of any kind
+            raise ValueError(f"{key}: {one_line(error)}") from error
 
 
 def _folder() -> Path:

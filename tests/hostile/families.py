@@ -24,6 +24,7 @@ from pcsc_d2.video import VideoSource, read_frames
 from tests.hostile import inputs
 from tests.hostile.base import Base, Family, Work, written
 from tests.hostile.model_files import model_families
+from tests.hostile.results import result_families
 
 ROWS = [
     ["video", "frame", "track", "label", "x1", "y1", "x2", "y2"],
@@ -303,4 +304,5 @@ FAMILIES: dict[str, Family] = {
         flow_file, foreign_flow, matlab, puppet_masks, split_lists, archives, videos,
         damaged_middle, frame_folders, names, summaries)},
     **model_families(),
+    **result_families(),
 }  # fmt: skip

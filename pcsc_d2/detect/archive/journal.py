@@ -203,12 +203,14 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
     try:
         about = json.loads(line)
         folder, written = about["folder"], about["written"]
+        os.fsencode(folder)  # a name that a disk can have
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
     if not isinstance(folder, str) or not isinstance(written, float):
         return None
     parts = folder.split("/")
-    return about if all(part not in ("", ".", "..") for part in parts) else None
+    named = "\0" not in folder and all(part not in ("", ".", "..") for part in parts)
+    return about if named else None
 
 
 def _claim_format(folder: Path) -> None:
