@@ -27,6 +27,7 @@ _TUBE_TYPES = {
     "tube": int, "label": str, "score": float, "start": float, "end": float, "start_frame": int,
     "end_frame": int,
 }  # fmt: skip
+_LARGEST = 1 << 53  # what JavaScript counts to
 _GUESS_TYPES = {"label": str, "score": float}
 _TYPES = {
     "video": str, "height": int, "width": int, "frames": int, "start": float, "end": float,
@@ -39,8 +40,9 @@ def _check_types(about: dict[str, Any], types: dict[str, type]) -> None:
     for name, kind in types.items():
         value = about[name]
         numbers = (int, float) if kind is float else (kind,)
+        largest = {float: sys.float_info.max, int: _LARGEST}.get(kind)
         # Which neither NaN nor an integer of hundreds of digits is.
-        if type(value) not in numbers or (kind is float and not abs(value) <= sys.float_info.max):
+        if type(value) not in numbers or (largest and not abs(value) <= largest):
             raise ValueError(f"'{name}' is {value!r}")
 
 

@@ -8,6 +8,7 @@ its video's folder is there all the same, and is found by ``adopt``.
 from __future__ import annotations
 
 import json
+import math
 import os
 import secrets
 import socket
@@ -188,7 +189,7 @@ class Journal:
             return
         if folder not in self.done or written >= self.done[folder].written:
             self.done[folder] = Place(number, offset, len(line), written)
-        if self._failed_at.get(folder, written + 1) <= written:
+        if self._failed_at.get(folder, math.inf) <= written:
             del self.failed[folder], self._failed_at[folder]
 
     def _written(self, folder: str) -> float:
@@ -206,7 +207,7 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
         os.fsencode(folder)  # a name that a disk can have
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    if not isinstance(folder, str) or not isinstance(written, float):
+    if not isinstance(folder, str) or not isinstance(written, float) or not math.isfinite(written):
         return None
     parts = folder.split("/")
     named = "\0" not in folder and all(part not in ("", ".", "..") for part in parts)
