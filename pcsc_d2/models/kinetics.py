@@ -44,9 +44,13 @@ def add_classifier(model: TwoStreamRCNN, weights: dict[str, torch.Tensor]) -> bo
 def weights_for_names() -> dict[str, torch.Tensor]:
     """The Kinetics weights, for who asked for its names; ModelError says what to do."""
     try:
-        return needed_kinetics()
+        weights = needed_kinetics()
     except (ValueError, OSError) as error:
         raise ModelError(f"--kinetics needs the Kinetics weights, and {error}") from None
+    if not weights.keys() >= {"logits.conv3d.weight", "logits.conv3d.bias"}:
+        reason = "holds no classifier: run pcsc weights kinetics again"
+        raise ModelError(f"{kinetics_file()}: {reason}")
+    return weights
 
 
 class KineticsTrunk:
