@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pcsc_d2.utils.lazy import imported_on_demand
+from pcsc_d2.utils.extras import imported_on_demand
 
 if TYPE_CHECKING:
     from pcsc_d2.detect.detector import ActionDetector, DetectOptions, StreamResult

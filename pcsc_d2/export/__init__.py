@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pcsc_d2.utils.lazy import imported_on_demand
+from pcsc_d2.utils.extras import imported_on_demand
 
 if TYPE_CHECKING:
     from pcsc_d2.models.archive import load_archive, save_archive

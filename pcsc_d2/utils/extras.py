@@ -1,6 +1,9 @@
-"""Packages that only some of the work needs, and what to install where one is missing."""
+"""Packages that only some of the work needs: imported on demand, named where they are missing."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
 
 DETECTRON2 = "git+https://github.com/facebookresearch/detectron2.git"
 # Where they differ: the name to install -> the name to import.
@@ -27,3 +30,19 @@ def missing_package(error: ImportError, needed_by: str, extra: str) -> str | Non
     if package == "detectron2":
         install += f", then pip install --no-build-isolation {DETECTRON2}"
     return f"{needed_by} needs {_NAMES.get(package, package)}, which is not installed: {install}"
+
+
+def imported_on_demand(package: str, places: Mapping[str, str]) -> Callable[[str], object]:
+    """The ``__getattr__`` of a package.
+
+    Args:
+        package: its ``__name__``.
+        places: the module that has each name.
+    """
+
+    def get(name: str) -> object:
+        if name not in places:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return getattr(import_module(places[name]), name)
+
+    return get
