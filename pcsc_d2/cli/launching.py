@@ -154,13 +154,19 @@ def check_device(device: str, processes: int) -> None:
 
 
 def _in_turn(work: Work, args: argparse.Namespace) -> None:
+    """Do work; one that is ended by its parent, be it while it waits for its turn, says nothing."""
+    try:
+        _told_by_one(work, args)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+def _told_by_one(work: Work, args: argparse.Namespace) -> None:
     """Do work; of processes that fail alike or because of another one, one tells it."""
     from detectron2.utils import comm
 
     try:
         work(args)
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
     except Exception as error:
         gone, stalled = (_says(error, words) for words in (_GONE, _STALLED))
         # The others are ended before they tell it, by the parent that sees the first one end.
