@@ -3,9 +3,10 @@
     python -m pcsc_d2.experiments.stage_scores RUN_FOLDER DATASET
 
 Writes ``RUN_FOLDER/stages_<DATASET>.json``: frame AP of every stage under every way of putting
-scores together, by kind of actor where the dataset tells kinds, and the recall of every stage's
-proposals by where they come from; and ``recovered_<DATASET>/``, pictures of actors that one stream
-had lost and the other's proposal brought back.
+scores together, and of either stream alone at stage 0, by kind of actor where the dataset tells
+kinds, and the recall of every stage's proposals by where they come from; and
+``recovered_<DATASET>/``, pictures of actors that one stream had lost and the other's proposal
+brought back.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from pcsc_d2.evaluation.tube_evaluator import detection_arrays
 from pcsc_d2.experiments.proposal_recall import ProposalRecall, truth_by_frame
 from pcsc_d2.experiments.recovered_actors import RecoveredActors
 from pcsc_d2.experiments.runs import load_detector
+from pcsc_d2.experiments.stage_tables import alone
 from pcsc_d2.modeling import TwoStreamRCNN
 from pcsc_d2.modeling.proposal_cooperation import StageOutput
 from pcsc_d2.modeling.stage_outputs import MODES
@@ -63,6 +65,8 @@ def score_run(folder: Path, dataset: str) -> dict:
     recall, recovered_actors = ProposalRecall(), RecoveredActors()
     for inputs, sources in head_outputs(cfg, model, dataset):
         outputs = {mode: model.roi_heads.detections(sources, mode, True) for mode in MODES}
+        for source in sources[:2]:  # stage 0
+            outputs[alone(source.stream)] = model.roi_heads.detections([source], "union", False)
         for i, x in enumerate(inputs):
             key = (x["video_id"], x["frame_index"])
             for mode, stages in outputs.items():

@@ -9,6 +9,7 @@ import numpy as np
 from pcsc_d2.experiments.runs import TITLES
 from pcsc_d2.experiments.tables import markdown, spread, write_report
 from pcsc_d2.modeling.stage_outputs import MODES
+from pcsc_d2.modeling.stream import STREAMS
 from pcsc_d2.utils.files import atomic_write
 
 Scores = dict[str, list[dict]]
@@ -26,6 +27,25 @@ def stage_table(scores: Scores, mode: str, column: str) -> list[list[str]]:
             ),
         ]
         for stage in range(last + 1)
+    ]
+
+
+def alone(stream: str) -> str:
+    """The name of what one stream finds at stage 0, beside the ways of putting stages together."""
+    return f"{stream}_alone"
+
+
+def stream_table(scores: Scores, column: str) -> list[list[str]]:
+    """A row a stream, a column a variant: what each finds by itself before any cooperation."""
+    return [
+        [
+            stream,
+            *(
+                spread(run["frame"].get(f"{alone(stream)}/0", {}).get(column, np.nan) for run in of)
+                for of in scores.values()
+            ),
+        ]
+        for stream in STREAMS
     ]
 
 
@@ -67,6 +87,9 @@ def write_tables(scores: Scores, out: Path, dataset: str) -> str:
         if _kinds(scores):
             parts.append(f"### By kind of actor, last stage, {mode}: frame mAP@0.5")
             parts.append(markdown(kind_table(scores, mode), ["", *_kinds(scores)]))
+    for column, iou in (("AP50", "0.5"), ("AP75", "0.75")):
+        parts.append(f"## Each stream alone, stage 0: frame mAP@{iou}")
+        parts.append(markdown(stream_table(scores, column), ["stream", *titles]))
     for name, runs in scores.items():
         kinds = next(iter(runs[0]["recall"].values()), {})
         parts.append(f"## Recall of proposals at IoU 0.5: {TITLES[name]}")

@@ -321,7 +321,8 @@ def test_actionness_and_stages_look_at_maps_too(
     (file,) = collect(cfg, model, TEST, tmp_path / "actionness", ["cooperation"])
     assert file.is_file()
     monkeypatch.setattr(stage_scores, "load_detector", lambda folder: (cfg, model))
-    assert set(stage_scores.score_run(tmp_path, TEST)["frame"]) >= {"union/0", "union/1"}
+    scored = set(stage_scores.score_run(tmp_path, TEST)["frame"])
+    assert scored >= {"union/0", "union/1", "rgb_alone/0", "flow_alone/0"}
 
 
 def test_command_computes_what_training_wants(weights: tuple, tmp_path: Path) -> None:

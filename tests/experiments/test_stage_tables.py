@@ -12,6 +12,7 @@ from pcsc_d2.experiments.stage_tables import (
     kind_table,
     recall_table,
     stage_table,
+    stream_table,
     write_tables,
 )
 from pcsc_d2.modeling.stage_outputs import MODES
@@ -41,6 +42,15 @@ def test_a_row_for_each_stage_and_a_column_for_each_variant(scores: dict) -> Non
         [0, "21.00 ± 1.41", "22.00 ± 2.83"],
         [1, "-", "32.00 ± 2.83"],
         [2, "-", "42.00 ± 2.83"],
+    ]
+
+
+def test_each_stream_alone_where_it_was_scored(scores: dict) -> None:
+    for run, value in zip(scores["pcsc"], (30.0, 40.0)):
+        run["frame"]["flow_alone/0"] = {"AP50": value}
+    assert stream_table(scores, "AP50") == [
+        ["rgb", "-", "-"],
+        ["flow", "-", "35.00 ± 7.07"],
     ]
 
 
