@@ -18,7 +18,10 @@ COOPERATION = ["MODEL.COOPERATION.NUM_STAGES", 2, "MODEL.COOPERATION.IMAGE_MESSA
 
 
 @pytest.mark.parametrize("norm", ["GN", "BN", "FrozenBN"])
-def test_autocast_trains_and_detects(norm: str) -> None:
+def test_autocast_trains_and_detects(norm: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Of 12 channels, as tiny models have, oneDNN's bf16 convolutions are NaN where a processor has
+    # AMX: torch.nn.functional.conv3d of finite numbers by itself.
+    monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)
     torch.manual_seed(0)
     model = build_model(tiny_config([*COOPERATION, "MODEL.I3D.NORM", norm]))
     with EventStorage(), torch.autocast("cpu", dtype=torch.bfloat16):
