@@ -5,12 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import IO
 
 INTERRUPTED = 130
 _running: set[subprocess.Popen[bytes]] = set()
 # Seconds that a program has to put things in order before it is killed.
 _PATIENCE = 10
+# And to end by itself, as one does that Ctrl-C in a terminal has reached too: told to end while it
+# does so, it would end as if it had not said that it was interrupted.
+_GRACE = 3
 
 
 def run_module(
@@ -30,6 +34,9 @@ def run_module(
         try:
             return program.wait()
         except KeyboardInterrupt:
+            if log is None:
+                with suppress(subprocess.TimeoutExpired):
+                    program.wait(_GRACE)
             _end(program)
             if log is None and program.returncode == INTERRUPTED:
                 sys.exit(INTERRUPTED)
