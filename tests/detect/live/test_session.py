@@ -120,6 +120,29 @@ def test_an_address_where_nobody_answers_is_one_line(
     assert last.startswith("rtsp://127.0.0.1:1/door: is not there, or no video")
 
 
+def test_a_feed_that_is_silent_is_not_called_live(monkeypatch: pytest.MonkeyPatch) -> None:
+    silence = "pcsc_d2.detect.live.capture._SILENCE"
+    monkeypatch.setattr(silence, 60.0)
+    awake = threading.Event()
+
+    def frames() -> Iterator[np.ndarray]:
+        yield np.zeros((8, 8, 3), np.uint8)
+        awake.wait(10)
+        yield np.zeros((8, 8, 3), np.uint8)
+
+    capture = Capture(Feed("frozen", frames, comes_back=False))
+    assert capture.state == "opening"
+    walk = iter(capture)
+    next(walk)
+    assert capture.state == "live"
+    monkeypatch.setattr(silence, 0.0)
+    assert capture.state == "waiting"
+    monkeypatch.setattr(silence, 60.0)
+    awake.set()
+    next(walk)
+    assert capture.state in ("live", "ended")
+
+
 def test_only_the_newest_frame_waits() -> None:
     sent = threading.Event()
 
