@@ -49,7 +49,7 @@ class Trainer(DefaultTrainer):
         cfg: of the run; epochs become iterations (``scheduled``).
 
     Raises:
-        ValueError: a batch that the ranks cannot share, or mixed precision on the CPU.
+        ValueError: a batch that the ranks cannot share.
     """
 
     def __init__(self, cfg: CfgNode) -> None:
@@ -169,13 +169,22 @@ class Trainer(DefaultTrainer):
         return results
 
 
+class BFloat16Trainer(SimpleTrainer):
+    """Steps in mixed precision on a CPU: Detectron2's AMPTrainer is for GPUs alone.
+
+    bfloat16 has the range of float32, so that no loss has to be scaled.
+    """
+
+    def run_step(self) -> None:
+        with torch.autocast("cpu", torch.bfloat16):
+            super().run_step()
+
+
 def step_trainer(cfg: CfgNode, model: nn.Module) -> type[SimpleTrainer]:
-    """What runs the steps; ValueError for mixed precision on the CPU."""
+    """What runs the steps."""
     if not cfg.SOLVER.AMP.ENABLED:
         return SimpleTrainer
-    if not next(model.parameters()).is_cuda:
-        raise ValueError("SOLVER.AMP.ENABLED needs a GPU: add SOLVER.AMP.ENABLED False")
-    return AMPTrainer
+    return AMPTrainer if next(model.parameters()).is_cuda else BFloat16Trainer
 
 
 def _drop_unfinished_line(path: Path) -> None:
