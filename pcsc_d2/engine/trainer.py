@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import weakref
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -40,6 +41,8 @@ from pcsc_d2.engine.statistics import estimate_statistics
 from pcsc_d2.evaluation import TubeEvaluator, link_options, refine_options, with_trained_refinement
 from pcsc_d2.modeling import building
 from pcsc_d2.parallel import shared_buffers, wait_for_all
+
+logger = logging.getLogger(__name__)
 
 
 class Trainer(DefaultTrainer):
@@ -181,10 +184,21 @@ class BFloat16Trainer(SimpleTrainer):
 
 
 def step_trainer(cfg: CfgNode, model: nn.Module) -> type[SimpleTrainer]:
-    """What runs the steps."""
+    """What runs the steps; on a CPU that would be slower in mixed precision, float32."""
     if not cfg.SOLVER.AMP.ENABLED:
         return SimpleTrainer
-    return AMPTrainer if next(model.parameters()).is_cuda else BFloat16Trainer
+    if next(model.parameters()).is_cuda:
+        return AMPTrainer
+    if computes_bfloat16():
+        return BFloat16Trainer
+    logger.info("SOLVER.AMP.ENABLED: this processor has no AVX-512 BF16; training in float32")
+    return SimpleTrainer
+
+
+def computes_bfloat16() -> bool:
+    """Whether the processor computes in bfloat16; PyTorch before 2.6 does not tell."""
+    tell = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return tell is not None and tell()
 
 
 def _drop_unfinished_line(path: Path) -> None:

@@ -128,7 +128,10 @@ def test_last_model_can_be_the_best(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert best.read_bytes() == final.read_bytes()
 
 
-def test_mixed_precision_on_the_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("capable", [True, False])
+def test_mixed_precision_on_the_cpu(
+    capable: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     kinds = set()
     convolve = torch.nn.Conv3d.forward
 
@@ -138,8 +141,9 @@ def test_mixed_precision_on_the_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         return result
 
     monkeypatch.setattr(torch.nn.Conv3d, "forward", watched)
+    monkeypatch.setattr("pcsc_d2.engine.trainer.computes_bfloat16", lambda: capable)
     trainer = train(config(tmp_path, "SOLVER.AMP.ENABLED", True, "SOLVER.MAX_ITER", 2))
-    assert kinds == {torch.bfloat16}
+    assert kinds == {torch.bfloat16 if capable else torch.float32}
     assert all(p.dtype == torch.float32 for p in trainer.model.parameters())
 
 
