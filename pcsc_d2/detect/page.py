@@ -105,6 +105,7 @@ def _bar(tube: Mapping[str, Any], row: int, begin: float, scale: float) -> dict[
     who = "" if person is None else f"person {person}: "
     return {
         "label": tube["label"],
+        "text": tube["label"] if person is None else f"{person}: {tube['label']}",
         "score": tube["score"],
         "person": person,
         "kinetics": ", ".join(f"{g['label']} {g['score']:.2f}" for g in tube.get("kinetics") or []),

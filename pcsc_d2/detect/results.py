@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 from pcsc_d2.detect.kinetics import BEST
 from pcsc_d2.detect.video_result import VideoResult
 from pcsc_d2.utils.files import atomic_write
+from pcsc_d2.utils.numbers import real_number, whole_number
 from pcsc_d2.utils.parsing import reading
 from pcsc_d2.utils.text import plain_cell
 
@@ -22,39 +22,38 @@ SUMMARY, JSON, CSV, VIDEO = "summary.json", "tubes.json", "tubes.csv", "annotate
 # What ``tubes.json`` is, for other programs; ``SCHEMA_FORMAT`` is in the file.
 SCHEMA, SCHEMA_FORMAT = Path(__file__).with_name("tubes.schema.json"), 1
 
-
 _TUBE_TYPES = {
     "tube": int, "label": str, "score": float, "start": float, "end": float, "start_frame": int,
     "end_frame": int,
 }  # fmt: skip
-_LARGEST = 1 << 53  # what JavaScript counts to
 _GUESS_TYPES = {"label": str, "score": float}
 _TYPES = {
     "video": str, "height": int, "width": int, "frames": int, "start": float, "end": float,
     "problem": str, "model": str, "stamp": dict, "tubes": list,
 }  # fmt: skip
+_NUMBERS = {int: whole_number, float: real_number}
 
 
-def _check_types(about: dict[str, Any], types: dict[str, type]) -> None:
-    """Raise ValueError unless every value is there and of its type; numbers are finite."""
+def _typed(about: dict[str, Any], types: dict[str, type]) -> dict[str, Any]:
+    """What is there, with every value that has a type in it; ValueError where one has another."""
+    typed = dict(about)
     for name, kind in types.items():
-        value = about[name]
-        numbers = (int, float) if kind is float else (kind,)
-        largest = {float: sys.float_info.max, int: _LARGEST}.get(kind)
-        # Which neither NaN nor an integer of hundreds of digits is.
-        if type(value) not in numbers or (largest and not abs(value) <= largest):
-            raise ValueError(f"'{name}' is {value!r}")
+        if kind in _NUMBERS:
+            typed[name] = _NUMBERS[kind](about[name])
+        elif type(about[name]) is not kind:
+            raise ValueError(f"'{name}' is {about[name]!r}")
+    return typed
 
 
 def _checked(about: Any) -> dict[str, Any]:
-    _check_types(about, _TYPES)
-    for tube in about["tubes"]:
-        _check_types(tube, _TUBE_TYPES)
-        for guess in tube.get("kinetics") or []:
-            _check_types(guess, _GUESS_TYPES)
-        if "person" in tube:
-            _check_types(tube, {"person": int})
-    return about
+    return _typed(about, _TYPES) | {"tubes": [_checked_tube(tube) for tube in about["tubes"]]}
+
+
+def _checked_tube(about: Any) -> dict[str, Any]:
+    tube = _typed(about, _TUBE_TYPES | ({"person": int} if "person" in about else {}))
+    if tube.get("kinetics"):
+        tube["kinetics"] = [_typed(guess, _GUESS_TYPES) for guess in tube["kinetics"]]
+    return tube
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ from pcsc_d2.detect.archive.output import Output
 from pcsc_d2.detect.inputs import find_tasks
 from pcsc_d2.detect.results import Summary
 from pcsc_d2.video import VideoError
-from tests.hostile.results import SUMMARY, write_journal, write_results
+from tests.hostile.results import COLUMNS, SUMMARY, TUBE, write_journal, write_results
 
 
 @pytest.mark.parametrize("seed", range(25))
@@ -58,3 +60,29 @@ def test_a_summary_with_what_no_file_can_hold(tmp_path: Path) -> None:
     summary = Summary(**{**SUMMARY, "video": "a\ud800"})
     summary.save(tmp_path / "summary.json")
     assert Summary.load(tmp_path / "summary.json") == summary
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_read"),
+    [
+        ({"start_frame": 1.0}, True),
+        ({"start_frame": "1"}, False),
+        ({"start_frame": 1.5}, False),
+        ({"score": 1e39}, False),
+        ({"boxes": [[1.0, 2.0, 30.0, 1e39]] * 2}, False),
+        ({"boxes": [[1.0, 2.0, 30.0]] * 2}, False),
+    ],
+)
+def test_tables_and_annotations_read_the_same_numbers(
+    changes: dict, is_read: bool, tmp_path: Path
+) -> None:
+    tubes = [TUBE | COLUMNS | changes]
+    folder = tmp_path / "a"
+    folder.mkdir()
+    (folder / "summary.json").write_text(json.dumps(SUMMARY))
+    (folder / "tubes.json").write_text(json.dumps(SUMMARY | {"tubes": tubes}))
+    output = Output(tmp_path)
+    assert output.finish(progress=False, look_for_more=True).videos == is_read
+    output.close()
+    with nullcontext() if is_read else pytest.raises(ValueError, match="cannot be read as tubes"):
+        read_found(tmp_path)

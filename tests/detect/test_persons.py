@@ -60,6 +60,7 @@ def test_everything_carries_the_person(run: Run, square_video: Path, tmp_path: P
     page = (tmp_path / "out" / "index.html").read_text()
     assert "<th>person</th>" in page
     assert "person 1: circle" in page
+    assert ">1: circle</i>" in page
     assert Summary.load(folder / "summary.json").tubes[1]["person"] == 1
 
 

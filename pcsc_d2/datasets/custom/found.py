@@ -14,11 +14,11 @@ import numpy as np
 
 from pcsc_d2.datasets.custom.rows import plain_text
 from pcsc_d2.tubes import GroundTruth, Tubes
+from pcsc_d2.utils.numbers import box_numbers, real_number, whole_number
 from pcsc_d2.utils.parsing import reading
 from pcsc_d2.utils.progress import progress_bar
 
 TUBES = "tubes.json"
-_LARGEST = 1 << 30
 
 
 class FoundTube(NamedTuple):
@@ -110,24 +110,25 @@ def _read_video(out: Path, path: Path) -> FoundVideo:
     with reading(path, "tubes"):
         content = json.loads(path.read_text(encoding="utf-8"))
         tubes = [_tube(about) for about in content["tubes"]]
-        frames, seconds = int(content["frames"]), float(content["end"]) - float(content["start"])
+        frames = whole_number(content["frames"])
+        seconds = real_number(content["end"]) - real_number(content["start"])
         last = max([frames, *(tube.start + len(tube.boxes) - 1 for tube in tubes)])
         name, rate = path.parent.relative_to(out).as_posix(), frames / seconds
-        size = int(content["height"]), int(content["width"])
-        if not (math.isfinite(rate) and rate > 0 and min(size) > 0 and 0 < last < _LARGEST):
+        size = whole_number(content["height"]), whole_number(content["width"])
+        if not (math.isfinite(rate) and rate > 0 and min(size) > 0 and whole_number(last) > 0):
             raise ValueError(f"{last} frames of {size[0]} x {size[1]} at {rate} frames per second")
         known = [plain_text(label) for label in content.get("labels", [])]
         return FoundVideo(name, last, *size, rate, known, tubes)
 
 
 def _tube(about: Mapping[str, Any]) -> FoundTube:
-    boxes = np.array(about["boxes"], np.float32).reshape(-1, 4)
-    scores = np.array(about["scores"], np.float32)
+    boxes = np.array([box_numbers(box) for box in about["boxes"]], np.float32)
+    scores = np.array([real_number(score) for score in about["scores"]], np.float32)
     if not len(boxes) or len(scores) != len(boxes):
         raise ValueError(f"tube {about['tube']}: {len(boxes)} boxes and {len(scores)} scores")
-    start, score = int(about["start_frame"]), float(about["score"])
-    if start < 1 or not all(np.isfinite(x).all() for x in (boxes, scores, score)):
-        raise ValueError(f"tube {about['tube']}: begins at frame {start}, or holds no numbers")
+    start, score = whole_number(about["start_frame"]), real_number(about["score"])
+    if start < 1:
+        raise ValueError(f"tube {about['tube']}: begins at frame {start}")
     return FoundTube(plain_text(about["label"]), score, start, boxes, scores)
 
 

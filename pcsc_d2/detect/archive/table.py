@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from pcsc_d2.detect.archive.layout import COUNTS, PARQUET, TABLE
 from pcsc_d2.detect.results import JSON, partly_done
 from pcsc_d2.utils.extras import missing_package
 from pcsc_d2.utils.files import atomic_write, write_json
+from pcsc_d2.utils.numbers import box_numbers, real_number, whole_number
 from pcsc_d2.utils.parsing import reading
 from pcsc_d2.utils.text import plain_cell
 
@@ -195,25 +195,10 @@ def _contents(
         told(1)
 
 
-def _whole(value: Any) -> int:
-    """A number as the table holds them."""
-    if not -(1 << 31) <= (number := int(value)) < 1 << 31:
-        raise ValueError(f"{number} is no number of a frame, tube or person")
-    return number
-
-
-def _real(value: Any) -> float:
-    if not math.isfinite(number := float(value)):
-        raise ValueError(f"{number} is no time, score or side of a box")
-    return number
-
-
-_NUMBERS = {"tube": _whole, "score": _real, "start": _real, "end": _real}
-_WHOLE = ("start_frame", "end_frame")
-
-
-def _box(x1: float, y1: float, x2: float, y2: float) -> list[float]:
-    return [_real(x1), _real(y1), _real(x2), _real(y2)]
+_NUMBERS = {
+    **dict.fromkeys(("tube", "start_frame", "end_frame"), whole_number),
+    **dict.fromkeys(("score", "start", "end"), real_number),
+}
 
 
 def _checked(content: Any) -> dict[str, Any]:
@@ -222,19 +207,18 @@ def _checked(content: Any) -> dict[str, Any]:
         {
             "label": str(tube["label"]),
             **{name: kind(tube[name]) for name, kind in _NUMBERS.items()},
-            **{name: _whole(tube[name]) for name in _WHOLE},
-            "person": _whole(tube["person"]) if "person" in tube else None,
-            "times": [_real(time) for time in tube["times"]],
-            "boxes": [_box(*box) for box in tube["boxes"]],
-            "scores": [_real(score) for score in tube["scores"]],
+            "person": whole_number(tube["person"]) if "person" in tube else None,
+            "times": [real_number(time) for time in tube["times"]],
+            "boxes": [box_numbers(box) for box in tube["boxes"]],
+            "scores": [real_number(score) for score in tube["scores"]],
         }
         for tube in content["tubes"]
     ]
     return {
         "video": str(content["video"]),
         "problem": str(content["problem"]),
-        "frames": _whole(content["frames"]),
-        "start": _real(content["start"]),
-        "end": _real(content["end"]),
+        "frames": whole_number(content["frames"]),
+        "start": real_number(content["start"]),
+        "end": real_number(content["end"]),
         "tubes": tubes,
     }

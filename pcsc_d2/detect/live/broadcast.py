@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -32,19 +33,25 @@ class Status:
 class Broadcast:
     """Holds one picture.
 
-    Attributes:
-        status: how it goes.
+    Args:
+        source: its name.
+        now: gives what of the status can change without a picture, as when the source is gone.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, source: str = "", now: Callable[[], Mapping[str, Any]] = dict) -> None:
         self._change = threading.Condition()
         self._picture, self._number, self._over = b"", 0, False
-        self.status = Status()
+        self._status, self._now = Status(source=source), now
+
+    @property
+    def status(self) -> Status:
+        """How it goes now."""
+        return replace(self._status, **self._now())
 
     def publish(self, picture: bytes, status: Status) -> None:
         """Put a picture (JPEG) in the place of the one before."""
         with self._change:
-            self._picture, self.status = picture, status
+            self._picture, self._status = picture, status
             self._number += 1
             self._change.notify_all()
 

@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 15.0
 # Times that a feed is opened before one that has never given a frame is taken for not there.
 _FIRST_TRIES = 4
+# Seconds without a frame after which a feed that has not ended is no longer called live.
+_SILENCE = 3.0
 # Frames that are kept for their boxes, which come later.
 _KEPT = 256
 
@@ -38,7 +40,6 @@ class Capture:
     Attributes:
         came: frames that the feed gave.
         dropped: those of them that nobody saw.
-        state: "opening", "live", "reconnecting" or "ended".
     """
 
     expected = None
@@ -52,7 +53,13 @@ class Capture:
         self._kept: dict[int, tuple[float, np.ndarray]] = {}
         self._order: deque[int] = deque()
         self.came = self.dropped = 0
-        self.state = "opening"
+        self._state, self._last = "opening", 0.0
+
+    @property
+    def state(self) -> str:
+        """It is "opening", "live", "waiting" for frames, "reconnecting" or "ended"."""
+        silent = self._state == "live" and time.monotonic() - self._last > _SILENCE
+        return "waiting" if silent else self._state
 
     def stop(self) -> None:
         """Show no more frames."""
@@ -117,11 +124,11 @@ class Capture:
                 self.problem = f"{reason}; given up after {tries} tries without a frame"
                 break
             if not self._over:
-                self.state = "reconnecting"
+                self._state = "reconnecting"
                 logger.warning("%s: %s; again in %.1f s", self.name, reason, wait)
                 with self._change:
                     self._change.wait_for(lambda: self._over, timeout=wait)
-        self.state = "ended"
+        self._state = "ended"
         self.stop()
 
     def _take_all(self) -> None:
@@ -130,8 +137,8 @@ class Capture:
                 with self._change:
                     if self._over:
                         return
-                    self.state = "live"
+                    self._state, self._last = "live", time.monotonic()
                     self.came += 1
                     self.dropped += self._newest is not None
-                    self._newest = time.monotonic(), pixels
+                    self._newest = self._last, pixels
                     self._change.notify_all()

@@ -86,7 +86,9 @@ def _camera(device: int) -> Frames:
 
 
 def _stream(address: str, protocols: str) -> Frames:
-    options = {"rtsp_transport": "tcp", "protocol_whitelist": protocols, "fflags": "nobuffer"}
+    # What is looked at on opening is shown too: without it, what comes could not be decoded
+    # before the next whole picture, which cameras send every few seconds.
+    options = {"rtsp_transport": "tcp", "protocol_whitelist": protocols}
     name = _without_login(address)
     with _told(name), av.open(address, options=options, timeout=_PATIENCE) as container:
         stream = video_stream(VideoUrl(name), container)

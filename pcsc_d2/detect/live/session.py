@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -67,8 +68,7 @@ def run_live(
     Raises:
         OSError: the port cannot be had, or the recording not be written.
     """
-    broadcast = Broadcast()
-    broadcast.status = Status(source=capture.name)
+    broadcast = Broadcast(capture.name, lambda: _counts(capture))
     with ExitStack() as stack:
         recording = None
         if options.folder is not None:
@@ -90,7 +90,12 @@ def run_live(
             picture = _drawn(pixels, moment, keep)
             now = time.monotonic()
             shown.append(now)
-            status = _status(capture, moment, keep, now - came, shown)
+            status = Status(
+                source=capture.name,
+                lag=round(now - came, 3),
+                rate=round(_rate(shown), 2),
+                found=tuple(sorted({moment.labels[i] for i in np.flatnonzero(keep)})),
+            )
             broadcast.publish(_jpeg(picture), status)
             if recording is not None:
                 recording.add(picture, moment.time)
@@ -108,14 +113,14 @@ def _drawn(pixels: np.ndarray, moment: StreamResult, keep: np.ndarray) -> np.nda
     )
 
 
-def _status(
-    capture: Capture, moment: StreamResult, keep: np.ndarray, lag: float, shown: deque[float]
-) -> Status:
+def _counts(capture: Capture) -> dict[str, Any]:
+    return {"state": capture.state, "came": capture.came, "dropped": capture.dropped}
+
+
+def _rate(shown: deque[float]) -> float:
+    """Pictures per second."""
     span = shown[-1] - shown[0]
-    rate = (len(shown) - 1) / span if span > 0 else 0.0
-    found = sorted({label for label, kept in zip(moment.labels, keep.tolist()) if kept})
-    about = (capture.name, capture.state, round(lag, 3), round(rate, 2))
-    return Status(*about, capture.came, capture.dropped, tuple(found))
+    return (len(shown) - 1) / span if span > 0 else 0.0
 
 
 def _jpeg(picture: np.ndarray) -> bytes:

@@ -2,96 +2,33 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
-from torch import Tensor
 
 from pcsc_d2.cli import main
-from pcsc_d2.detect import ActionDetector, ClipDetections, DetectOptions
+from pcsc_d2.detect import ActionDetector, DetectOptions
 from pcsc_d2.detect.live.broadcast import Broadcast, Status
 from pcsc_d2.detect.live.capture import Capture
 from pcsc_d2.detect.live.feeds import Feed, feed_of
 from pcsc_d2.detect.live.recording import Recording
 from pcsc_d2.detect.live.server import serving
-from pcsc_d2.detect.live.session import LiveOptions, run_live
 from pcsc_d2.video import VideoError, VideoSource
+from tests.detect.live.viewer import Slow, ask, watch
 from tests.square_model import SquareModel, encode, square_frames
 
 Run = Callable[..., int]
 FRAMES = 30
 
 
-class Slow(SquareModel):
-    """Takes longer for a key frame than six frames last."""
-
-    def __call__(
-        self, clips: Sequence[tuple[Tensor, Tensor]], size: tuple[int, int]
-    ) -> list[ClipDetections]:
-        time.sleep(0.25)
-        return super().__call__(clips, size)
-
-
 @pytest.fixture
 def video(tmp_path: Path) -> Path:
     return encode(tmp_path / "live.mp4", square_frames(FRAMES))
-
-
-def ask(address: str, path: str, host: str | None = None) -> http.client.HTTPResponse:
-    name, _, port = address.removeprefix("http://").rstrip("/").rpartition(":")
-    connection = http.client.HTTPConnection(name, int(port), timeout=30)
-    connection.request("GET", path, headers={"Host": host} if host else {})
-    return connection.getresponse()
-
-
-def pictures(address: str) -> Iterator[np.ndarray]:
-    """What a browser shows of the stream, one after the other."""
-    stream = ask(address, "/stream")
-    assert stream.headers["Content-Type"] == "multipart/x-mixed-replace; boundary=picture"
-    while line := stream.readline():
-        if line.startswith(b"Content-Length"):
-            stream.readline()
-            data = np.frombuffer(stream.read(int(line.split(b":")[1])), np.uint8)
-            yield cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1]
-
-
-class Viewer:
-    """Looks at the page while a session runs in this thread."""
-
-    def __init__(self) -> None:
-        self.seen: list[np.ndarray] = []
-        self.states: list[dict] = []
-        self.page = ""
-
-    def __call__(self, line: str) -> None:
-        self.address = line.split()[1]
-        self.thread = threading.Thread(target=self._look, daemon=True)
-        self.thread.start()
-
-    def _look(self) -> None:
-        self.page = ask(self.address, "/").read().decode()
-        for picture in pictures(self.address):
-            self.seen.append(picture)
-            with suppress(OSError):  # the session is over
-                self.states.append(json.loads(ask(self.address, "/status").read()))
-
-
-def watch(video: Path, model: SquareModel, **options: object) -> tuple[Viewer, Status]:
-    viewer, capture = Viewer(), Capture(feed_of(str(video)))
-    detector = ActionDetector(model, DetectOptions(batch=1))
-    status = run_live(capture, detector, LiveOptions(port=0, **options), viewer)
-    viewer.thread.join(timeout=30)
-    assert not viewer.thread.is_alive()
-    return viewer, status
 
 
 def test_boxes_as_they_come(video: Path) -> None:
@@ -181,6 +118,29 @@ def test_an_address_where_nobody_answers_is_one_line(
     assert main([*words, "--serve", "0"]) == 1
     last = capsys.readouterr().out.splitlines()[-1]
     assert last.startswith("rtsp://127.0.0.1:1/door: is not there, or no video")
+
+
+def test_a_feed_that_is_silent_is_not_called_live(monkeypatch: pytest.MonkeyPatch) -> None:
+    silence = "pcsc_d2.detect.live.capture._SILENCE"
+    monkeypatch.setattr(silence, 60.0)
+    awake = threading.Event()
+
+    def frames() -> Iterator[np.ndarray]:
+        yield np.zeros((8, 8, 3), np.uint8)
+        awake.wait(10)
+        yield np.zeros((8, 8, 3), np.uint8)
+
+    capture = Capture(Feed("frozen", frames, comes_back=False))
+    assert capture.state == "opening"
+    walk = iter(capture)
+    next(walk)
+    assert capture.state == "live"
+    monkeypatch.setattr(silence, 0.0)
+    assert capture.state == "waiting"
+    monkeypatch.setattr(silence, 60.0)
+    awake.set()
+    next(walk)
+    assert capture.state in ("live", "ended")
 
 
 def test_only_the_newest_frame_waits() -> None:
