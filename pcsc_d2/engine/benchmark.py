@@ -13,13 +13,13 @@ from typing import NamedTuple
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.solver import build_optimizer
 from detectron2.utils.events import EventStorage
 from tabulate import tabulate
 from torch import nn
 
 from pcsc_d2 import data
 from pcsc_d2.engine.checkpointing import Checkpointer
+from pcsc_d2.engine.optimizer import build_optimizer
 from pcsc_d2.engine.schedule import scheduled
 from pcsc_d2.engine.trainer import Trainer, step_trainer
 from pcsc_d2.model_zoo import get_config

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import weakref
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -41,6 +42,8 @@ from pcsc_d2.evaluation import TubeEvaluator, link_options, refine_options, with
 from pcsc_d2.modeling import building
 from pcsc_d2.parallel import shared_buffers, wait_for_all
 
+logger = logging.getLogger(__name__)
+
 
 class Trainer(DefaultTrainer):
     """Trainer of a two-stream detector; ``--resume`` continues with the same random numbers.
@@ -49,7 +52,7 @@ class Trainer(DefaultTrainer):
         cfg: of the run; epochs become iterations (``scheduled``).
 
     Raises:
-        ValueError: a batch that the ranks cannot share, or mixed precision on the CPU.
+        ValueError: a batch that the ranks cannot share.
     """
 
     def __init__(self, cfg: CfgNode) -> None:
@@ -169,13 +172,33 @@ class Trainer(DefaultTrainer):
         return results
 
 
+class BFloat16Trainer(SimpleTrainer):
+    """Steps in mixed precision on a CPU: Detectron2's AMPTrainer is for GPUs alone.
+
+    bfloat16 has the range of float32, so that no loss has to be scaled.
+    """
+
+    def run_step(self) -> None:
+        with torch.autocast("cpu", torch.bfloat16):
+            super().run_step()
+
+
 def step_trainer(cfg: CfgNode, model: nn.Module) -> type[SimpleTrainer]:
-    """What runs the steps; ValueError for mixed precision on the CPU."""
+    """What runs the steps; on a CPU that would be slower in mixed precision, float32."""
     if not cfg.SOLVER.AMP.ENABLED:
         return SimpleTrainer
-    if not next(model.parameters()).is_cuda:
-        raise ValueError("SOLVER.AMP.ENABLED needs a GPU: add SOLVER.AMP.ENABLED False")
-    return AMPTrainer
+    if next(model.parameters()).is_cuda:
+        return AMPTrainer
+    if computes_bfloat16():
+        return BFloat16Trainer
+    logger.info("SOLVER.AMP.ENABLED: this processor has no AVX-512 BF16; training in float32")
+    return SimpleTrainer
+
+
+def computes_bfloat16() -> bool:
+    """Whether the processor computes in bfloat16; PyTorch before 2.6 does not tell."""
+    tell = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return tell is not None and tell()
 
 
 def _drop_unfinished_line(path: Path) -> None:

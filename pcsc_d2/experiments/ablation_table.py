@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pcsc_d2.experiments.ablations import Row
-from pcsc_d2.experiments.tables import markdown, spread
+from pcsc_d2.experiments.tables import interval, markdown, spread
 from pcsc_d2.tubes import Detections, GroundTruth
-from pcsc_d2.tubes.scoring.bootstrap import Interval, paired_interval
+from pcsc_d2.tubes.scoring.bootstrap import paired_interval
 from pcsc_d2.tubes.scoring.candidates import FrameCandidates
 
 # Columns: heading, and where results.json has it.
@@ -75,11 +75,6 @@ def differences(first: Sequence[Cell], second: Sequence[Cell], heading: str) -> 
 def signed(values: Sequence[float]) -> str:
     """``+mean ± standard deviation`` of differences; ``-`` for none."""
     return f"{'+' if values and np.mean(values) >= 0 else ''}{spread(values)}"
-
-
-def interval(of: Interval) -> str:
-    """``+difference [low, high]``."""
-    return f"{of.difference:+.2f} [{of.low:+.2f}, {of.high:+.2f}]"
 
 
 def _candidates(cell: Cell, truth: GroundTruth) -> FrameCandidates:

@@ -4,7 +4,8 @@
 
 Writes ``RUN_FOLDER/stages_<DATASET>.json``: frame AP of every stage under every way of putting
 scores together, and of either stream alone at stage 0, by kind of actor where the dataset tells
-kinds, and the recall of every stage's proposals by where they come from; and
+kinds, and the recall of every stage's proposals by where they come from; ``stages_<DATASET>/``, the
+detections of the last stage and of either stream; and
 ``recovered_<DATASET>/``, pictures of actors that one stream had lost and the other's proposal
 brought back.
 """
@@ -15,6 +16,7 @@ import argparse
 import copy
 from collections import defaultdict
 from collections.abc import Iterator
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +32,7 @@ from pcsc_d2.evaluation.tube_evaluator import detection_arrays
 from pcsc_d2.experiments.proposal_recall import ProposalRecall, truth_by_frame
 from pcsc_d2.experiments.recovered_actors import RecoveredActors
 from pcsc_d2.experiments.runs import load_detector
-from pcsc_d2.experiments.stage_tables import alone
+from pcsc_d2.experiments.stage_differences import alone, detections_folder
 from pcsc_d2.modeling import TwoStreamRCNN
 from pcsc_d2.modeling.proposal_cooperation import StageOutput
 from pcsc_d2.modeling.stage_outputs import MODES
@@ -70,9 +72,9 @@ def score_run(folder: Path, dataset: str) -> dict:
         for i, x in enumerate(inputs):
             key = (x["video_id"], x["frame_index"])
             for mode, stages in outputs.items():
-                for stage, detections in enumerate(stages):
+                for stage, of_batch in enumerate(stages):
                     # It scales the boxes that it is given in place, and pictures want them too.
-                    own = copy.deepcopy(detections[i])
+                    own = copy.deepcopy(of_batch[i])
                     scaled = detector_postprocess(own, x["height"], x["width"])
                     frames[mode, stage][key] = detection_arrays(scaled)
             annotated = at_frame.get(key)
@@ -81,13 +83,28 @@ def score_run(folder: Path, dataset: str) -> dict:
                 if "rgb" in x:  # pictures need the frames, which cached maps do without
                     recovered_actors.add(x, annotated, sources, outputs["union"][-1][i], i)
     recovered_actors.draw(folder / f"recovered_{dataset}", truth.labels)
+    detections = {
+        key: Detections.from_frames(truth.videos, truth.labels, truth.nframes, found)
+        for key, found in frames.items()
+    }
+    _save(detections, detections_folder(folder, dataset))
     return {
         "frame": {
             f"{mode}/{stage}": _scores(found, truth, kinds)
-            for (mode, stage), found in frames.items()
+            for (mode, stage), found in detections.items()
         },
         "recall": recall.by_kind(kinds),
     }
+
+
+def _save(detections: dict[tuple[str, int], Detections], folder: Path) -> None:
+    """Write the last stage's of each way of putting scores together."""
+    folder.mkdir(exist_ok=True)
+    last: dict[str, Detections] = {}
+    for (mode, _), found in sorted(detections.items(), key=itemgetter(0)):
+        last[mode] = found
+    for mode, found in last.items():
+        found.save(folder / f"{mode}.npz")
 
 
 def kinds_of(truth: GroundTruth, dataset: str) -> np.ndarray | None:
@@ -98,10 +115,7 @@ def kinds_of(truth: GroundTruth, dataset: str) -> np.ndarray | None:
     return actor_types(truth, dataset_root() / "synthetic" / parts[1] / "actors.json")
 
 
-def _scores(
-    frames: dict[KeyFrame, tuple], truth: GroundTruth, kinds: np.ndarray | None
-) -> dict[str, float]:
-    found = Detections.from_frames(truth.videos, truth.labels, truth.nframes, frames)
+def _scores(found: Detections, truth: GroundTruth, kinds: np.ndarray | None) -> dict[str, float]:
     candidates = FrameCandidates(found, truth)
     scores = {f"AP{round(100 * x)}": average_precision(candidates, x).mean for x in (0.5, 0.75)}
     for kind in [] if kinds is None else np.unique(kinds).tolist():

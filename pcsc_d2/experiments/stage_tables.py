@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from pcsc_d2.experiments.runs import TITLES
+from pcsc_d2.experiments.stage_differences import alone
 from pcsc_d2.experiments.tables import markdown, spread, write_report
 from pcsc_d2.modeling.stage_outputs import MODES
 from pcsc_d2.modeling.stream import STREAMS
@@ -28,11 +30,6 @@ def stage_table(scores: Scores, mode: str, column: str) -> list[list[str]]:
         ]
         for stage in range(last + 1)
     ]
-
-
-def alone(stream: str) -> str:
-    """The name of what one stream finds at stage 0, beside the ways of putting stages together."""
-    return f"{stream}_alone"
 
 
 def stream_table(scores: Scores, column: str) -> list[list[str]]:
@@ -75,8 +72,15 @@ def recall_table(runs: list[dict]) -> list[list[str]]:
     ]
 
 
-def write_tables(scores: Scores, out: Path, dataset: str) -> str:
-    """Write ``tables.md`` and ``tables.json``; the text of the former."""
+def write_tables(scores: Scores, out: Path, dataset: str, differences: Sequence[str] = ()) -> str:
+    """Write ``tables.md`` and ``tables.json``; the text of the former.
+
+    Args:
+        scores: variant -> the scores of each seed.
+        out: the folder.
+        dataset: what was scored.
+        differences: headings and tables that come last.
+    """
     titles = [TITLES[name] for name in scores]
     seeds = len(next(iter(scores.values())))
     parts = [f"# {dataset}: frame mAP in %, mean ± standard deviation of {seeds} seeds"]
@@ -94,7 +98,7 @@ def write_tables(scores: Scores, out: Path, dataset: str) -> str:
         kinds = next(iter(runs[0]["recall"].values()), {})
         parts.append(f"## Recall of proposals at IoU 0.5: {TITLES[name]}")
         parts.append(markdown(recall_table(runs), ["stage", "stream", "origin", *kinds]))
-    return write_report(out / "tables", parts, scores)
+    return write_report(out / "tables", [*parts, *differences], scores)
 
 
 def draw_curves(scores: Scores, path: Path) -> None:

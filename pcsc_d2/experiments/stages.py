@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from pcsc_d2.data import evaluated_truth
 from pcsc_d2.experiments.runs import Comparison, Run, call, side_by_side
+from pcsc_d2.experiments.stage_differences import detections_folder, difference_parts
 from pcsc_d2.experiments.stage_tables import draw_curves, write_tables
 from pcsc_d2.utils.files import read_json
 
@@ -40,7 +42,12 @@ def compare(
     """
     scores = run(comparison, variants, seeds, dataset, jobs)
     draw_curves(scores, comparison.out / "stages.png")
-    return write_tables(scores, comparison.out, dataset)
+    folders = {
+        v: [detections_folder(comparison.variant(s, v).folder, dataset) for s in seeds]
+        for v in variants
+    }
+    truth = evaluated_truth(comparison.config(), dataset)
+    return write_tables(scores, comparison.out, dataset, difference_parts(folders, truth))
 
 
 def run(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from tabulate import tabulate
 
+from pcsc_d2.tubes.scoring.bootstrap import Interval
 from pcsc_d2.utils.files import atomic_write, write_json
 
 
@@ -19,6 +20,11 @@ def spread(values: Iterable[float | None], digits: int = 2) -> str:
         return "-"
     mean = f"{np.mean(values):.{digits}f}"
     return mean if len(values) == 1 else f"{mean} ± {np.std(values, ddof=1):.{digits}f}"
+
+
+def interval(of: Interval) -> str:
+    """``+difference [low, high]``."""
+    return f"{of.difference:+.2f} [{of.low:+.2f}, {of.high:+.2f}]"
 
 
 def markdown(rows: Sequence[Sequence[Any]], headers: Sequence[str]) -> str:

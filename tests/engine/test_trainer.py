@@ -128,9 +128,23 @@ def test_last_model_can_be_the_best(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert best.read_bytes() == final.read_bytes()
 
 
-def test_mixed_precision_on_the_cpu_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"AMP\.ENABLED needs a GPU"):
-        Trainer(config(tmp_path, "SOLVER.AMP.ENABLED", True))
+@pytest.mark.parametrize("capable", [True, False])
+def test_mixed_precision_on_the_cpu(
+    capable: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kinds = set()
+    convolve = torch.nn.Conv3d.forward
+
+    def watched(self: torch.nn.Conv3d, x: torch.Tensor) -> torch.Tensor:
+        result = convolve(self, x)
+        kinds.add(result.dtype)
+        return result
+
+    monkeypatch.setattr(torch.nn.Conv3d, "forward", watched)
+    monkeypatch.setattr("pcsc_d2.engine.trainer.computes_bfloat16", lambda: capable)
+    trainer = train(config(tmp_path, "SOLVER.AMP.ENABLED", True, "SOLVER.MAX_ITER", 2))
+    assert kinds == {torch.bfloat16 if capable else torch.float32}
+    assert all(p.dtype == torch.float32 for p in trainer.model.parameters())
 
 
 def test_seed_of_the_config_decides_what_is_learned(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from pcsc_d2.cli import main
 from pcsc_d2.datasets.synthetic.generate import generate
 from pcsc_d2.experiments import runs, stages
 from pcsc_d2.experiments.runs import Comparison
+from pcsc_d2.experiments.stage_differences import OUTPUTS
 from tests.tiny import CONFIGS
 
 PAIRS = CONFIGS / "synthetic" / "pairs.yaml"
@@ -75,7 +76,11 @@ def test_one_command_trains_scores_and_prints(
     seed = tmp_path / "out" / "seed5"
     assert {p.name for p in seed.iterdir()} == {"warmup", "baseline", "pcsc"}
     assert "PCSC" in capsys.readouterr().out
-    assert (tmp_path / "out" / "tables.md").exists()
+    text = (tmp_path / "out" / "tables.md").read_text()
+    assert "PCSC against the others" in text
+    assert "over its own rgb alone" in text
+    found = {p.stem for p in (seed / "pcsc" / "stages_synthetic_pairs_test").iterdir()}
+    assert found == set(OUTPUTS)
     # The baseline trained on from the warm-up, and PCSC's later heads started from its stage 0.
     warm, baseline, pcsc = (
         torch.load(seed / name / "model_final.pth", weights_only=True)["model"]
