@@ -14,8 +14,7 @@ import numpy as np
 from pcsc_d2.detect.kinetics import BEST
 from pcsc_d2.detect.video_result import VideoResult
 from pcsc_d2.utils.files import atomic_write
-from pcsc_d2.utils.numbers import real_number, whole_number
-from pcsc_d2.utils.parsing import reading
+from pcsc_d2.utils.parsing import reading, real_number, whole_number
 from pcsc_d2.utils.text import plain_cell
 
 SUMMARY, JSON, CSV, VIDEO = "summary.json", "tubes.json", "tubes.csv", "annotated.mp4"

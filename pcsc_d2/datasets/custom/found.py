@@ -14,8 +14,7 @@ import numpy as np
 
 from pcsc_d2.datasets.custom.rows import plain_text
 from pcsc_d2.tubes import GroundTruth, Tubes
-from pcsc_d2.utils.numbers import box_numbers, real_number, whole_number
-from pcsc_d2.utils.parsing import reading
+from pcsc_d2.utils.parsing import box_numbers, reading, real_number, whole_number
 from pcsc_d2.utils.progress import progress_bar
 
 TUBES = "tubes.json"

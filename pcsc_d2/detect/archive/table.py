@@ -21,8 +21,7 @@ from pcsc_d2.detect.archive.layout import COUNTS, PARQUET, TABLE
 from pcsc_d2.detect.results import JSON, partly_done
 from pcsc_d2.utils.extras import missing_package
 from pcsc_d2.utils.files import atomic_write, write_json
-from pcsc_d2.utils.numbers import box_numbers, real_number, whole_number
-from pcsc_d2.utils.parsing import reading
+from pcsc_d2.utils.parsing import box_numbers, reading, real_number, whole_number
 from pcsc_d2.utils.text import plain_cell
 
 COLUMNS = (

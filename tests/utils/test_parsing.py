@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pcsc_d2.utils.numbers import box_numbers, real_number, whole_number
+from pcsc_d2.utils.parsing import box_numbers, real_number, whole_number
 
 
 @pytest.mark.parametrize("value", [0, 1, 12.0, -3, (1 << 30) - 1])
