@@ -23,7 +23,7 @@ from pcsc_d2.data.datasets import annotated_dicts
 from pcsc_d2.engine import Trainer, epochs_to_iterations, features
 from pcsc_d2.engine.actionness.collect import collect
 from pcsc_d2.engine.features import build_mapper, feature_stores, precompute_features
-from pcsc_d2.experiments import stage_scores
+from pcsc_d2.experiments.stages import scores as stage_scores
 from pcsc_d2.layers import InceptionI3D
 from pcsc_d2.modeling import TwoStreamRCNN
 from tests.tiny import tiny_config

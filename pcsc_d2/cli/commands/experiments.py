@@ -59,7 +59,7 @@ def _stages(args: argparse.Namespace) -> None:
             --dataset synthetic_pairs_test --out output/experiments/pairs
     """
     from pcsc_d2.experiments.runs import Comparison
-    from pcsc_d2.experiments.stages import compare
+    from pcsc_d2.experiments.stages.compare import compare
 
     comparison = Comparison(args.out, find_config(args.config_file), tuple(args.opts))
     print(compare(comparison, args.variants, args.seeds, args.dataset, args.jobs))

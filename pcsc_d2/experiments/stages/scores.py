@@ -1,6 +1,6 @@
 """Everything the stages' table needs of one trained model, from one pass over the test clips.
 
-    python -m pcsc_d2.experiments.stage_scores RUN_FOLDER DATASET
+    python -m pcsc_d2.experiments.stages.scores RUN_FOLDER DATASET
 
 Writes ``RUN_FOLDER/stages_<DATASET>.json``: frame AP of every stage under every way of putting
 scores together, and of either stream alone at stage 0, by kind of actor where the dataset tells
@@ -32,7 +32,7 @@ from pcsc_d2.evaluation.tube_evaluator import detection_arrays
 from pcsc_d2.experiments.proposal_recall import ProposalRecall, truth_by_frame
 from pcsc_d2.experiments.recovered_actors import RecoveredActors
 from pcsc_d2.experiments.runs import load_detector
-from pcsc_d2.experiments.stage_differences import alone, detections_folder
+from pcsc_d2.experiments.stages.differences import alone, detections_folder
 from pcsc_d2.modeling import TwoStreamRCNN
 from pcsc_d2.modeling.proposal_cooperation import StageOutput
 from pcsc_d2.modeling.stage_outputs import MODES
@@ -125,7 +125,7 @@ def _scores(found: Detections, truth: GroundTruth, kinds: np.ndarray | None) -> 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m pcsc_d2.experiments.stage_scores")
+    parser = argparse.ArgumentParser(prog="python -m pcsc_d2.experiments.stages.scores")
     parser.add_argument("folder", type=Path)
     parser.add_argument("dataset")
     args = parser.parse_args()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pcsc_d2.experiments.stage_tables import (
+from pcsc_d2.experiments.stages.tables import (
     draw_curves,
     kind_table,
     recall_table,

@@ -13,9 +13,10 @@ import torch
 
 from pcsc_d2.cli import main
 from pcsc_d2.datasets.synthetic.generate import generate
-from pcsc_d2.experiments import runs, stages
+from pcsc_d2.experiments import runs
 from pcsc_d2.experiments.runs import Comparison
-from pcsc_d2.experiments.stage_differences import OUTPUTS
+from pcsc_d2.experiments.stages import compare
+from pcsc_d2.experiments.stages.differences import OUTPUTS
 from tests.tiny import CONFIGS
 
 PAIRS = CONFIGS / "synthetic" / "pairs.yaml"
@@ -48,7 +49,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
             runpy.run_module(words[0], run_name="__main__")
 
     monkeypatch.setattr(runs, "call", call)
-    monkeypatch.setattr(stages, "call", call)
+    monkeypatch.setattr(compare, "call", call)
     return commands
 
 
@@ -128,10 +129,10 @@ def test_without_a_warmup_variants_train_all_the_way(
     """The paper's configs have none."""
     trained = []
     monkeypatch.setattr(runs.Run, "train", lambda run, threads: trained.append(run))
-    monkeypatch.setattr(stages, "call", lambda words, log, threads: _write_scores(words))
+    monkeypatch.setattr(compare, "call", lambda words, log, threads: _write_scores(words))
     options = ("SOLVER.MAX_ITER", "60", "MODEL.COOPERATION.WARMUP_ITERS", "0")
     comparison = Comparison(tmp_path, CONFIGS / config, options)
-    scores = stages.run(comparison, ["baseline", "pcsc"], [3], "some_test", jobs=1)
+    scores = compare.run(comparison, ["baseline", "pcsc"], [3], "some_test", jobs=1)
     assert set(scores) == {"baseline", "pcsc"}
     assert [run.folder.name for run in trained] == ["baseline", "pcsc"]
     for found in map(options_of, trained):

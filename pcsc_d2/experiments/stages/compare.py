@@ -1,4 +1,4 @@
-"""The paper's Table 5: frame mAP by stage, with and without cooperation, over several seeds.
+"""Training and scoring the variants of the comparison, and its tables.
 
 ``pcsc experiments stages`` trains what is missing (every variant from the same stage 0 and for the
 same iterations), scores every stage of every run from one pass, prints the tables and writes
@@ -13,8 +13,8 @@ from pathlib import Path
 
 from pcsc_d2.data import evaluated_truth
 from pcsc_d2.experiments.runs import Comparison, Run, call, side_by_side
-from pcsc_d2.experiments.stage_differences import detections_folder, difference_parts
-from pcsc_d2.experiments.stage_tables import draw_curves, write_tables
+from pcsc_d2.experiments.stages.differences import detections_folder, difference_parts
+from pcsc_d2.experiments.stages.tables import draw_curves, write_tables
 from pcsc_d2.utils.files import read_json
 
 _SCORES = "scores (remove it, and it is made again)"
@@ -53,7 +53,7 @@ def compare(
 def run(
     comparison: Comparison, variants: Sequence[str], seeds: Sequence[int], dataset: str, jobs: int
 ) -> Scores:
-    """Train and score; variant -> the scores of each seed (see ``stage_scores``).
+    """Train and score; variant -> the scores of each seed (see ``scores``).
 
     Raises:
         ChildProcessError: a run failed; its message names the log.
@@ -78,5 +78,5 @@ def _scores_file(of: Run, dataset: str) -> Path:
 def _train_and_score(of: Run, dataset: str, threads: int) -> None:
     of.train(threads)
     if not _scores_file(of, dataset).exists():
-        words = ["pcsc_d2.experiments.stage_scores", str(of.folder), dataset]
+        words = ["pcsc_d2.experiments.stages.scores", str(of.folder), dataset]
         call(words, of.folder / "score.log", threads)

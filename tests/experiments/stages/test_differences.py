@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pcsc_d2.experiments.stage_differences import OUTPUTS, difference_parts
+from pcsc_d2.experiments.stages.differences import OUTPUTS, difference_parts
 from pcsc_d2.tubes import Detections, GroundTruth
 
 BOX = (0, 0, 99, 99)

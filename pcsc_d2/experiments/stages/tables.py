@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pcsc_d2.experiments.runs import TITLES
-from pcsc_d2.experiments.stage_differences import alone
+from pcsc_d2.experiments.stages.differences import alone
 from pcsc_d2.experiments.tables import markdown, spread, write_report
 from pcsc_d2.modeling.stage_outputs import MODES
 from pcsc_d2.modeling.stream import STREAMS
