@@ -64,6 +64,8 @@ def _add_input(cfg: CfgNode) -> None:
     cfg.INPUT.FEATURES.KEY_FRAMES = 5
     # Whether evaluation, too, looks at cached maps, those of every key frame; False: at clips.
     cfg.INPUT.FEATURES.EVALUATION = True
+    # Whether the key frames of a video then share the trunks' work, as in pcsc detect --dense.
+    cfg.INPUT.FEATURES.DENSE = False
     # What computes them, in float32: see TEST.ENGINE. The maps are the same but for rounding.
     cfg.INPUT.FEATURES.ENGINE = "auto"
     # Decoded frames that are kept, in MiB (by each loading process), so that clips of one video
