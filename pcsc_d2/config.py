@@ -231,6 +231,8 @@ def _add_actionness(cfg: CfgNode) -> None:
     # An epoch looks at all positive boxes, and for each at so many negative ones of its class from
     # tubes that hold positives (the confusing ones at their ends), and as many from other tubes.
     node.NEGATIVES = 3.0
+    # Training videos at most, drawn at random with the classes in turn; 0: all.
+    node.VIDEOS = 0
     # Features on disk at most, in MiB; beyond that, videos are left out at random.
     node.DISK_MB = 20000
     # Features in memory at most, in MiB.

@@ -98,9 +98,15 @@ def precompute_features(cfg: CfgNode, test: Iterable[str] = (), train: bool = Fa
     """
     if train and looks_at_maps(cfg, True):
         _compute(cfg, True, training_dicts(cfg), ", ".join(cfg.DATASETS.TRAIN))
+    for name in test:
+        if looks_at_maps(cfg, False):
+            precompute_maps(cfg, evaluation_dicts(cfg, name), name)
+
+
+def precompute_maps(cfg: CfgNode, dicts: list[dict], name: str) -> None:
+    """``precompute_features`` for some key frames of a dataset as evaluation sees them."""
     if looks_at_maps(cfg, False):
-        for name in test:
-            _compute(cfg, False, evaluation_dicts(cfg, name), name)
+        _compute(cfg, False, dicts, name)
 
 
 def feature_stores(cfg: CfgNode, is_train: bool) -> dict[str, FeatureStore]:

@@ -25,7 +25,7 @@ from torch import nn
 from pcsc_d2.data import precompute_flow
 from pcsc_d2.data.custom import check_registered
 from pcsc_d2.engine.actionness.choose import choose, fit_parts
-from pcsc_d2.engine.actionness.collect import collect, truth_of
+from pcsc_d2.engine.actionness.collect import Limit, collect, truth_of
 from pcsc_d2.engine.actionness.fit import fit_once, predict_videos, sample_store
 from pcsc_d2.engine.actionness.samples import (
     VideoSamples,
@@ -94,8 +94,7 @@ def run_seed(folder: Path, train: str, test: str, options: Sequence[str] = ()) -
         rows["baseline"] = _scored(all_tubes([VideoSamples.load(f) for f in files]), truth)
     cfg, model = load_detector(folder / "pcsc", options)
     precompute_flow(cfg, (train, test))
-    limit = cfg.SOLVER.ACTIONNESS.DISK_MB << 20
-    training = collect(cfg, model, train, work / "pcsc_train", FEATURES, limit)
+    training = collect(cfg, model, train, work / "pcsc_train", FEATURES, Limit.of(cfg))
     testing = collect(cfg, model, test, work / "pcsc_test", FEATURES, keep_detections=True)
     rows["pcsc"] = _scored(all_tubes([VideoSamples.load(f) for f in testing]), truth)
     rows["temporal_labelling"] = _scored(relink(cfg, testing), truth)

@@ -26,7 +26,7 @@ from detectron2.utils.events import get_event_storage
 from torch import nn
 
 from pcsc_d2.layers import MessagePassing
-from pcsc_d2.modeling.actionness_head import FEATURES, build_actionness_head
+from pcsc_d2.modeling.actionness_head import BOTH, FEATURES, build_actionness_head
 from pcsc_d2.modeling.fusion import LateFusion, LearnedFusion, build_late_fusion
 from pcsc_d2.modeling.proposal_cooperation import BoxSelection, StageOutput, cooperate, select_boxes
 from pcsc_d2.modeling.stage_heads import (
@@ -295,12 +295,12 @@ class CooperationROIHeads(ROIHeads):
 
         ``cooperation``: the last stage's ROI features with the assistant's message in them
         (Section 3.4). ``stream``: its target stream's own. Without stages, those of both streams,
-        one after the other in C, and so for ``both``, which temporal cooperation looks at.
+        one after the other in C, and so for ``BOTH``, which temporal cooperation looks at.
 
         Args:
             features: as in ``forward``.
             proposals: ``proposal_boxes`` of each image, in the pixels of the clip.
-            source: one of ``actionness_head.FEATURES``, or "both"; the configured one if None.
+            source: one of ``actionness_head.FEATURES``, or ``BOTH``; the configured one if None.
         """
         pyramid = self._side_by_side(features)
         last = len(self.stage_heads)
@@ -309,7 +309,7 @@ class CooperationROIHeads(ROIHeads):
             return self._refined_rois(last, pyramid, proposals)
         boxes = [p.proposal_boxes for p in proposals]
         rois = self._pool(pyramid, dict.fromkeys(STREAMS, boxes))
-        if last and source != "both":
+        if last and source != BOTH:
             return rois[self.target(last)]
         return torch.cat([*rois.values()], dim=1)
 

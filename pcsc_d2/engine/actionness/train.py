@@ -23,7 +23,7 @@ from torch import nn
 
 from pcsc_d2.data import precompute_flow
 from pcsc_d2.engine.actionness.choose import choose, fit_parts
-from pcsc_d2.engine.actionness.collect import collect, truth_of
+from pcsc_d2.engine.actionness.collect import Limit, collect, truth_of
 from pcsc_d2.engine.actionness.fit import fit_once
 from pcsc_d2.engine.checkpointing import Checkpointer, save_final
 from pcsc_d2.engine.setup import setup
@@ -66,10 +66,10 @@ def train(cfg: CfgNode, model: nn.Module, datasets: tuple[str, ...], folder: Pat
         datasets: registered names of the training videos.
         folder: for what is collected, and for interrupted fits.
     """
-    budget = (cfg.SOLVER.ACTIONNESS.DISK_MB << 20) // len(datasets)
+    limit = Limit.of(cfg, len(datasets))
     files, truths = [], []
     for name in datasets:
-        found = collect(cfg, model, name, folder / name, [cfg.MODEL.ACTIONNESS.FEATURES], budget)
+        found = collect(cfg, model, name, folder / name, [cfg.MODEL.ACTIONNESS.FEATURES], limit)
         files += found
         truths.append(truth_of(name, found))
     head = model.roi_heads.actionness_head

@@ -9,8 +9,7 @@ from typing import NamedTuple
 import torch
 
 from pcsc_d2.engine.actionness.samples import VideoSamples, load_features
-
-KIND = "both"
+from pcsc_d2.modeling.actionness_head import BOTH
 
 
 class TubeSample(NamedTuple):
@@ -33,7 +32,7 @@ def tubes_of(files: Sequence[Path]) -> Iterator[TubeSample]:
         samples = VideoSamples.load(path)
         if not len(samples.tubes):
             continue
-        features = torch.from_numpy(load_features(path, KIND)).float().flatten(1)
+        features = torch.from_numpy(load_features(path, BOTH)).float().flatten(1)
         boxes = features[torch.from_numpy(samples.rows)].unflatten(1, (2, -1)).transpose(0, 1)
         labels = torch.from_numpy(samples.labels).float()
         for i, cls in enumerate(samples.tubes.classes.tolist()):

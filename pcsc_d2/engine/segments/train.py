@@ -20,13 +20,14 @@ from detectron2.utils import comm
 from torch import nn
 
 from pcsc_d2.data import precompute_flow
-from pcsc_d2.engine.actionness.collect import collect, truth_of
+from pcsc_d2.engine.actionness.collect import Limit, collect, truth_of
 from pcsc_d2.engine.actionness.samples import VideoSamples, all_tubes
 from pcsc_d2.engine.checkpointing import load_detector
 from pcsc_d2.engine.segments.fit import choose_threshold, cut, find_segments, fit
-from pcsc_d2.engine.segments.samples import KIND, tubes_of
+from pcsc_d2.engine.segments.samples import tubes_of
 from pcsc_d2.engine.setup import setup
 from pcsc_d2.engine.trainer import Trainer
+from pcsc_d2.modeling.actionness_head import BOTH
 from pcsc_d2.modeling.segments import SegmentCooperation
 from pcsc_d2.tubes.scoring.results import Results, score
 from pcsc_d2.utils.files import write_json
@@ -53,8 +54,8 @@ def main(args: argparse.Namespace) -> dict[str, Results]:
     model = Trainer.build_model(cfg).eval()
     load_detector(cfg, model)
     folder = Path(cfg.OUTPUT_DIR, "segments")
-    budget = (cfg.SOLVER.ACTIONNESS.DISK_MB << 20) // len(train_on)
-    files = {name: collect(cfg, model, name, folder / name, [KIND], budget) for name in train_on}
+    limit = Limit.of(cfg, len(train_on))
+    files = {name: collect(cfg, model, name, folder / name, [BOTH], limit) for name in train_on}
     network = train(cfg, files)
     return {name: evaluate(cfg, model, network, name, folder / name) for name in cfg.DATASETS.TEST}
 
@@ -90,7 +91,7 @@ def evaluate(
     cfg: CfgNode, model: nn.Module, network: SegmentCooperation, name: str, folder: Path
 ) -> Results:
     """Score the tubes of a dataset as they are cut; written to ``inference/<dataset>``."""
-    files = collect(cfg, model, name, folder, [KIND])
+    files = collect(cfg, model, name, folder, [BOTH])
     tubes = all_tubes([VideoSamples.load(path) for path in files])
     threshold = network.threshold.item()
     if threshold > 0:

@@ -26,7 +26,7 @@ from pcsc_d2.engine.actionness import collect as collecting
 from pcsc_d2.engine.actionness import fit as actionness_fit
 from pcsc_d2.engine.actionness import train as train_actionness
 from pcsc_d2.engine.actionness.choose import fit_parts
-from pcsc_d2.engine.actionness.collect import collect
+from pcsc_d2.engine.actionness.collect import Limit, collect
 from pcsc_d2.engine.actionness.fit import (
     class_weights,
     draw_rates,
@@ -129,9 +129,27 @@ def test_disk_is_bounded_and_what_is_left_out_said(
     cfg: CfgNode, model: nn.Module, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING, "pcsc_d2"):
-        found = collect(cfg, model, DATASET, tmp_path, ["cooperation"], disk_bytes=1)
+        found = collect(cfg, model, DATASET, tmp_path, ["cooperation"], Limit(disk_bytes=1))
     assert len(found) == 1
     assert "2 of 3 videos left out" in caplog.text
+
+
+def test_so_many_videos_are_collected(
+    cfg: CfgNode, model: nn.Module, files: list[Path], tmp_path: Path
+) -> None:
+    node = cfg.SOLVER.ACTIONNESS
+    assert Limit.of(cfg) == (0, node.DISK_MB << 20)
+    assert Limit(videos=3).disk_bytes == float("inf")
+    cfg = cfg.clone()
+    cfg.SOLVER.ACTIONNESS.VIDEOS = 3
+    assert Limit.of(cfg, datasets=2).videos == 2
+    found = collect(cfg, model, DATASET, tmp_path, ["cooperation"], Limit(videos=2))
+    # The same ones for every seed, and no more of them from a folder that holds more.
+    cfg.SEED += 1
+    names = [path.name for path in found]
+    again = collect(cfg, model, DATASET, files[0].parent, ["cooperation"], Limit(videos=2))
+    assert [path.name for path in again] == names
+    assert len(set(names)) == 2 < len(files)
 
 
 def test_ranks_share_the_videos(
