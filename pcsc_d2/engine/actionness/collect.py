@@ -90,7 +90,7 @@ def collect(
     Raises:
         ValueError: the folder holds what another detector or another config collected.
     """
-    limit = limit or Limit()
+    cfg, limit = _whole_videos(cfg), limit or Limit()
     truth = MetadataCatalog.get(dataset).load_ground_truth()
     # Whatever the seed is, so that all seeds look at the same maps.
     chosen = set(_mixed_order(truth, 0)[: limit.videos or None])
@@ -252,6 +252,15 @@ def _in_clip(instances: Instances, kept: np.ndarray, size: tuple[int, int]) -> I
 
 def _gather(truth: GroundTruth, frames: dict[tuple[str, int], FrameArrays]) -> Detections:
     return Detections.from_frames(truth.videos, truth.labels, truth.nframes, frames)
+
+
+def _whole_videos(cfg: CfgNode) -> CfgNode:
+    """The config that looks at every frame, where a quick validation looks at some."""
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.TEST.KEY_FRAMES = 0
+    cfg.freeze()
+    return cfg
 
 
 def _clips_by_video(

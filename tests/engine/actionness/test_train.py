@@ -144,12 +144,16 @@ def test_so_many_videos_are_collected(
     cfg.SOLVER.ACTIONNESS.VIDEOS = 3
     assert Limit.of(cfg, datasets=2).videos == 2
     found = collect(cfg, model, DATASET, tmp_path, ["cooperation"], Limit(videos=2))
-    # The same ones for every seed, and no more of them from a folder that holds more.
+    # The same ones for every seed, every frame, and no more of them from a folder that holds more.
     cfg.SEED += 1
+    cfg.TEST.KEY_FRAMES = 1
     names = [path.name for path in found]
     again = collect(cfg, model, DATASET, files[0].parent, ["cooperation"], Limit(videos=2))
     assert [path.name for path in again] == names
     assert len(set(names)) == 2 < len(files)
+    (tmp_path / names[0]).unlink()
+    anew = collect(cfg, model, DATASET, tmp_path, ["cooperation"], Limit(videos=2))
+    assert anew[0].read_bytes() == again[0].read_bytes()
 
 
 def test_ranks_share_the_videos(
