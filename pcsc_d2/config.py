@@ -243,7 +243,10 @@ def _add_actionness(cfg: CfgNode) -> None:
     # The windows to choose from, in frames (1: no median filter), and the thresholds.
     node.WINDOWS = (1, 3, 5, 9, 13, 17, 25)
     node.THRESHOLDS = tuple(round(0.05 * i, 2) for i in range(1, 20))
-    # Temporal cooperation (pcsc train-segments), which trains on the same videos.
+    # Temporal cooperation, in place of actionness: trained after the detector, on the same videos,
+    # by pcsc train-segments, which turns it on in what it writes.
+    cfg.MODEL.SEGMENTS = node = CfgNode()
+    node.ON = False
     cfg.SOLVER.SEGMENTS = node = CfgNode()
     # After stage 0.
     node.STAGES = 2

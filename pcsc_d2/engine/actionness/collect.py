@@ -314,11 +314,11 @@ def _fingerprint(cfg: CfgNode, model: nn.Module) -> str:
     cfg = cfg.clone()
     cfg.defrost()
     label_iou = cfg.MODEL.ACTIONNESS.pop("LABEL_IOU")
-    for key in ("ACTIONNESS", "DEVICE", "WEIGHTS"):
+    for key in ("ACTIONNESS", "SEGMENTS", "DEVICE", "WEIGHTS"):
         cfg.MODEL.pop(key)
     parts = (cfg.MODEL, cfg.INPUT, link_options(cfg), cfg.TEST.DETECTIONS_PER_IMAGE, label_iou)
     digest = hashlib.sha256("\n".join(map(str, parts)).encode())
     for key, value in model.state_dict().items():
-        if "actionness_head" not in key:
+        if not key.startswith(("roi_heads.actionness_head.", "roi_heads.segments.")):
             digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
