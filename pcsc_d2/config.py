@@ -64,6 +64,8 @@ def _add_input(cfg: CfgNode) -> None:
     cfg.INPUT.FEATURES.KEY_FRAMES = 5
     # Whether evaluation, too, looks at cached maps, those of every key frame; False: at clips.
     cfg.INPUT.FEATURES.EVALUATION = True
+    # Whether the key frames of a video then share the trunks' work, as in pcsc detect --dense.
+    cfg.INPUT.FEATURES.DENSE = False
     # What computes them, in float32: see TEST.ENGINE. The maps are the same but for rounding.
     cfg.INPUT.FEATURES.ENGINE = "auto"
     # Decoded frames that are kept, in MiB (by each loading process), so that clips of one video
@@ -229,6 +231,8 @@ def _add_actionness(cfg: CfgNode) -> None:
     # An epoch looks at all positive boxes, and for each at so many negative ones of its class from
     # tubes that hold positives (the confusing ones at their ends), and as many from other tubes.
     node.NEGATIVES = 3.0
+    # Training videos at most, drawn at random with the classes in turn; 0: all.
+    node.VIDEOS = 0
     # Features on disk at most, in MiB; beyond that, videos are left out at random.
     node.DISK_MB = 20000
     # Features in memory at most, in MiB.
@@ -239,7 +243,10 @@ def _add_actionness(cfg: CfgNode) -> None:
     # The windows to choose from, in frames (1: no median filter), and the thresholds.
     node.WINDOWS = (1, 3, 5, 9, 13, 17, 25)
     node.THRESHOLDS = tuple(round(0.05 * i, 2) for i in range(1, 20))
-    # Temporal cooperation (pcsc train-segments), which trains on the same videos.
+    # Temporal cooperation, in place of actionness: trained after the detector, on the same videos,
+    # by pcsc train-segments, which turns it on in what it writes.
+    cfg.MODEL.SEGMENTS = node = CfgNode()
+    node.ON = False
     cfg.SOLVER.SEGMENTS = node = CfgNode()
     # After stage 0.
     node.STAGES = 2

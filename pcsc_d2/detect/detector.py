@@ -51,7 +51,7 @@ class DetectOptions:
         link: how detections become tubes; None is as the model was evaluated, but for boxes under
             ``MIN_BOX_SCORE``, which are not looked at, and for temporal labelling, which would
             need the whole video at once and is left out.
-        refine: cut tubes by actionness where the model gives it, as it was trained to.
+        refine: cut tubes by actionness or segments where the model has them, as it was trained to.
         kinetics: also name tubes by Kinetics' 400 classes. Where the model's RGB trunk is that of
             the Kinetics weights, its maps are used; else that trunk runs besides.
         persons: also join the tubes of a video that follow one actor, see ``tubes.persons``.
@@ -189,13 +189,12 @@ class ActionDetector:
                 frames are dropped and not queued, fewer are less lag.
         """
         source = _source(frames)
-        refine = self.model.info.refine if self.options.refine else None
-        links = TubeStream(self.model.info.labels, self._link_options(), refine)
+        links = self._tube_stream()
         guesses = PathGuesses() if self.options.kinetics else None
         number, time = 1, 0.0
         for number, time, found in self.detections(source, ahead):
             with self.profile.part("link"):
-                step = links.update(number, *found[:4])
+                step = links.update(number, *found[:4], found.features)
                 linked = step.linked
                 if guesses is not None:
                     guesses.update(linked, found)
@@ -257,6 +256,12 @@ class ActionDetector:
         keep = self._wanted[found.classes] & np.isfinite(found.scores)
         keep &= np.isfinite(found.boxes).all(axis=1)
         return ClipDetections(*(None if column is None else column[keep] for column in found))
+
+    def _tube_stream(self) -> TubeStream:
+        labels, link = self.model.info.labels, self._link_options()
+        refine = self.model.info.refine if self.options.refine else None
+        judge = getattr(self.model, "judge", None) if refine is not None else None
+        return TubeStream(labels, link, refine, judge=judge)
 
     def _link_options(self) -> LinkOptions:
         link = self.options.link

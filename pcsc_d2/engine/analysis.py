@@ -33,6 +33,7 @@ PARTS = {
     "messages between ROIs": "roi_heads.roi_messages",
     "heads of later stages": "roi_heads.stage_heads",
     "actionness": "roi_heads.actionness_head",
+    "segments": "roi_heads.segments",
 }
 """Name of a part to that of its module."""
 TOTAL = "total"

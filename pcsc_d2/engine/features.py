@@ -15,6 +15,7 @@ import math
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,6 +42,7 @@ from pcsc_d2.data.feature_mapper import FeatureMapper, feature_size
 from pcsc_d2.data.feature_store import FeatureStore, fill
 from pcsc_d2.data.loaders import Mapper
 from pcsc_d2.engine.frozen_trunks import frozen_streams, trunk_digests
+from pcsc_d2.layers.window_trunk import LEVELS, Sharing, WindowTrunk, trunk_parts
 from pcsc_d2.model_zoo import get_config
 from pcsc_d2.modeling.inference import engine_for, prepare_trunk
 from pcsc_d2.modeling.stream import Stream
@@ -51,6 +53,10 @@ from pcsc_d2.utils.progress import Bar, progress_bar
 logger = logging.getLogger(__name__)
 # Clips that the trunks look at at once: on a CPU nearly twice as fast as one by one.
 _BATCH = 5
+# Key frames of a window that share the trunks' work: enough that its ends, which only one clip
+# sees, are few beside them.
+_WINDOW = 32
+_SHARING = Sharing()
 
 
 def make_features(args: argparse.Namespace) -> None:
@@ -92,9 +98,15 @@ def precompute_features(cfg: CfgNode, test: Iterable[str] = (), train: bool = Fa
     """
     if train and looks_at_maps(cfg, True):
         _compute(cfg, True, training_dicts(cfg), ", ".join(cfg.DATASETS.TRAIN))
+    for name in test:
+        if looks_at_maps(cfg, False):
+            precompute_maps(cfg, evaluation_dicts(cfg, name), name)
+
+
+def precompute_maps(cfg: CfgNode, dicts: list[dict], name: str) -> None:
+    """``precompute_features`` for some key frames of a dataset as evaluation sees them."""
     if looks_at_maps(cfg, False):
-        for name in test:
-            _compute(cfg, False, evaluation_dicts(cfg, name), name)
+        _compute(cfg, False, dicts, name)
 
 
 def feature_stores(cfg: CfgNode, is_train: bool) -> dict[str, FeatureStore]:
@@ -135,9 +147,17 @@ def _settings(cfg: CfgNode, stream: str, is_train: bool) -> dict[str, object]:
         "pixels": [list(pixels.PIXEL_MEAN), list(pixels.PIXEL_STD)],
     }
     flow = cfg.INPUT.FLOW
-    return about | (
-        {"flow": [flow.METHOD, flow.WEIGHTS, flow.BOUND]} if node.SOURCE == "flow" else {}
-    )
+    if node.SOURCE == "flow":
+        about["flow"] = [flow.METHOD, flow.WEIGHTS, flow.BOUND]
+    if _shares_work(cfg, is_train):
+        about["dense"] = [_SHARING.parts(cfg.INPUT.CLIP_LENGTH, i3d.CONTEXT), _SHARING.step]
+    return about
+
+
+def _shares_work(cfg: CfgNode, is_train: bool) -> bool:
+    """Whether neighbouring key frames share the trunks' work: not where a few of a video are
+    looked at, which are far apart."""
+    return cfg.INPUT.FEATURES.DENSE and not is_train and cfg.TEST.KEY_FRAMES == 0
 
 
 class _Variant(NamedTuple):
@@ -179,7 +199,11 @@ class _Computation:
         self._cfg.INPUT.MIN_SIZE_TEST, self._cfg.INPUT.MAX_SIZE_TEST = feature_size(cfg, is_train)
         self._stores = stores
         self._streams = frozen_streams(cfg)
-        self._trunks = {s: _fast(stream, cfg) for s, stream in self._streams.items()}
+        trunks = {s: _fast(stream, cfg) for s, stream in self._streams.items()}
+        self._in_windows = _shares_work(cfg, is_train)
+        if self._in_windows:
+            trunks = {s: _SharedTrunk(trunk, cfg.INPUT.CLIP_LENGTH) for s, trunk in trunks.items()}
+        self._trunks = trunks
 
     def run(
         self, videos: dict[str, list[dict]], todo: dict[str, dict[Path, _Variant]], name: str
@@ -206,7 +230,7 @@ class _Computation:
     ) -> None:
         records, first = {}, 0
         with ExitStack() as files:
-            while batch := list(itertools.islice(examples, _BATCH)):
+            for batch in self._batches(examples):
                 for variant in variants:
                     maps = self._maps(variant, batch)
                     if variant not in records:
@@ -218,10 +242,22 @@ class _Computation:
                 first += len(batch)
                 bar.update(len(batch))
 
+    def _batches(self, examples: Iterator[dict]) -> Iterator[list[dict]]:
+        """Clips of a video that the trunks look at at once, as clips or as a window."""
+        size = _WINDOW if self._in_windows else _BATCH
+        while batch := list(itertools.islice(examples, size)):
+            if self._in_windows:
+                yield from _together(batch, self._cfg.INPUT.CLIP_LENGTH)
+            else:
+                yield batch
+
     def _maps(self, variant: _Variant, batch: list[dict]) -> dict[str, torch.Tensor]:
         inputs = [_mirror(x) for x in batch] if variant.mirrored else batch
-        clips = self._streams[variant.stream].preprocess(inputs).tensor
-        return self._trunks[variant.stream](clips)
+        stream, trunk = self._streams[variant.stream], self._trunks[variant.stream]
+        if not self._in_windows:
+            return trunk(stream.preprocess(inputs).tensor)
+        window, starts = _window_of(inputs)
+        return trunk(stream.preprocess([window]).tensor, starts)
 
     def _check_disk(
         self, videos: dict[str, list[dict]], todo: dict[str, dict[Path, _Variant]]
@@ -264,6 +300,43 @@ def _fast(stream: Stream, cfg: CfgNode) -> nn.Module:
     )
     logger.info("the %s trunk runs on %s", stream.name, engine)
     return bottom_up
+
+
+class _SharedTrunk:
+    """A stream's trunk over windows of frames; what it makes of each key frame's clip."""
+
+    def __init__(self, bottom_up: nn.Module, clip_length: int) -> None:
+        trunk = bottom_up.trunk
+        self._shared = _SHARING.parts(clip_length, trunk.context)
+        self._levels = list(bottom_up.output_shape())
+        self._trunk = WindowTrunk(
+            trunk_parts(trunk), clip_length, bottom_up.time_pool, trunk.context, _BATCH
+        )
+
+    def __call__(self, frames: torch.Tensor, starts: list[int]) -> dict[str, torch.Tensor]:
+        maps = self._trunk.window(frames, starts, self._shared, _SHARING.step)
+        return {level: x for level, x in zip(LEVELS, maps) if level in self._levels}
+
+
+def _together(batch: list[dict], clip_length: int) -> Iterator[list[dict]]:
+    """Neighbours whose clips meet, so that their frames are one window."""
+    group = batch[:1]
+    for before, after in pairwise(batch):
+        if after["frame_index"] - before["frame_index"] > clip_length:
+            yield group
+            group = []
+        group.append(after)
+    yield group
+
+
+def _window_of(clips: list[dict]) -> tuple[dict, list[int]]:
+    """All frames of clips that meet as one example, and where in it each clip starts."""
+    steps = [b["frame_index"] - a["frame_index"] for a, b in pairwise(clips)]
+    frames = {
+        kind: torch.cat([clips[0][kind], *(x[kind][:, -n:] for x, n in zip(clips[1:], steps))], 1)
+        for kind in ("rgb", "flow")
+    }
+    return frames, [0, *itertools.accumulate(steps)]
 
 
 def _mirror(example: dict) -> dict:

@@ -40,7 +40,9 @@ from pcsc_d2.engine.schedule import scheduled
 from pcsc_d2.engine.statistics import estimate_statistics
 from pcsc_d2.evaluation import TubeEvaluator, link_options, refine_options, with_trained_refinement
 from pcsc_d2.modeling import building
+from pcsc_d2.modeling.segments import judge_of
 from pcsc_d2.parallel import shared_buffers, wait_for_all
+from pcsc_d2.tubes import Judge
 
 logger = logging.getLogger(__name__)
 
@@ -144,7 +146,9 @@ class Trainer(DefaultTrainer):
         return evaluation_loader(cfg, dicts, build_mapper(cfg, is_train=False), dataset_name)
 
     @classmethod
-    def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> TubeEvaluator:
+    def build_evaluator(
+        cls, cfg: CfgNode, dataset_name: str, judge: Judge | None = None
+    ) -> TubeEvaluator:
         output = Path(cfg.OUTPUT_DIR, "inference", dataset_name)
         sparse = cfg.TEST.KEY_FRAMES > 0
         return TubeEvaluator(
@@ -155,6 +159,7 @@ class Trainer(DefaultTrainer):
             refine_options=refine_options(cfg),
             frame_ious=cfg.TEST.FRAME_IOUS,
             sparse=sparse,
+            judge=judge,
         )
 
     @classmethod
@@ -164,9 +169,13 @@ class Trainer(DefaultTrainer):
         model: nn.Module,
         evaluators: DatasetEvaluator | list[DatasetEvaluator] | None = None,
     ) -> dict:
-        """Detectron2's, refining tubes as the model's actionness head was trained to."""
+        """Detectron2's, refining tubes as the model was trained to."""
         shared_buffers(model)
-        results = super().test(with_trained_refinement(cfg, model), model, evaluators)
+        cfg = with_trained_refinement(cfg, model)
+        if evaluators is None:
+            judge = judge_of(getattr(model, "module", model))
+            evaluators = [cls.build_evaluator(cfg, name, judge) for name in cfg.DATASETS.TEST]
+        results = super().test(cfg, model, evaluators)
         # The first process links and scores, which may take longer than a collective may.
         wait_for_all()
         return results

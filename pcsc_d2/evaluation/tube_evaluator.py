@@ -22,22 +22,27 @@ from pcsc_d2.parallel import gather
 from pcsc_d2.tubes import (
     Detections,
     GroundTruth,
+    Judge,
     LinkOptions,
     Refinement,
     RefineOptions,
     ScoresByIou,
     Tubes,
+    TubeStream,
     link,
     refinement_stats,
     video_map,
 )
+from pcsc_d2.tubes.assembly import concatenate, join_videos
 from pcsc_d2.tubes.boxes import to_inclusive
+from pcsc_d2.tubes.detections import detection_order
 from pcsc_d2.tubes.scoring.candidates import FrameCandidates, TubeCandidates
 from pcsc_d2.tubes.scoring.chance import chance
 from pcsc_d2.tubes.scoring.metrics import FRAME_IOUS, STRICT_IOUS
 from pcsc_d2.tubes.scoring.protocol import get_protocol
 from pcsc_d2.tubes.scoring.results import Results
 from pcsc_d2.utils.files import write_json
+from pcsc_d2.utils.progress import progress_bar
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +65,8 @@ class TubeEvaluator(DatasetEvaluator):
         distributed: gather the detections of all ranks.
         frame_ious: of frame mAP, beside the mean over 0.5 to 0.95.
         sparse: only the frames that were looked at count; without it the others are missed.
+        judge: gives whole tubes their actionness, from the features that detections carry; asked
+            only where tubes are refined. None: it is the detections'.
     """
 
     def __init__(
@@ -72,6 +79,7 @@ class TubeEvaluator(DatasetEvaluator):
         distributed: bool = True,
         frame_ious: Sequence[float] = FRAME_IOUS,
         sparse: bool = False,
+        judge: Judge | None = None,
     ) -> None:
         self._name = dataset_name
         self._metadata = MetadataCatalog.get(dataset_name)
@@ -82,11 +90,13 @@ class TubeEvaluator(DatasetEvaluator):
         self._distributed = distributed
         self._frame_ious = tuple(frame_ious)
         self._sparse = sparse
+        self._judge = None if refine_options is None or link_options is None else judge
         self.reset()
 
     def reset(self) -> None:
         self._stages: dict[str, Frames] = {}
         self._files: dict[str, tuple[str, str]] = {}
+        self._features: dict[tuple[str, int], np.ndarray] = {}
 
     def process(self, inputs: list[dict], outputs: list[dict]) -> None:
         """Keep the detections of each key frame, and of each stage where the model gives them."""
@@ -94,6 +104,8 @@ class TubeEvaluator(DatasetEvaluator):
             key = (x["video_id"], x["frame_index"])
             if "file_name" in x:
                 self._files[x["video_id"]] = (x["file_name"], x.get("decoding", "coded"))
+            if self._judge is not None:
+                self._features[key] = output["instances"].tube_features.cpu().numpy()
             named = {"": output["instances"]}
             named |= {f"_stage{t}": stage for t, stage in enumerate(output.get("stages", []))}
             for name, instances in named.items():
@@ -116,8 +128,9 @@ class TubeEvaluator(DatasetEvaluator):
             ground_truth = ground_truth.at_frames(stages.get("", {}))
         else:
             _report_missing(stages.get("", {}), ground_truth)
-        detections = _to_detections(stages.pop("", {}), ground_truth)
-        tubes, refinement = self._link(detections)
+        looked_at = stages.pop("", {})
+        detections = _to_detections(looked_at, ground_truth)
+        tubes, refinement = self._link(detections, looked_at)
         frames = FrameCandidates(detections, ground_truth, self._protocol)
         found = None if tubes is None else TubeCandidates(tubes, ground_truth, self._protocol)
         results = Results.of(self._protocol, frames, found, self._frame_ious)
@@ -148,25 +161,49 @@ class TubeEvaluator(DatasetEvaluator):
     def _gather(self) -> dict[str, Frames] | None:
         if not self._distributed or comm.get_world_size() == 1:
             return self._stages
-        gathered = gather((self._stages, self._files))
+        gathered = gather((self._stages, self._files, self._features))
         if not comm.is_main_process():
             return None
-        self._files = dict(itertools.chain.from_iterable(files.items() for _, files in gathered))
-        parts = [stages for stages, _ in gathered]
+        parts, files, features = zip(*gathered)
+        self._files = dict(itertools.chain.from_iterable(f.items() for f in files))
+        self._features = dict(itertools.chain.from_iterable(f.items() for f in features))
         names = dict.fromkeys(itertools.chain.from_iterable(parts))
         return {
             name: dict(itertools.chain.from_iterable(p.get(name, {}).items() for p in parts))
             for name in names
         }
 
-    def _link(self, detections: Detections) -> tuple[Tubes | None, Refinement | None]:
+    def _link(
+        self, detections: Detections, frames: Frames
+    ) -> tuple[Tubes | None, Refinement | None]:
         if self._link_options is None:
             return None, None
-        tubes = link(detections, self._link_options, progress=True)
+        if self._judge is None:
+            tubes = link(detections, self._link_options, progress=True)
+        else:
+            tubes = self._link_and_judge(detections, frames)
         if self._refine_options is None or tubes.actionness is None:
             return tubes, None
         refinement = Refinement.of(tubes, self._refine_options)
         return refinement.tubes, refinement
+
+    def _link_and_judge(self, detections: Detections, frames: Frames) -> Tubes:
+        """The same tubes, with the actionness that their boxes' features give them as a whole."""
+        parts = []
+        videos = zip(detections.videos.tolist(), detections.nframes.tolist())
+        with progress_bar(len(detections.videos), "linking", "video", True) as bar:
+            for video, number in videos:
+                names, options = (detections.labels, self._link_options)
+                links = TubeStream(names, options, video=video, judge=self._judge)
+                keys = ((video, frame) for frame in range(1, number + 1))
+                steps = [
+                    links.update(key[1], *_in_order(*frames[key][:3], self._features[key])).ended
+                    for key in keys
+                    if key in frames
+                ]
+                parts.append(concatenate([*steps, links.finish()]))
+                bar.update(1)
+        return join_videos(parts)
 
     def _write(
         self,
@@ -235,6 +272,14 @@ def detection_arrays(instances: Instances) -> tuple[np.ndarray, ...]:
     if instances.has("actionness"):
         arrays.append(instances.actionness)
     return tuple(a if isinstance(a, np.ndarray) else a.cpu().numpy() for a in arrays)
+
+
+def _in_order(
+    boxes: np.ndarray, scores: np.ndarray, classes: np.ndarray, features: np.ndarray
+) -> tuple[np.ndarray | None, ...]:
+    """What ``TubeStream.update`` takes of a frame, in the order in which ``link`` takes it."""
+    order = detection_order(boxes, scores, classes)
+    return boxes[order], scores[order], classes[order], None, features[order]
 
 
 def _to_detections(frames: Frames, ground_truth: GroundTruth) -> Detections:

@@ -32,10 +32,13 @@ def refine_options(cfg: CfgNode) -> RefineOptions | None:
 
 
 def with_trained_refinement(cfg: CfgNode, model: nn.Module) -> CfgNode:
-    """The config with the threshold and the window that were chosen when ``model``'s actionness
-    head was trained, where it leaves them open."""
+    """The config with the threshold and the window that were chosen when what cuts ``model``'s
+    tubes was trained, where it leaves them open: its segments' network, else its actionness
+    head."""
     model = model.module if hasattr(model, "module") else model
-    head = getattr(getattr(model, "roi_heads", None), "actionness_head", None)
+    heads = getattr(model, "roi_heads", None)
+    found = (getattr(heads, name, None) for name in ("segments", "actionness_head"))
+    head = next((head for head in found if head is not None), None)
     if head is None:
         return cfg
     cfg = cfg.clone()

@@ -6,10 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from pcsc_d2.experiments.ablations import Row
-from pcsc_d2.experiments.tables import interval, markdown, spread
+from pcsc_d2.experiments.tables import interval, markdown, signed, spread
 from pcsc_d2.tubes import Detections, GroundTruth
 from pcsc_d2.tubes.scoring.bootstrap import paired_interval
 from pcsc_d2.tubes.scoring.candidates import FrameCandidates
@@ -70,11 +68,6 @@ def differences(first: Sequence[Cell], second: Sequence[Cell], heading: str) -> 
     """What the second of two rows has over the first, seed by seed."""
     pairs = [(a.value(heading), b.value(heading)) for a, b in zip(first, second)]
     return [b - a for a, b in pairs if a is not None and b is not None]
-
-
-def signed(values: Sequence[float]) -> str:
-    """``+mean ± standard deviation`` of differences; ``-`` for none."""
-    return f"{'+' if values and np.mean(values) >= 0 else ''}{spread(values)}"
 
 
 def _candidates(cell: Cell, truth: GroundTruth) -> FrameCandidates:

@@ -45,7 +45,7 @@ def detected_scores(
     cfg = evaluation_config("the model", detector.model.info, datasets, out, options)
     scores = {}
     for name in datasets:
-        evaluator = Trainer.build_evaluator(cfg, name)
+        evaluator = Trainer.build_evaluator(cfg, name, getattr(detector.model, "judge", None))
         _process(detector, name, evaluator)
         scores[name] = evaluator.evaluate()
     return scores
@@ -77,4 +77,6 @@ def _instances(found: ClipDetections, size: tuple[int, int]) -> Instances:
     instances.pred_classes = torch.from_numpy(found.classes)
     if found.actionness is not None:
         instances.actionness = torch.from_numpy(found.actionness)
+    if found.features is not None:
+        instances.tube_features = torch.from_numpy(found.features)
     return instances

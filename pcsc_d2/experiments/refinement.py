@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 from detectron2.config import CfgNode
 from detectron2.data import MetadataCatalog
 from detectron2.layers import ShapeSpec
@@ -25,29 +24,28 @@ from torch import nn
 from pcsc_d2.data import precompute_flow
 from pcsc_d2.data.custom import check_registered
 from pcsc_d2.engine.actionness.choose import choose, fit_parts
-from pcsc_d2.engine.actionness.collect import collect, truth_of
-from pcsc_d2.engine.actionness.fit import fit_once, predict_videos, sample_store
+from pcsc_d2.engine.actionness.collect import Limit, collect, truth_of
+from pcsc_d2.engine.actionness.fit import ActionnessTask
 from pcsc_d2.engine.actionness.samples import (
     VideoSamples,
     all_tubes,
-    join_videos,
     load_detections,
     load_features,
 )
+from pcsc_d2.engine.actionness.task import Task, fit_once
+from pcsc_d2.engine.segments.fit import SegmentsTask
 from pcsc_d2.evaluation import link_options
-from pcsc_d2.experiments.refinement_tables import Scored, write_tables
+from pcsc_d2.experiments.refinement_tables import Row, write_tables
 from pcsc_d2.experiments.runs import load_detector
-from pcsc_d2.modeling import build_actionness_head
-from pcsc_d2.modeling.actionness_head import FEATURES
+from pcsc_d2.modeling.actionness_head import BOTH, FEATURES
 from pcsc_d2.tubes import (
     GroundTruth,
     Refinement,
     RefinementSearch,
     Tubes,
     link,
-    refinement_stats,
-    video_map,
 )
+from pcsc_d2.tubes.assembly import join_videos
 from pcsc_d2.tubes.report.actionness_curves import notable_curves
 from pcsc_d2.tubes.report.page import report_page
 from pcsc_d2.tubes.scoring.results import score
@@ -59,23 +57,27 @@ ALPHA = 3.0
 
 @dataclass(frozen=True)
 class Variant:
-    """A way to refine the tubes of PCSC: options of the head, and the windows to choose from."""
+    """A way to refine the tubes of PCSC: what is trained for it, and options of that."""
 
+    task: type[Task] = ActionnessTask
     options: tuple = ()
-    windows: tuple[int, ...] | None = None
     # Variants of one head share its fits.
     head: str = "class_specific"
 
 
 VARIANTS = {
     "refined": Variant(),
-    "general": Variant(("MODEL.ACTIONNESS.CLASS_SPECIFIC", False), head="general"),
-    "no_median": Variant(windows=(1,)),
-    "before_cooperation": Variant(("MODEL.ACTIONNESS.FEATURES", "stream"), head="stream"),
+    "general": Variant(options=("MODEL.ACTIONNESS.CLASS_SPECIFIC", False), head="general"),
+    "no_median": Variant(options=("SOLVER.ACTIONNESS.WINDOWS", (1,))),
+    "before_cooperation": Variant(options=("MODEL.ACTIONNESS.FEATURES", "stream"), head="stream"),
+    "segments": Variant(SegmentsTask, head="segments"),
+    "segments_control": Variant(
+        SegmentsTask, ("SOLVER.SEGMENTS.EXCHANGE", False), head="segments_control"
+    ),
 }
 
 
-def run_seed(folder: Path, train: str, test: str, options: Sequence[str] = ()) -> dict[str, Scored]:
+def run_seed(folder: Path, train: str, test: str, options: Sequence[str] = ()) -> dict[str, Row]:
     """All rows of one seed; ``folder`` holds the detectors ``baseline`` and ``pcsc``.
 
     ``options`` are KEY, VALUE, ... on top of their configs.
@@ -86,43 +88,38 @@ def run_seed(folder: Path, train: str, test: str, options: Sequence[str] = ()) -
     """
     work = folder / "refinement"
     check_registered([train, test])
-    truth = MetadataCatalog.get(test).load_ground_truth()
     rows = {}
     if (folder / "baseline" / "model_final.pth").exists():
         cfg, model = load_detector(folder / "baseline", options)
         files = collect(cfg, model, test, work / "baseline_test", [])
-        rows["baseline"] = _scored(all_tubes([VideoSamples.load(f) for f in files]), truth)
+        rows["baseline"] = Row(all_tubes([VideoSamples.load(f) for f in files]))
     cfg, model = load_detector(folder / "pcsc", options)
     precompute_flow(cfg, (train, test))
-    limit = cfg.SOLVER.ACTIONNESS.DISK_MB << 20
-    training = collect(cfg, model, train, work / "pcsc_train", FEATURES, limit)
-    testing = collect(cfg, model, test, work / "pcsc_test", FEATURES, keep_detections=True)
-    rows["pcsc"] = _scored(all_tubes([VideoSamples.load(f) for f in testing]), truth)
-    rows["temporal_labelling"] = _scored(relink(cfg, testing), truth)
+    kinds = (*FEATURES, BOTH)
+    training = collect(cfg, model, train, work / "pcsc_train", kinds, Limit.of(cfg))
+    testing = collect(cfg, model, test, work / "pcsc_test", kinds, keep_detections=True)
+    samples = [VideoSamples.load(f) for f in testing]
+    rows["pcsc"] = Row(all_tubes(samples))
+    rows["temporal_labelling"] = Row(relink(cfg, testing))
     for name, variant in VARIANTS.items():
-        head, choice = train_head(cfg, variant, training, train, work / variant.head)
-        tubes = all_tubes(*_with_actionness(_config(cfg, variant), head, testing))
+        task = variant.task(_config(cfg, variant))
+        head, choice = train_head(task, training, train, work / variant.head)
+        tubes = all_tubes(samples, task.predict(head, testing))
         refinement = Refinement.of(tubes, choice.options)
-        rows[name] = _scored(refinement.tubes, truth, refinement)
-        if name == "refined":
-            _write_page(work / "page.html", f"{folder.name}, {test}", refinement, truth)
+        rows[name] = Row(refinement.tubes, refinement)
     return rows
 
 
 def train_head(
-    cfg: CfgNode, variant: Variant, files: list[Path], dataset: str, folder: Path
+    task: Task, files: list[Path], dataset: str, folder: Path
 ) -> tuple[nn.Module, RefinementSearch]:
-    """The head of a variant and how it refines, from samples or as an earlier run left it."""
-    cfg = _config(cfg, variant)
-    kind = cfg.MODEL.ACTIONNESS.FEATURES
-    channels, height, width = _shape(files, kind)
-    shape = ShapeSpec(channels=channels, height=height, width=width)
-    seed_all_rng(cfg.SEED)
-    head = build_actionness_head(cfg, shape)
+    """What a task trains and how it refines, from samples or as an earlier run left it."""
+    seed_all_rng(task.cfg.SEED)
+    head = task.new(_shape(files, task.kind))
     folder.mkdir(parents=True, exist_ok=True)
-    actionness = fit_parts(cfg, head, files, folder)
-    choice = choose(cfg, files, actionness, truth_of(dataset, files))
-    return fit_once(cfg, head, files, folder, "head"), choice
+    actionness = fit_parts(task, head, files, folder)
+    choice = choose(task, files, actionness, truth_of(dataset, files))
+    return fit_once(task, head, files, folder, "head"), choice
 
 
 def relink(cfg: CfgNode, files: Sequence[Path]) -> Tubes:
@@ -135,31 +132,16 @@ def _config(cfg: CfgNode, variant: Variant) -> CfgNode:
     cfg = cfg.clone()
     cfg.defrost()
     cfg.merge_from_list(list(variant.options))
-    if variant.windows is not None:
-        cfg.SOLVER.ACTIONNESS.WINDOWS = variant.windows
     return cfg
 
 
-def _shape(files: Sequence[Path], kind: str) -> tuple[int, int, int]:
+def _shape(files: Sequence[Path], kind: str) -> ShapeSpec:
     """Channels, height and width of the features."""
     for path in files:
         if VideoSamples.load(path).found.any():
-            return load_features(path, kind).shape[1:]
+            channels, height, width = load_features(path, kind).shape[1:]
+            return ShapeSpec(channels=channels, height=height, width=width)
     raise ValueError(f"{files[0].parent if files else 'nothing'}: no tube to learn from")
-
-
-def _with_actionness(
-    cfg: CfgNode, head: nn.Module, files: Sequence[Path]
-) -> tuple[list[VideoSamples], list[np.ndarray]]:
-    store = sample_store(cfg, files)
-    return store.samples, predict_videos(head, store)
-
-
-def _scored(tubes: Tubes, truth: GroundTruth, refinement: Refinement | None = None) -> Scored:
-    scores = video_map(tubes, truth)
-    video = {f"{iou:g}": scores[iou].mean for iou in (0.2, 0.5, 0.75)}
-    video["0.5:0.95"] = scores.average
-    return Scored(video, None if refinement is None else refinement_stats(refinement, truth))
 
 
 def _write_page(path: Path, title: str, refinement: Refinement, truth: GroundTruth) -> None:
@@ -185,8 +167,13 @@ def compare(
         The tables.
     """
     setup_logger(name="pcsc_d2")
-    rows: dict[str, list[Scored]] = {}
+    rows: dict[str, list[Row]] = {}
     for seed in seeds:
-        for name, scored in run_seed(runs / f"seed{seed}", train, test, options).items():
-            rows.setdefault(name, []).append(scored)
-    return write_tables(rows, runs, test)
+        folder = runs / f"seed{seed}"
+        found = run_seed(folder, train, test, options)
+        truth = MetadataCatalog.get(test).load_ground_truth()
+        title = f"{folder.name}, {test}"
+        _write_page(folder / "refinement" / "page.html", title, found["refined"].refinement, truth)
+        for name, row in found.items():
+            rows.setdefault(name, []).append(row)
+    return write_tables(rows, truth, runs, test)

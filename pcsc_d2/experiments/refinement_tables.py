@@ -1,12 +1,18 @@
-"""The tables of refinement, mean and spread over seeds."""
+"""The tables of refinement, mean and spread over seeds, and paired differences."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from pcsc_d2.experiments.tables import markdown, spread, write_report
+from pcsc_d2.experiments.tables import interval, markdown, signed, spread, write_report
+from pcsc_d2.tubes import GroundTruth, Refinement, Tubes, refinement_stats
+from pcsc_d2.tubes.scoring.bootstrap import Interval, paired_interval
+from pcsc_d2.tubes.scoring.candidates import TubeCandidates
+from pcsc_d2.tubes.scoring.protocol import get_protocol
+from pcsc_d2.tubes.scoring.results import Results
 
 TITLES = {
     "baseline": "baseline (Faster R-CNN + FPN)",
@@ -16,43 +22,126 @@ TITLES = {
     "no_median": "without the median filter",
     "before_cooperation": "features before cooperation",
     "temporal_labelling": "temporal labelling of the linker instead",
+    "segments": "temporal cooperation instead",
+    "segments_control": "the same, each stream by itself",
 }
+# What each row is held against.
+REFERENCES = ("pcsc", "refined")
+IOU = 0.5
+BOUNDARIES = ("found", "start", "start_bias", "end", "end_bias", "within_5")
+
+
+class Row(NamedTuple):
+    """Tubes of the test videos of one seed, and the refinement that made them, if any."""
+
+    tubes: Tubes
+    refinement: Refinement | None = None
 
 
 @dataclass(frozen=True)
 class Scored:
-    """Tubes of the test videos of one seed, scored.
+    """A row of one seed, scored.
 
     Attributes:
-        video: video mAP in percent by IoU, "0.2", "0.5", "0.75" and "0.5:0.95".
+        candidates: the tubes held against the ground truth.
+        results: their scores.
         figures: of the refinement, see ``tubes.refinement_stats``; None where there was none.
     """
 
-    video: dict[str, float]
-    figures: dict[str, float] | None = None
+    candidates: TubeCandidates
+    results: dict[str, Any]
+    figures: dict[str, float] | None
+
+    @classmethod
+    def of(cls, row: Row, truth: GroundTruth) -> Scored:
+        """The scores of a row."""
+        candidates = TubeCandidates(row.tubes, truth)
+        results = Results.of(get_protocol("act"), tubes=candidates).to_dict()
+        stats = None if row.refinement is None else refinement_stats(row.refinement, truth)
+        return cls(candidates, results, stats)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``refinement.json`` holds of it."""
+        scores = {part: self.results[part] for part in ("video", "temporal", "boundaries")}
+        return scores | {"figures": self.figures}
 
 
-Rows = Mapping[str, Sequence[Scored]]
+Rows = dict[str, list[Scored]]
 
 
-def write_tables(rows: Rows, out: Path, dataset: str) -> str:
-    """Write ``refinement.md`` and ``refinement.json`` into a folder; the text of the former."""
-    seeds = len(rows["pcsc"])
-    names = [name for name in TITLES if name in rows]
-    columns = list(rows["pcsc"][0].video)
-    scores = [
-        [TITLES[name], *(spread(s.video[column] for s in rows[name]) for column in columns)]
-        for name in names
-    ]
-    refined = [name for name in names if rows[name][0].figures is not None]
+def write_tables(
+    rows: Mapping[str, Sequence[Row]], truth: GroundTruth, out: Path, dataset: str
+) -> str:
+    """Write ``refinement.md`` and ``refinement.json`` into a folder; the text of the former.
+
+    Args:
+        rows: of each way, by seed.
+        truth: ground truth of the dataset that was scored on.
+        out: the folder.
+        dataset: its name.
+    """
+    found = {name: [Scored.of(row, truth) for row in rows[name]] for name in TITLES if name in rows}
+    differences = {ref: _differences(found, ref) for ref in REFERENCES}
+    seeds = f"mean ± standard deviation of {len(rows['pcsc'])} seeds"
+    refined = [name for name in found if found[name][0].figures is not None]
     parts = [
-        f"# {dataset}: video mAP in %, mean ± standard deviation of {seeds} seeds",
-        markdown(scores, ["", *columns]),
+        f"# {dataset}: video mAP in %, {seeds}",
+        _scores(found, "video"),
+        f"## Video mAP@{IOU:g}, paired differences: by seed, and over draws of the videos (95 %)",
+        _paired(found, differences),
+        "## mAP of the tubes' extents alone",
+        _scores(found, "temporal"),
+        "## Boundaries: actions that a tube follows (%), errors in frames, those within 5 (%)",
+        markdown([_boundaries(name, found[name]) for name in found], ["", *BOUNDARIES]),
         "## Temporal IoU of ground-truth tubes matched before and after, and numbers of tubes",
-        markdown([_figures(name, rows[name]) for name in refined], HEADINGS),
+        markdown([_figures(name, found[name]) for name in refined], HEADINGS),
     ]
-    content = {name: [asdict(s) for s in found] for name, found in rows.items()}
-    return write_report(out / "refinement", parts, content)
+    content: dict[str, Any] = {name: [s.to_dict() for s in of] for name, of in found.items()}
+    return write_report(out / "refinement", parts, {"rows": content, "differences": differences})
+
+
+def _scores(found: Rows, part: str) -> str:
+    columns = list(found["pcsc"][0].results[part])
+    lines = [
+        [TITLES[name], *(spread(s.results[part][column] for s in of) for column in columns)]
+        for name, of in found.items()
+    ]
+    return markdown(lines, ["", *columns])
+
+
+def _differences(found: Rows, reference: str) -> dict[str, dict[str, Any]]:
+    """Of each other row, what it has over the reference: by seed, and over draws of the videos."""
+    differences = {}
+    for name, of in found.items():
+        if name == reference:
+            continue
+        pairs = list(zip(found[reference], of))
+        column = f"{IOU:g}"
+        by_seed = [b.results["video"][column] - a.results["video"][column] for a, b in pairs]
+        by_video = paired_interval([(a.candidates, b.candidates) for a, b in pairs], IOU)
+        differences[name] = {"by_seed": by_seed, "by_video": by_video._asdict()}
+    return differences
+
+
+def _paired(found: Rows, differences: Mapping[str, dict[str, Any]]) -> str:
+    lines = []
+    for name in found:
+        line = [TITLES[name]]
+        for of in differences.values():
+            known = of.get(name)
+            line += (
+                [signed(known["by_seed"]), interval(Interval(**known["by_video"]))]
+                if known
+                else ["", ""]
+            )
+        lines.append(line)
+    headings = [x for ref in differences for x in (f"over {TITLES[ref]}", "by video")]
+    return markdown(lines, ["", *headings])
+
+
+def _boundaries(name: str, found: Sequence[Scored]) -> list[str]:
+    means = [s.results["boundaries"] for s in found]
+    return [TITLES[name], *(spread((m[key] for m in means), 1) for key in BOUNDARIES)]
 
 
 # Of what chose them each seed is shown, of the others mean and spread.

@@ -22,6 +22,11 @@ def spread(values: Iterable[float | None], digits: int = 2) -> str:
     return mean if len(values) == 1 else f"{mean} ± {np.std(values, ddof=1):.{digits}f}"
 
 
+def signed(values: Sequence[float]) -> str:
+    """``+mean ± standard deviation`` of differences; ``-`` for none."""
+    return f"{'+' if values and np.mean(values) >= 0 else ''}{spread(values)}"
+
+
 def interval(of: Interval) -> str:
     """``+difference [low, high]``."""
     return f"{of.difference:+.2f} [{of.low:+.2f}, {of.high:+.2f}]"

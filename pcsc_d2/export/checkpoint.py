@@ -57,6 +57,8 @@ def export(
     # An ONNX file says nothing of devices; on the CPU it is compared.
     cfg = read_config(config, options, None if onnx is None else "cpu")
     model = load_trained(cfg)
+    left_out = ", without segments: it cuts no tubes" if model.roi_heads.segments else ""
+    model.roi_heads.segments = None
     info = describe(cfg, model, note, labels)
     if onnx is None and (from_kinetics or kinetics_file().is_file()):
         info = replace(info, kinetics=add_classifier(model, needed_kinetics()))
@@ -82,6 +84,7 @@ def export(
         partial.unlink(missing_ok=True)
     megabytes = out.stat().st_size / 1e6
     told = f"{out}: {megabytes:.1f} MB, {len(info.labels)} classes, {reached:.1e} off the model"
+    told += left_out
     return told if stored == "float32" else f"{told} with weights in {stored}"
 
 

@@ -28,6 +28,8 @@ instances)``, they give ``{"loss_actionness"}`` in training, else the instances 
 """
 
 FEATURES = ("cooperation", "stream")
+# What temporal cooperation sees, which is no choice of the head's: RGB's and flow's, in that order.
+BOTH = "both"
 
 
 def build_actionness_head(cfg: CfgNode, input_shape: ShapeSpec) -> nn.Module:

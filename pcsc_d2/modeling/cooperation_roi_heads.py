@@ -26,9 +26,10 @@ from detectron2.utils.events import get_event_storage
 from torch import nn
 
 from pcsc_d2.layers import MessagePassing
-from pcsc_d2.modeling.actionness_head import FEATURES, build_actionness_head
+from pcsc_d2.modeling.actionness_head import BOTH, FEATURES, build_actionness_head, pool_rois
 from pcsc_d2.modeling.fusion import LateFusion, LearnedFusion, build_late_fusion
 from pcsc_d2.modeling.proposal_cooperation import BoxSelection, StageOutput, cooperate, select_boxes
+from pcsc_d2.modeling.segments import build_segments
 from pcsc_d2.modeling.stage_heads import (
     DetectionHead,
     Predictions,
@@ -69,6 +70,8 @@ class CooperationROIHeads(ROIHeads):
         actionness_head: gives the last stage's detections their actionness in inference; it is
             trained by itself, after the detector.
         actionness_source: one of ``actionness_head.FEATURES``, what that head looks at.
+        segments: temporal cooperation, trained by itself, too. It looks at whole tubes, and the
+            last stage's detections carry what it will look at: ``tube_features``.
         fusion: without stages, makes the detections in place of ``output_mode``.
         first_stream: the stream that stage 1 improves.
         refined_messages: a message is made of the assistant's ROI features with the messages of
@@ -93,6 +96,7 @@ class CooperationROIHeads(ROIHeads):
         every_stage: bool = False,
         actionness_head: nn.Module | None = None,
         actionness_source: str = "cooperation",
+        segments: nn.Module | None = None,
         fusion: LateFusion | None = None,
         first_stream: str = "rgb",
         refined_messages: bool = False,
@@ -121,14 +125,16 @@ class CooperationROIHeads(ROIHeads):
         self.every_stage = every_stage
         self.actionness_head = actionness_head
         self.actionness_source = actionness_source
+        self.segments = segments
         self.fusion = fusion
         self.first_stream = first_stream
         self.refined_messages = refined_messages
         self.temperatures: torch.Tensor | None
         heads = len(STREAMS) + len(stage_heads)
         self.register_buffer("temperatures", torch.ones(heads) if calibrated else None)
-        if actionness_head is not None:
-            actionness_head.requires_grad_(False)
+        for trained_afterwards in (actionness_head, segments):
+            if trained_afterwards is not None:
+                trained_afterwards.requires_grad_(False)
         # Lowered while stage 0 warms up; see TwoStreamRCNN.
         self.active_stages = len(stage_heads)
         # Those that the weights loaded last had no heads for.
@@ -186,6 +192,7 @@ class CooperationROIHeads(ROIHeads):
             "every_stage": cfg.TEST.EVAL_ALL_STAGES,
             "actionness_head": _build_actionness_head(cfg, pooled),
             "actionness_source": cfg.MODEL.ACTIONNESS.FEATURES,
+            "segments": build_segments(cfg, channels) if cfg.MODEL.SEGMENTS.ON else None,
             "fusion": build_late_fusion(cfg),
             "first_stream": first,
             "refined_messages": node.REFINED_MESSAGES,
@@ -225,6 +232,8 @@ class CooperationROIHeads(ROIHeads):
         if self.actionness_head is not None:
             found = [Instances(x.image_size, proposal_boxes=x.pred_boxes) for x in stages[-1]]
             self.actionness_head(self.actionness_features(features, found), stages[-1])
+        if self.segments is not None:
+            self._add_tube_features(features, stages[-1])
         return stages, losses
 
     @torch.no_grad()
@@ -295,12 +304,12 @@ class CooperationROIHeads(ROIHeads):
 
         ``cooperation``: the last stage's ROI features with the assistant's message in them
         (Section 3.4). ``stream``: its target stream's own. Without stages, those of both streams,
-        one after the other in C, and so for ``both``, which temporal cooperation looks at.
+        one after the other in C, and so for ``BOTH``, which temporal cooperation looks at.
 
         Args:
             features: as in ``forward``.
             proposals: ``proposal_boxes`` of each image, in the pixels of the clip.
-            source: one of ``actionness_head.FEATURES``, or "both"; the configured one if None.
+            source: one of ``actionness_head.FEATURES``, or ``BOTH``; the configured one if None.
         """
         pyramid = self._side_by_side(features)
         last = len(self.stage_heads)
@@ -309,9 +318,18 @@ class CooperationROIHeads(ROIHeads):
             return self._refined_rois(last, pyramid, proposals)
         boxes = [p.proposal_boxes for p in proposals]
         rois = self._pool(pyramid, dict.fromkeys(STREAMS, boxes))
-        if last and source != "both":
+        if last and source != BOTH:
             return rois[self.target(last)]
         return torch.cat([*rois.values()], dim=1)
+
+    def _add_tube_features(
+        self, features: dict[str, dict[str, torch.Tensor]], found: list[Instances]
+    ) -> None:
+        """Give detections the means (n, 2 C) float16 of both streams' ROI features."""
+        boxes = [Instances(x.image_size, proposal_boxes=x.pred_boxes) for x in found]
+        rois = pool_rois(self.actionness_features(features, boxes, BOTH)).flatten(1).half()
+        for instances, values in zip(found, rois.split([len(x) for x in found])):
+            instances.tube_features = values
 
     def _pool(
         self, pyramid: list[torch.Tensor], boxes: dict[str, list[Boxes]]

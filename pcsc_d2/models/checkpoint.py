@@ -15,6 +15,7 @@ from pcsc_d2.models.clip_model import ClipDetections, ClipTensors, boxes_in_fram
 from pcsc_d2.models.info import ModelError, ModelInfo
 from pcsc_d2.models.kinetics import add_classifier, weights_for_names
 from pcsc_d2.runtime import COMPILERS, Engine, choose_engine
+from pcsc_d2.tubes import Judge
 
 
 class CheckpointModel:
@@ -29,6 +30,13 @@ class CheckpointModel:
     def __init__(self, network: nn.Module, info: ModelInfo, engine: Engine | None = None) -> None:
         self.network, self.info = network, info
         self.engine = engine or Engine()
+
+    @property
+    def judge(self) -> Judge | None:
+        """What says of whole tubes where actions begin and end; None without such a network."""
+        from pcsc_d2.modeling.segments import judge_of
+
+        return judge_of(self.network)
 
     def parts(self) -> dict[str, list[nn.Module]]:
         """The network's modules by the part of its work that they do."""
@@ -63,6 +71,7 @@ def _to_arrays(instances: object, size: tuple[int, int]) -> ClipDetections:
         array(instances.pred_classes),
         array(instances.actionness) if instances.has("actionness") else None,
         array(instances.kinetics) if instances.has("kinetics") else None,
+        array(instances.tube_features) if instances.has("tube_features") else None,
     )
 
 

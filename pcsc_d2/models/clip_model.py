@@ -27,6 +27,7 @@ class ClipDetections(NamedTuple):
         actionness: (n,) float32 in [0, 1], of the detection's own class, or None.
         kinetics: (n, 400) float32, logits of the Kinetics classes (``model_zoo.kinetics``), or
             None.
+        features: (n, D) float16, for the model's ``judge``, or None.
     """
 
     boxes: np.ndarray
@@ -34,13 +35,15 @@ class ClipDetections(NamedTuple):
     classes: np.ndarray
     actionness: np.ndarray | None = None
     kinetics: np.ndarray | None = None
+    features: np.ndarray | None = None
 
 
 class ClipModel(Protocol):
     """A detector of key frames.
 
     A model that shares work between neighbouring key frames has ``detect_window`` besides; see
-    the function of that name, which serves the others.
+    the function of that name, which serves the others. One that looks at whole tubes to say where
+    actions begin and end has ``judge`` (``tubes.linking.streaming.Judge``).
     """
 
     info: ModelInfo

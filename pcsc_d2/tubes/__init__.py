@@ -5,7 +5,7 @@ from pcsc_d2.tubes.ground_truth import GroundTruth
 from pcsc_d2.tubes.linking.offline import link
 from pcsc_d2.tubes.linking.online import LinkedFrame, OnlineLinker
 from pcsc_d2.tubes.linking.options import LinkOptions
-from pcsc_d2.tubes.linking.streaming import StreamStep, TubeStream
+from pcsc_d2.tubes.linking.streaming import Judge, StreamStep, TubeStream
 from pcsc_d2.tubes.persons import PersonOptions, find_persons
 from pcsc_d2.tubes.refinement import Refinement, RefineOptions, label_boxes, refine
 from pcsc_d2.tubes.scoring.metrics import Score, ScoresByIou, frame_map, video_map
@@ -22,6 +22,7 @@ __all__ = [
     "PROTOCOLS",
     "Detections",
     "GroundTruth",
+    "Judge",
     "LinkOptions",
     "LinkedFrame",
     "OnlineLinker",

@@ -159,3 +159,10 @@ def concatenate(parts: Sequence[Tubes]) -> Tubes:
     lengths = np.concatenate([part.lengths for part in parts])
     whole = replace(parts[0], **columns, ptr=np.concatenate([[0], np.cumsum(lengths)]))
     return whole.take(np.lexsort((whole.classes, whole.video)))
+
+
+def join_videos(parts: Sequence[Tubes]) -> Tubes:
+    """Tubes of one video each as one set, the videos in this order."""
+    videos = np.concatenate([part.videos for part in parts])
+    numbers = (np.full(len(part), i) for i, part in enumerate(parts))
+    return concatenate([replace(p, videos=videos, video=n) for p, n in zip(parts, numbers)])

@@ -23,8 +23,10 @@ from pcsc_d2.data.datasets import annotated_dicts
 from pcsc_d2.engine import Trainer, epochs_to_iterations, features
 from pcsc_d2.engine.actionness.collect import collect
 from pcsc_d2.engine.features import build_mapper, feature_stores, precompute_features
+from pcsc_d2.engine.frozen_trunks import frozen_streams
 from pcsc_d2.experiments.stages import scores as stage_scores
 from pcsc_d2.layers import InceptionI3D
+from pcsc_d2.layers.window_trunk import LEVELS, WindowTrunk, trunk_parts
 from pcsc_d2.modeling import TwoStreamRCNN
 from tests.tiny import tiny_config
 
@@ -272,6 +274,56 @@ def test_engines_make_the_same_maps(engine: str, cfg: CfgNode, tmp_path: Path) -
         for level, x in maps.items():
             assert x.abs().max() > 0.1
             torch.testing.assert_close(made[engine][s][level], x, atol=1e-3, rtol=1e-3)
+
+
+def test_key_frames_share_the_work(cfg: CfgNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(features, "_WINDOW", 4)
+    cfg.INPUT.FEATURES.DENSE = True
+    precompute_features(cfg, test=[TEST])
+    dicts = get_detection_dataset_dicts(TEST, filter_empty=False)[4:8]
+    clips = [ClipMapper(cfg, is_train=False)(d) for d in dicts]
+    for s, stream in frozen_streams(cfg).items():
+        # Each clip is the one before, a frame later.
+        ends = [clip[stream.reads][:, -1:] for clip in clips[1:]]
+        seen = torch.cat([clips[0][stream.reads], *ends], dim=1)
+        frames = stream.preprocess([{stream.reads: seen}]).tensor
+        bottom_up = stream.backbone.bottom_up
+        trunk = WindowTrunk(trunk_parts(bottom_up.trunk), 4, bottom_up.time_pool)
+        expected = dict(zip(LEVELS, trunk.window(frames, [0, 1, 2, 3], shared=1, step=4)))
+        alone = bottom_up(stream.preprocess(clips).tensor)
+        for i, d in enumerate(dicts):
+            maps = feature_stores(cfg, False)[s].read(d, False)
+            for level, x in maps.items():
+                assert expected[level].abs().max() > 0.1
+                torch.testing.assert_close(x.float(), expected[level][i], atol=2e-3, rtol=2e-3)
+            assert i not in (1, 2) or (maps["c4"] - alone["c4"][i]).abs().max() > 0.02
+
+
+def test_shared_maps_are_kept_apart(cfg: CfgNode) -> None:
+    def folders(is_train: bool) -> list[Path]:
+        return [store.folder for store in feature_stores(cfg, is_train).values()]
+
+    train, test = folders(True), folders(False)
+    cfg.INPUT.FEATURES.DENSE = True
+    assert folders(True) == train
+    assert not {*folders(False)} & {*test}
+    # A few key frames of a video share nothing.
+    cfg.TEST.KEY_FRAMES = 3
+    assert folders(False) == test
+
+
+def test_windows_end_where_clips_do_not_meet() -> None:
+    def clip(frame: int) -> dict:
+        frames = torch.arange(frame - 2, frame + 2)[None]
+        return {"frame_index": frame, "rgb": frames, "flow": -frames}
+
+    clips = [clip(frame) for frame in (3, 4, 8, 13, 14)]
+    groups = list(features._together(clips, 4))
+    assert [[x["frame_index"] for x in group] for group in groups] == [[3, 4, 8], [13, 14]]
+    window, starts = features._window_of(groups[0])
+    assert starts == [0, 1, 5]
+    assert window["rgb"].tolist() == [list(range(1, 10))]
+    assert window["flow"].tolist() == [[-x for x in range(1, 10)]]
 
 
 def test_full_disk_is_said_before_the_work(cfg: CfgNode, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -224,9 +224,8 @@ def test_ranks_are_gathered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     # The cut goes through a video: of the first, rank 0 has frames 1 to 7, rank 1 the others.
     other = feed(evaluator(), pairs[7:])
     monkeypatch.setattr(comm, "get_world_size", lambda: 2)
-    monkeypatch.setattr(
-        tube_evaluator, "gather", lambda data: [data, (other._stages, other._files)]
-    )
+    theirs = (other._stages, other._files, other._features)
+    monkeypatch.setattr(tube_evaluator, "gather", lambda data: [data, theirs])
     monkeypatch.setattr(comm, "is_main_process", lambda: True)
     together = feed(evaluator(tmp_path / "together"), pairs[:7]).evaluate()
     assert str(together) == str(alone)  # as text, in which NaN equals NaN

@@ -11,12 +11,13 @@ import pytest
 from pcsc_d2.cli import main
 from pcsc_d2.datasets.synthetic.generate import generate
 from pcsc_d2.experiments.ablate import Grid
-from pcsc_d2.experiments.ablation_table import Cell, differences, signed, table
+from pcsc_d2.experiments.ablation_table import Cell, differences, table
 from pcsc_d2.experiments.ablations import ROWS, with_needed
 from pcsc_d2.experiments.runs import Comparison
+from pcsc_d2.experiments.tables import signed
 from pcsc_d2.model_zoo import get_config
 from pcsc_d2.tubes import Detections, GroundTruth
-from tests.experiments.test_stages import PAIRS, SMALL, in_process  # noqa: F401
+from tests.experiments.stages.test_compare import PAIRS, SMALL, in_process  # noqa: F401
 from tests.tiny import CONFIGS
 
 PCSC = CONFIGS / "synthetic" / "pairs_pcsc.yaml"

@@ -25,6 +25,8 @@ def detector(folder: Path, *options: object) -> None:
         "MODEL.ROI_HEADS.SCORE_THRESH_TEST": 0.15,
         "TEST.TUBES.MIN_LENGTH": 3,
         "SOLVER.ACTIONNESS.EPOCHS": 1,
+        "SOLVER.SEGMENTS.EPOCHS": 1,
+        "MODEL.ACTIONNESS.LABEL_IOU": 0.01,
         "SOLVER.ACTIONNESS.FOLDS": 2,
         "SOLVER.ACTIONNESS.WINDOWS": (1, 3),
         "SOLVER.ACTIONNESS.THRESHOLDS": (0.3, 0.6),
@@ -52,13 +54,18 @@ def test_table_by_one_command_that_goes_on(
     assert "of 2 seeds" in printed
     assert (runs / "refinement.md").read_text() in printed
     found = json.loads((runs / "refinement.json").read_text())
-    assert {name: len(rows) for name, rows in found.items()} == dict.fromkeys(TITLES, 2)
-    assert found["no_median"][0]["figures"]["window"] == 1
+    rows = found["rows"]
+    assert {name: len(of) for name, of in rows.items()} == dict.fromkeys(TITLES, 2)
+    for name in ("no_median", "segments", "segments_control"):
+        assert rows[name][0]["figures"]["window"] == 1
+    paired = found["differences"]["pcsc"]["refined"]["by_seed"]
+    by_seed = [rows[name][1]["video"]["0.5"] for name in ("refined", "pcsc")]
+    assert paired[1] == by_seed[0] - by_seed[1]
     assert "Temporal refinement" in (runs / "seed1" / "refinement" / "page.html").read_text()
 
     made = {path: path.stat().st_mtime_ns for path in runs.rglob("0*.npz")}
     made |= {path: path.stat().st_mtime_ns for path in runs.rglob("head.pth")}
-    assert len(made) == 2 * (1 + 2 + 1 + 3)
+    assert len(made) == 2 * (1 + 2 + 1 + 5)
     assert main(line) == 0
     assert json.loads((runs / "refinement.json").read_text()) == found
     assert all(path.stat().st_mtime_ns == time for path, time in made.items())

@@ -1,4 +1,4 @@
-"""Choosing how to refine tubes, on training videos that the actionness head did not see."""
+"""Choosing how to refine tubes, on training videos that what is fitted did not see."""
 
 from __future__ import annotations
 
@@ -9,21 +9,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from detectron2.config import CfgNode
 from detectron2.utils import comm
 from torch import nn
 
-from pcsc_d2.engine.actionness.fit import fit_once, predict_videos, sample_store
 from pcsc_d2.engine.actionness.samples import VideoSamples, all_tubes
+from pcsc_d2.engine.actionness.task import Task, fit_once
 from pcsc_d2.parallel import all_gather
 from pcsc_d2.tubes import GroundTruth, RefinementSearch, RefineOptions, choose_refinement
 
 logger = logging.getLogger(__name__)
 
 
-def fit_parts(
-    cfg: CfgNode, head: nn.Module, files: Sequence[Path], folder: Path
-) -> list[np.ndarray]:
+def fit_parts(task: Task, head: nn.Module, files: Sequence[Path], folder: Path) -> list[np.ndarray]:
     """Fit heads and let each say what it thinks of the videos that it did not see.
 
     The videos are dealt to ``SOLVER.ACTIONNESS.FOLDS`` parts, each for a head that learns from the
@@ -39,7 +36,7 @@ def fit_parts(
     Raises:
         ValueError: fewer than two videos or two parts.
     """
-    node = cfg.SOLVER.ACTIONNESS
+    node = task.cfg.SOLVER.ACTIONNESS
     folds = min(node.FOLDS, len(files))
     if folds < 2:
         raise ValueError(
@@ -49,21 +46,20 @@ def fit_parts(
     found: dict[int, np.ndarray] = {}
     for part in range(comm.get_rank(), folds + 1, comm.get_world_size()):
         if part == folds:
-            logger.info("actionness with all training videos")
-            fit_once(cfg, copy.deepcopy(head), files, folder, "head")
+            logger.info("%s with all training videos", task.name)
+            fit_once(task, copy.deepcopy(head), files, folder, "head")
             continue
-        logger.info("actionness without part %d of the training videos", part + 1)
+        logger.info("%s without part %d of the training videos", task.name, part + 1)
         mine = range(part, len(files), folds)
         others = [files[i] for i in range(len(files)) if i % folds != part]
-        trained = fit_once(cfg, copy.deepcopy(head), others, folder, f"fold{part}")
-        held_back = sample_store(cfg, [files[i] for i in mine])
-        found |= dict(zip(mine, predict_videos(trained, held_back)))
+        trained = fit_once(task, copy.deepcopy(head), others, folder, f"fold{part}")
+        found |= dict(zip(mine, task.predict(trained, [files[i] for i in mine])))
     everywhere = dict(itertools.chain.from_iterable(f.items() for f in all_gather(found)))
     return [everywhere[i] for i in range(len(files))]
 
 
 def choose(
-    cfg: CfgNode, files: Sequence[Path], actionness: Sequence[np.ndarray], truth: GroundTruth
+    task: Task, files: Sequence[Path], actionness: Sequence[np.ndarray], truth: GroundTruth
 ) -> RefinementSearch:
     """The median window and the threshold, chosen on training videos that were held back.
 
@@ -74,11 +70,11 @@ def choose(
         actionness: of the boxes of each file's tubes, from ``fit_parts``.
         truth: ground truth of the videos of the files, in their order.
     """
-    node = cfg.SOLVER.ACTIONNESS
+    thresholds, node = task.cfg.SOLVER.ACTIONNESS.THRESHOLDS, task.cfg.TEST.TUBES
     tubes = all_tubes([VideoSamples.load(path) for path in files], actionness)
-    base = RefineOptions(min_length=cfg.TEST.TUBES.MIN_LENGTH)
+    base = RefineOptions(min_length=node.MIN_LENGTH)
     choice = choose_refinement(
-        tubes, truth, node.WINDOWS, node.THRESHOLDS, base, cfg.TEST.TUBES.PROTOCOL, progress=True
+        tubes, truth, task.windows, thresholds, base, node.PROTOCOL, progress=True
     )
     logger.info(
         "held-back training videos: video mAP 0.5:0.95 %.2f without refinement, %.2f with a "

@@ -10,22 +10,23 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from detectron2.config import CfgNode
-from detectron2.data import MetadataCatalog, get_detection_dataset_dicts
+from detectron2.data import MetadataCatalog
 from detectron2.modeling import detector_postprocess
 from detectron2.structures import Boxes, Instances
 from detectron2.utils import comm
 from torch import nn
 from torch.utils.data import SequentialSampler
 
-from pcsc_d2.data import evaluation_loader
+from pcsc_d2.data import evaluation_dicts, evaluation_loader
 from pcsc_d2.engine.actionness.samples import VideoSamples
-from pcsc_d2.engine.features import build_mapper, precompute_features
+from pcsc_d2.engine.features import build_mapper, precompute_maps
 from pcsc_d2.evaluation import detection_arrays, link_options
-from pcsc_d2.modeling.actionness_head import pool_rois
+from pcsc_d2.modeling.actionness_head import BOTH, pool_rois
 from pcsc_d2.modeling.two_stream_rcnn import Pyramids
 from pcsc_d2.parallel import all_gather, wait_for_all
 from pcsc_d2.tubes import Detections, GroundTruth, label_boxes
@@ -40,13 +41,32 @@ logger = logging.getLogger(__name__)
 FrameArrays = tuple[np.ndarray, ...]
 
 
+class Limit(NamedTuple):
+    """How much of a dataset is collected.
+
+    Attributes:
+        videos: at most; 0 for all.
+        disk_bytes: how much all ranks together may write; once a rank has written its part it
+            leaves the other videos out.
+    """
+
+    videos: int = 0
+    disk_bytes: float = math.inf
+
+    @classmethod
+    def of(cls, cfg: CfgNode, datasets: int = 1) -> Limit:
+        """Each of some training datasets' share of ``SOLVER.ACTIONNESS``."""
+        node = cfg.SOLVER.ACTIONNESS
+        return cls(-(-node.VIDEOS // datasets), (node.DISK_MB << 20) / datasets)
+
+
 def collect(
     cfg: CfgNode,
     model: nn.Module,
     dataset: str,
     folder: Path,
     kinds: Sequence[str],
-    disk_bytes: int | None = None,
+    limit: Limit | None = None,
     keep_detections: bool = False,
 ) -> list[Path]:
     """Write a ``VideoSamples`` file for every video of a dataset (Section 3.4).
@@ -61,8 +81,7 @@ def collect(
         dataset: its registered name.
         folder: where the files go, one a video, numbered as in the ground truth.
         kinds: of features, see ``modeling.actionness_head.FEATURES``.
-        disk_bytes: how much all ranks together may write; once a rank has written its part it
-            leaves the other videos out. None for no limit.
+        limit: None for none.
         keep_detections: keep all detections too, so that they can be linked in other ways.
 
     Returns:
@@ -71,24 +90,28 @@ def collect(
     Raises:
         ValueError: the folder holds what another detector or another config collected.
     """
-    precompute_features(cfg, test=[dataset])
+    cfg, limit = _whole_videos(cfg), limit or Limit()
     truth = MetadataCatalog.get(dataset).load_ground_truth()
+    # Whatever the seed is, so that all seeds look at the same maps.
+    chosen = set(_mixed_order(truth, 0)[: limit.videos or None])
+    clips = _clips_by_video(cfg, dataset, chosen, truth)
+    precompute_maps(cfg, list(itertools.chain.from_iterable(clips.values())), dataset)
     kept = {"kinds": list(kinds), "detections": keep_detections}
     kept["pooled"] = cfg.MODEL.ACTIONNESS.POOLED
     _claim(folder, kept | {"made_by": _fingerprint(cfg, model)})
-    order = _mixed_order(truth, cfg.SEED)[comm.get_rank() :: comm.get_world_size()]
-    limit = math.inf if disk_bytes is None else disk_bytes / comm.get_world_size()
+    order = [video for video in _mixed_order(truth, cfg.SEED) if video in chosen]
+    order = order[comm.get_rank() :: comm.get_world_size()]
     done = {video: _file(folder, video) for video in order if _file(folder, video).exists()}
     used = sum(path.stat().st_size for path in done.values())
     job = _Collection(cfg, model, truth, folder, kinds, keep_detections)
-    mine = job.run(dataset, [video for video in order if video not in done], limit - used)
+    left = {video: clips[video] for video in order if video not in done}
+    mine = job.run(dataset, left, limit.disk_bytes / comm.get_world_size() - used)
     left_out = sum(all_gather(mine))
     if left_out:
-        share = f"{dataset}: {left_out} of {len(truth.videos)} videos left out"
+        share = f"{dataset}: {left_out} of {len(chosen)} videos left out"
         logger.warning("%s, as SOLVER.ACTIONNESS.DISK_MB is used up", share)
     wait_for_all()
-    paths = (_file(folder, video) for video in range(len(truth.videos)))
-    return [path for path in paths if path.exists()]
+    return [path for video in sorted(chosen) if (path := _file(folder, video)).exists()]
 
 
 def truth_of(dataset: str, files: list[Path]) -> GroundTruth:
@@ -117,26 +140,21 @@ class _Collection:
         self._keep_detections = keep_detections
         self._link_options = link_options(cfg)
 
-    def run(self, dataset: str, videos: list[int], limit: float) -> int:
+    def run(self, dataset: str, clips: dict[int, list[dict]], limit: float) -> int:
         """Collect videos until ``limit`` bytes are written; the number of those left out."""
-        left = len(videos)
+        left = len(clips)
         if limit <= 0:
             return left
-        batches = self._batches(dataset, [str(self._truth.videos[video]) for video in videos])
-        for video, of_video in self._by_video(videos, batches):
+        batches = self._batches(dataset, list(itertools.chain.from_iterable(clips.values())))
+        for video, of_video in self._by_video(list(clips), batches):
             limit -= self._collect_video(video, of_video)
             left -= 1
             if limit <= 0:
                 break
         return left
 
-    def _batches(self, dataset: str, names: list[str]) -> Iterator[list[dict]]:
-        """Model inputs of all clips of some videos that can be read, video by video."""
-        by_name: dict[str, list[dict]] = {name: [] for name in names}
-        for d in get_detection_dataset_dicts([dataset], filter_empty=False):
-            if d["video_id"] in by_name:
-                by_name[d["video_id"]].append(d)
-        dicts = list(itertools.chain.from_iterable(by_name.values()))
+    def _batches(self, dataset: str, dicts: list[dict]) -> Iterator[list[dict]]:
+        """Model inputs of clips that can be read, video by video."""
         if not dicts:
             return
         mapper = build_mapper(self._cfg, is_train=False)
@@ -219,7 +237,8 @@ class _Collection:
 
     def _features(self, pyramids: Pyramids, proposals: list[Instances], kind: str) -> np.ndarray:
         rois = self._model.roi_heads.actionness_features(pyramids, proposals, kind)
-        if self._cfg.MODEL.ACTIONNESS.POOLED:
+        # Temporal cooperation looks at vectors.
+        if self._cfg.MODEL.ACTIONNESS.POOLED or kind == BOTH:
             rois = pool_rois(rois)
         return rois.half().cpu().numpy()
 
@@ -233,6 +252,27 @@ def _in_clip(instances: Instances, kept: np.ndarray, size: tuple[int, int]) -> I
 
 def _gather(truth: GroundTruth, frames: dict[tuple[str, int], FrameArrays]) -> Detections:
     return Detections.from_frames(truth.videos, truth.labels, truth.nframes, frames)
+
+
+def _whole_videos(cfg: CfgNode) -> CfgNode:
+    """The config that looks at every frame, where a quick validation looks at some."""
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.TEST.KEY_FRAMES = 0
+    cfg.freeze()
+    return cfg
+
+
+def _clips_by_video(
+    cfg: CfgNode, dataset: str, videos: set[int], truth: GroundTruth
+) -> dict[int, list[dict]]:
+    """Dataset dicts of the key frames of some videos."""
+    number = {name: i for i, name in enumerate(truth.videos.tolist()) if i in videos}
+    clips: dict[int, list[dict]] = {video: [] for video in sorted(videos)}
+    for d in evaluation_dicts(cfg, dataset):
+        if d["video_id"] in number:
+            clips[number[d["video_id"]]].append(d)
+    return clips
 
 
 def _file(folder: Path, video: int) -> Path:
@@ -274,11 +314,11 @@ def _fingerprint(cfg: CfgNode, model: nn.Module) -> str:
     cfg = cfg.clone()
     cfg.defrost()
     label_iou = cfg.MODEL.ACTIONNESS.pop("LABEL_IOU")
-    for key in ("ACTIONNESS", "DEVICE", "WEIGHTS"):
+    for key in ("ACTIONNESS", "SEGMENTS", "DEVICE", "WEIGHTS"):
         cfg.MODEL.pop(key)
     parts = (cfg.MODEL, cfg.INPUT, link_options(cfg), cfg.TEST.DETECTIONS_PER_IMAGE, label_iou)
     digest = hashlib.sha256("\n".join(map(str, parts)).encode())
     for key, value in model.state_dict().items():
-        if "actionness_head" not in key:
+        if not key.startswith(("roi_heads.actionness_head.", "roi_heads.segments.")):
             digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()

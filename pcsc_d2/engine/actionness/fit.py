@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
 from detectron2.config import CfgNode
+from detectron2.layers import ShapeSpec
 from detectron2.structures import Instances
 from detectron2.utils import comm
 from torch import nn
 from tqdm import tqdm
 
 from pcsc_d2.engine.actionness.samples import POSITIVE, SampleStore, Shard, load_features
-from pcsc_d2.utils.weights import DamagedError, load_tensors, save_tensors
+from pcsc_d2.engine.actionness.task import keep, resumed
+from pcsc_d2.modeling import build_actionness_head
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +42,7 @@ def fit(cfg: CfgNode, head: nn.Module, store: SampleStore, state: Path | None = 
     Args:
         cfg: ``SOLVER.ACTIONNESS`` and ``SEED``.
         head: a fresh ``ActionnessHead``.
-        state: file of an interrupted fit, removed when it is done.
+        state: file of an interrupted fit.
     """
     node = cfg.SOLVER.ACTIONNESS
     counts = store.counts(head.num_classes)
@@ -48,7 +51,7 @@ def fit(cfg: CfgNode, head: nn.Module, store: SampleStore, state: Path | None = 
     weights = torch.as_tensor(class_weights(counts * rates), dtype=torch.float32)
     head.requires_grad_(True)
     optimizer = torch.optim.AdamW(head.parameters(), node.BASE_LR, weight_decay=node.WEIGHT_DECAY)
-    done = _resume(state, head, optimizer)
+    done = resumed(state, head, optimizer)
     if done == 0:
         standardise(head, store)
     head.train()
@@ -66,38 +69,57 @@ def fit(cfg: CfgNode, head: nn.Module, store: SampleStore, state: Path | None = 
             loss = _train_epoch(cfg, head, optimizer, store, (rates, weights), epoch)
             bar.set_postfix(loss=f"{loss:.3f}")
             bar.update(1)
-            if state is not None:
-                _keep(state, epoch + 1, head, optimizer)
+            keep(state, epoch + 1, head, optimizer)
     head.eval().requires_grad_(False)
     _leave_unseen_alone(head, counts)
-    if state is not None:
-        state.unlink(missing_ok=True)
     return head
 
 
-def fit_once(
-    cfg: CfgNode, head: nn.Module, files: Sequence[Path], folder: Path, name: str
-) -> nn.Module:
-    """``fit`` on the samples of files, or the head as an earlier call with the same config and
-    files left it in ``folder/<name>.pth``; an interrupted call resumes."""
-    key = _fit_key(cfg, files)
-    done, state = folder / f"{name}.pth", folder / f"{name}_{key[:12]}.pth"
-    if done.exists():
-        kept = _kept(done)
-        if kept.get("made_by") == key:
-            head.load_state_dict(kept["head"])
-            return head.eval()
-    fit(cfg, head, sample_store(cfg, files), state)
-    save_tensors(done, {"head": head.state_dict(), "made_by": key})
-    return head
+@dataclass(frozen=True)
+class ActionnessTask:
+    """The actionness head (``MODEL.ACTIONNESS``) as a ``Task``."""
 
+    cfg: CfgNode
+    name: ClassVar[str] = "actionness"
 
-def _fit_key(cfg: CfgNode, files: Sequence[Path]) -> str:
-    """What a fit depends on: not what is chosen from later."""
-    solver = {k: v for k, v in cfg.SOLVER.ACTIONNESS.items() if k not in ("WINDOWS", "THRESHOLDS")}
-    samples = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    parts = (sorted(solver.items()), sorted(cfg.MODEL.ACTIONNESS.items()), cfg.SEED, samples)
-    return hashlib.sha256(str(parts).encode()).hexdigest()
+    @staticmethod
+    def turned_on(cfg: CfgNode) -> CfgNode:
+        """See ``Task``."""
+        cfg = cfg.clone()
+        cfg.defrost()
+        cfg.MODEL.ACTIONNESS.ON, cfg.MODEL.SEGMENTS.ON = True, False
+        cfg.freeze()
+        return cfg
+
+    @property
+    def kind(self) -> str:
+        return self.cfg.MODEL.ACTIONNESS.FEATURES
+
+    @property
+    def windows(self) -> tuple[int, ...]:
+        return self.cfg.SOLVER.ACTIONNESS.WINDOWS
+
+    def new(self, shape: ShapeSpec) -> nn.Module:
+        """See ``Task``."""
+        return build_actionness_head(self.cfg, shape)
+
+    def network(self, model: nn.Module) -> nn.Module:
+        """See ``Task``."""
+        return model.roi_heads.actionness_head
+
+    def settings(self) -> object:
+        """See ``Task``."""
+        solver = self.cfg.SOLVER.ACTIONNESS.items()
+        fitted = [pair for pair in solver if pair[0] not in ("WINDOWS", "THRESHOLDS")]
+        return sorted(fitted), sorted(self.cfg.MODEL.ACTIONNESS.items())
+
+    def fit(self, network: nn.Module, files: Sequence[Path], state: Path) -> None:
+        """See ``Task``."""
+        fit(self.cfg, network, sample_store(self.cfg, files), state)
+
+    def predict(self, network: nn.Module, files: Sequence[Path]) -> list[np.ndarray]:
+        """See ``Task``."""
+        return predict_videos(network, sample_store(self.cfg, files))
 
 
 def draw_rates(counts: np.ndarray, negatives: float) -> np.ndarray:
@@ -243,29 +265,3 @@ def _leave_unseen_alone(head: nn.Module, counts: np.ndarray) -> None:
         )
         head.predictor.weight[unseen] = 0.0
         head.predictor.bias[unseen] = UNSEEN
-
-
-def _resume(state: Path | None, head: nn.Module, optimizer: torch.optim.Optimizer) -> int:
-    """The epoch to go on with, head and optimizer as they were before it."""
-    if state is None or not state.exists():
-        return 0
-    kept = _kept(state)
-    if not kept:
-        return 0
-    head.load_state_dict(kept["head"])
-    optimizer.load_state_dict(kept["optimizer"])
-    return kept["epochs"]
-
-
-def _keep(state: Path, epochs: int, head: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    content = {"head": head.state_dict(), "optimizer": optimizer.state_dict(), "epochs": epochs}
-    save_tensors(state, content)
-
-
-def _kept(path: Path) -> dict:
-    """What an earlier fit left in a file; empty where the file is damaged, which is said."""
-    try:
-        return load_tensors(path)
-    except DamagedError as error:
-        logger.warning("%s; fitting again", error)
-        return {}

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from pcsc_d2.tubes import Detections, Tubes
-from pcsc_d2.tubes.assembly import concatenate
+from pcsc_d2.tubes.assembly import join_videos
 from pcsc_d2.utils.files import load_arrays, save_arrays
 
 TUBE_FIELDS = tuple(f.name for f in fields(Tubes) if f.name != "actionness")
@@ -94,13 +94,6 @@ def all_tubes(
     if actionness is None:
         return join_videos([s.tubes for s in samples])
     return join_videos([replace(s.tubes, actionness=a) for s, a in zip(samples, actionness)])
-
-
-def join_videos(parts: Sequence[Tubes]) -> Tubes:
-    """Tubes of one video each as one set, the videos in this order."""
-    videos = np.concatenate([part.videos for part in parts])
-    numbers = (np.full(len(part), i) for i, part in enumerate(parts))
-    return concatenate([replace(p, videos=videos, video=n) for p, n in zip(parts, numbers)])
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,9 +23,10 @@ from torch import nn
 
 from pcsc_d2.data import precompute_flow
 from pcsc_d2.engine.actionness.choose import choose, fit_parts
-from pcsc_d2.engine.actionness.collect import collect, truth_of
-from pcsc_d2.engine.actionness.fit import fit_once
-from pcsc_d2.engine.checkpointing import Checkpointer, save_final
+from pcsc_d2.engine.actionness.collect import Limit, collect, truth_of
+from pcsc_d2.engine.actionness.fit import ActionnessTask
+from pcsc_d2.engine.actionness.task import Task, fit_once
+from pcsc_d2.engine.checkpointing import Checkpointer, load_detector, save_final
 from pcsc_d2.engine.setup import setup
 from pcsc_d2.engine.trainer import Trainer
 from pcsc_d2.parallel import wait_for_all
@@ -35,49 +36,58 @@ from pcsc_d2.utils.files import write_json
 
 logger = logging.getLogger(__name__)
 
-WORK = "actionness"
-
 
 def main(args: argparse.Namespace) -> dict | None:
-    """Collect, fit, choose, save, evaluate; the scores of the evaluation."""
-    cfg = _with_head(setup(args))
+    """Train the actionness head; the scores of the evaluation."""
+    return train_afterwards(args, ActionnessTask)
+
+
+def train_afterwards(args: argparse.Namespace, kind: type[Task]) -> dict | None:
+    """Collect, fit, choose, save, evaluate; the scores of the evaluation.
+
+    Args:
+        args: of the command.
+        kind: of network that is trained.
+    """
+    cfg = kind.turned_on(setup(args))
+    task = kind(cfg)
     if not cfg.MODEL.WEIGHTS:
         raise ValueError("MODEL.WEIGHTS is empty: name the trained detector")
     datasets = cfg.DATASETS.ACTIONNESS or cfg.DATASETS.TRAIN
     precompute_flow(cfg, (*datasets, *cfg.DATASETS.TEST))
-    folder = Path(cfg.OUTPUT_DIR, WORK)
+    folder = Path(cfg.OUTPUT_DIR, task.name)
     if not args.resume and comm.is_main_process():
         shutil.rmtree(folder, ignore_errors=True)
     wait_for_all()
     model = Trainer.build_model(cfg)
-    Checkpointer(model).load(cfg.MODEL.WEIGHTS)
-    train(cfg, model.eval(), datasets, folder)
+    load_detector(cfg, model)
+    train(task, model.eval(), datasets, folder)
     # Only the first rank has chosen and saved: the others take what it saved.
     wait_for_all()
     Checkpointer(model).load(str(Path(cfg.OUTPUT_DIR, "model_final.pth")))
     return Trainer.test(cfg, model) if cfg.DATASETS.TEST else None
 
 
-def train(cfg: CfgNode, model: nn.Module, datasets: tuple[str, ...], folder: Path) -> None:
-    """Train the head of a model and write ``OUTPUT_DIR/model_final.pth``; on every rank.
+def train(task: Task, model: nn.Module, datasets: tuple[str, ...], folder: Path) -> None:
+    """Train the network of a task and write ``OUTPUT_DIR/model_final.pth``; on every rank.
 
     Args:
         model: with the detector's weights, in evaluation mode.
         datasets: registered names of the training videos.
         folder: for what is collected, and for interrupted fits.
     """
-    budget = (cfg.SOLVER.ACTIONNESS.DISK_MB << 20) // len(datasets)
-    files, truths = [], []
+    cfg, files, truths = task.cfg, [], []
+    limit = Limit.of(cfg, len(datasets))
     for name in datasets:
-        found = collect(cfg, model, name, folder / name, [cfg.MODEL.ACTIONNESS.FEATURES], budget)
+        found = collect(cfg, model, name, folder / name, [task.kind], limit)
         files += found
         truths.append(truth_of(name, found))
-    head = model.roi_heads.actionness_head
-    actionness = fit_parts(cfg, head, files, folder)
+    head = task.network(model)
+    actionness = fit_parts(task, head, files, folder)
     if not comm.is_main_process():
         return
-    choice = choose(cfg, files, actionness, _join(truths))
-    fit_once(cfg, head, files, folder, "head")
+    choice = choose(task, files, actionness, _join(truths))
+    fit_once(task, head, files, folder, "head")
     head.window.fill_(choice.options.window)
     head.threshold.fill_(choice.options.threshold)
     _save(cfg, model, choice)
@@ -108,14 +118,6 @@ def _join(truths: list[GroundTruth]) -> GroundTruth:
         [],
         joined([t.crowds for t in truths]),
     )
-
-
-def _with_head(cfg: CfgNode) -> CfgNode:
-    cfg = cfg.clone()
-    cfg.defrost()
-    cfg.MODEL.ACTIONNESS.ON = True
-    cfg.freeze()
-    return cfg
 
 
 def _save(cfg: CfgNode, model: nn.Module, choice: RefinementSearch) -> None:

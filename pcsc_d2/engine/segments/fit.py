@@ -1,22 +1,77 @@
-"""Fitting temporal cooperation to tubes, and cutting tubes by it."""
+"""Fitting temporal cooperation to tubes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
+from detectron2.config import CfgNode
+from detectron2.layers import ShapeSpec
+from torch import nn
 
-from pcsc_d2.engine.segments.samples import TubeSample
-from pcsc_d2.modeling.segments import SegmentCooperation
-from pcsc_d2.tubes import GroundTruth, Tubes, video_map
-from pcsc_d2.tubes.arrays import ranges
+from pcsc_d2.engine.actionness.samples import VideoSamples
+from pcsc_d2.engine.actionness.task import keep, resumed
+from pcsc_d2.engine.segments.samples import TubeSample, box_features, tubes_of
+from pcsc_d2.modeling.actionness_head import BOTH
+from pcsc_d2.modeling.segments import SegmentCooperation, build_segments, tube_actionness
+from pcsc_d2.modeling.stream import STREAMS
 from pcsc_d2.utils.progress import progress_bar
 
-THRESHOLDS = tuple(round(0.1 * i, 1) for i in range(1, 10))
-# Segments of a tube with their probabilities: (S, 2), (S,).
-Segments = tuple[np.ndarray, np.ndarray]
+
+@dataclass(frozen=True)
+class SegmentsTask:
+    """Temporal cooperation (``MODEL.SEGMENTS``) as a ``Task``."""
+
+    cfg: CfgNode
+    name: ClassVar[str] = "segments"
+    kind: ClassVar[str] = BOTH
+    # A segment has no holes to be filtered out.
+    windows: ClassVar[tuple[int, ...]] = (1,)
+
+    @staticmethod
+    def turned_on(cfg: CfgNode) -> CfgNode:
+        """See ``Task``."""
+        cfg = cfg.clone()
+        cfg.defrost()
+        cfg.MODEL.ACTIONNESS.ON, cfg.MODEL.SEGMENTS.ON = False, True
+        cfg.freeze()
+        return cfg
+
+    def new(self, shape: ShapeSpec) -> nn.Module:
+        """See ``Task``."""
+        return build_segments(self.cfg, shape.channels // len(STREAMS))
+
+    def network(self, model: nn.Module) -> nn.Module:
+        """See ``Task``."""
+        return model.roi_heads.segments
+
+    def settings(self) -> object:
+        """See ``Task``."""
+        return sorted(self.cfg.SOLVER.SEGMENTS.items())
+
+    def fit(self, network: nn.Module, files: Sequence[Path], state: Path) -> None:
+        """See ``Task``."""
+        node = self.cfg.SOLVER.SEGMENTS
+        options = FitOptions(node.EPOCHS, node.BASE_LR, node.WEIGHT_DECAY, abs(self.cfg.SEED))
+        fit(network, list(tubes_of(files)), options, state)
+
+    def predict(self, network: nn.Module, files: Sequence[Path]) -> list[np.ndarray]:
+        """See ``Task``."""
+        pairs = ((VideoSamples.load(path).tubes, box_features(path)) for path in files)
+        return [tube_actionness(network, tubes, features) for tubes, features in pairs]
+
+
+class FitOptions(NamedTuple):
+    """Of AdamW, a tube at a time."""
+
+    epochs: int
+    rate: float
+    decay: float
+    seed: int
 
 
 def standardise(network: SegmentCooperation, tubes: Sequence[TubeSample]) -> None:
@@ -29,23 +84,30 @@ def standardise(network: SegmentCooperation, tubes: Sequence[TubeSample]) -> Non
 def fit(
     network: SegmentCooperation,
     tubes: Sequence[TubeSample],
-    epochs: int,
-    rate: float,
-    decay: float,
-    seed: int,
+    options: FitOptions,
+    state: Path | None = None,
 ) -> None:
     """Train on tubes, one at a time in random order.
 
-    Tubes that hold their action, and as many others, drawn anew, make an epoch.
+    Tubes that hold their action, and as many others, drawn anew, make an epoch. With ``state`` each
+    epoch is kept, and an interrupted fit goes on from there to the same end.
+
+    Raises:
+        ValueError: no tube holds its action.
     """
-    standardise(network, tubes)
-    generator = torch.Generator().manual_seed(abs(seed))
-    optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=decay)
+    if not any(tube.labels.any() for tube in tubes):
+        raise ValueError("no tube of the training videos follows an action: train the detector")
+    network.requires_grad_(True).train()
+    optimizer = torch.optim.AdamW(network.parameters(), lr=options.rate, weight_decay=options.decay)
+    done = resumed(state, network, optimizer)
+    if done == 0:
+        standardise(network, tubes)
     positive = [i for i, tube in enumerate(tubes) if tube.labels.any()]
     others = [i for i, tube in enumerate(tubes) if not tube.labels.any()]
     size = len(positive) + min(len(others), len(positive))
-    with progress_bar(epochs * size, "fitting segments", "tube", True) as bar:
-        for _ in range(epochs):
+    with progress_bar((options.epochs - done) * size, "fitting segments", "tube", True) as bar:
+        for epoch in range(done, options.epochs):
+            generator = torch.Generator().manual_seed(options.seed * 1_000_003 + epoch)
             drawn = torch.randperm(len(others), generator=generator)[: len(positive)].tolist()
             order = [*positive, *(others[i] for i in drawn)]
             for i in torch.randperm(len(order), generator=generator).tolist():
@@ -53,58 +115,5 @@ def fit(
                 network.losses(*tubes[order[i]]).total.backward()
                 optimizer.step()
                 bar.update(1)
-
-
-@torch.no_grad()
-def find_segments(network: SegmentCooperation, tubes: Sequence[TubeSample]) -> list[Segments]:
-    """The segments of each tube, best first."""
-    found = (network(tube.features, tube.cls) for tube in tubes)
-    return [(x.segments.numpy(), x.logits.sigmoid().numpy()) for x in found]
-
-
-def cut(tubes: Tubes, segments: Sequence[Segments], threshold: float, min_length: int) -> Tubes:
-    """The parts of tubes that are in segments of at least a probability.
-
-    A tube with several such segments becomes several, one with none goes; parts shorter than
-    ``min_length`` go, too. Scores are those of the tubes.
-    """
-    parts = [
-        (i, int(np.floor(start + 0.5)), int(np.floor(end + 0.5)))
-        for i, (places, scores) in enumerate(segments)
-        for start, end in places[scores >= threshold]
-    ]
-    parts = [part for part in parts if part[2] - part[1] >= max(min_length, 1)]
-    of, low, high = np.array(parts, np.int64).reshape(-1, 3).T
-    lengths = high - low
-    rows = ranges(tubes.ptr[of] + low, lengths)
-    return replace(
-        tubes,
-        video=tubes.video[of],
-        classes=tubes.classes[of],
-        scores=tubes.scores[of],
-        start=tubes.start[of] + low,
-        ptr=np.concatenate([[0], np.cumsum(lengths)]),
-        boxes=tubes.boxes[rows],
-        box_scores=tubes.box_scores[rows],
-        actionness=None if tubes.actionness is None else tubes.actionness[rows],
-    )
-
-
-def choose_threshold(
-    tubes: Tubes,
-    segments: Sequence[Segments],
-    truth: GroundTruth,
-    min_length: int,
-    protocol: str = "act",
-) -> tuple[float, dict[str, float]]:
-    """The threshold of the best video mAP 0.5:0.95; 0 where leaving the tubes alone is best.
-
-    Returns:
-        It, and the score of each; "none" is that of the tubes as they are.
-    """
-    scores = {"none": video_map(tubes, truth, protocol=protocol).average}
-    for threshold in THRESHOLDS:
-        parts = cut(tubes, segments, threshold, min_length)
-        scores[f"{threshold:g}"] = video_map(parts, truth, protocol=protocol).average
-    best = max(scores, key=scores.get)
-    return (0.0 if best == "none" else float(best)), scores
+            keep(state, epoch + 1, network, optimizer)
+    network.requires_grad_(False).eval()

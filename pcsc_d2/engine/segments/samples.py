@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from pcsc_d2.engine.actionness.samples import VideoSamples, load_features
-
-KIND = "both"
+from pcsc_d2.modeling.actionness_head import BOTH
 
 
 class TubeSample(NamedTuple):
@@ -33,9 +33,17 @@ def tubes_of(files: Sequence[Path]) -> Iterator[TubeSample]:
         samples = VideoSamples.load(path)
         if not len(samples.tubes):
             continue
-        features = torch.from_numpy(load_features(path, KIND)).float().flatten(1)
-        boxes = features[torch.from_numpy(samples.rows)].unflatten(1, (2, -1)).transpose(0, 1)
+        features = torch.from_numpy(box_features(path)).float()
+        boxes = features.unflatten(1, (2, -1)).transpose(0, 1)
         labels = torch.from_numpy(samples.labels).float()
         for i, cls in enumerate(samples.tubes.classes.tolist()):
             rows = slice(int(samples.tubes.ptr[i]), int(samples.tubes.ptr[i + 1]))
             yield TubeSample(boxes[:, rows], cls, labels[rows])
+
+
+def box_features(path: Path) -> np.ndarray:
+    """(M, 2 C) float16 of the boxes of a video's tubes, RGB's and flow's."""
+    rows = VideoSamples.load(path).rows
+    if not len(rows):
+        return np.zeros((0, 2), np.float16)
+    return load_features(path, BOTH)[rows].reshape(len(rows), -1)

@@ -11,15 +11,19 @@ features of either stream help the other, stage by stage; sizes and rules are th
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from detectron2.config import CfgNode
 from torch import nn
 
 from pcsc_d2.layers import MessagePassing
 from pcsc_d2.modeling.segments.segments import keep_best, pool_segments, runs_over, segment_iou
 from pcsc_d2.modeling.stream import STREAMS
+from pcsc_d2.tubes import Judge, Tubes
 
 BINS = 16
 THRESHOLDS = (0.2, 0.35, 0.5, 0.65, 0.8)
@@ -69,6 +73,9 @@ class SegmentHead(nn.Module):
 class SegmentCooperation(nn.Module):
     """Finds the segments of a tube in which its action happens.
 
+    Its state carries how tubes are to be cut by ``actionness``, as that of an actionness head:
+    ``threshold`` (0 until it is trained, which cuts nothing) and ``window`` (1: no median filter).
+
     Args:
         channels: C of a box's feature in either stream.
         num_classes: N; each has logits of its own.
@@ -92,6 +99,7 @@ class SegmentCooperation(nn.Module):
         self.register_buffer("mean", torch.zeros(len(STREAMS), channels))
         self.register_buffer("std", torch.ones(len(STREAMS), channels))
         self.register_buffer("threshold", torch.zeros(()))
+        self.register_buffer("window", torch.ones((), dtype=torch.int64))
         self.convs = nn.ModuleDict(
             {s: nn.Conv1d(channels, width, kernel_size=5, padding=2) for s in STREAMS}
         )
@@ -113,6 +121,19 @@ class SegmentCooperation(nn.Module):
         logits = torch.cat([x.logits for x in found])
         kept = keep_best(segments, logits, FINAL_IOU, TOPK)
         return Found(segments[kept], logits[kept])
+
+    @torch.no_grad()
+    def actionness(self, features: torch.Tensor, cls: int) -> torch.Tensor:
+        """The probability (L,) of the best segment that each frame lies in; 0 beyond all.
+
+        Args:
+            features, cls: as of ``forward``.
+        """
+        found = self(features, cls)
+        start, end = (found.segments + 0.5).floor().T[:, :, None]
+        at = torch.arange(features.shape[1], device=features.device)
+        inside = (start <= at) & (at < end)
+        return (inside * found.logits.sigmoid()[:, None]).amax(dim=0)
 
     def losses(self, features: torch.Tensor, cls: int, labels: torch.Tensor) -> SegmentLosses:
         """Losses of one tube.
@@ -191,6 +212,39 @@ class SegmentCooperation(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         scores, shifts = head(pooled)
         return scores[:, cls], shifts
+
+
+def build_segments(cfg: CfgNode, channels: int) -> SegmentCooperation:
+    """The network of ``SOLVER.SEGMENTS``, for boxes of so many channels in either stream."""
+    node = cfg.SOLVER.SEGMENTS
+    classes = cfg.MODEL.ROI_HEADS.NUM_CLASSES
+    return SegmentCooperation(channels, classes, node.STAGES, exchange=node.EXCHANGE)
+
+
+def tube_actionness(network: SegmentCooperation, tubes: Tubes, features: np.ndarray) -> np.ndarray:
+    """What a network says of each box of whole tubes, to be refined by.
+
+    Args:
+        network: in evaluation mode.
+        tubes: of M boxes.
+        features: (M, 2 C) of these, RGB's and flow's.
+
+    Returns:
+        (M,) float32 in [0, 1].
+    """
+    device = network.mean.device
+    said = [np.zeros(0, np.float32)]
+    for i, cls in enumerate(tubes.classes.tolist()):
+        rows = np.asarray(features[tubes.ptr[i] : tubes.ptr[i + 1]], np.float32)
+        streams = torch.from_numpy(rows).to(device).unflatten(1, (len(STREAMS), -1))
+        said.append(network.actionness(streams.transpose(0, 1), cls).cpu().numpy())
+    return np.concatenate(said)
+
+
+def judge_of(model: nn.Module) -> Judge | None:
+    """What a detector's network says of whole tubes; None where it has no such network."""
+    network = getattr(getattr(model, "roi_heads", None), "segments", None)
+    return None if network is None else partial(tube_actionness, network)
 
 
 def _with_truth(proposals: torch.Tensor, truth: torch.Tensor | None) -> torch.Tensor:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import IO, NamedTuple
 
@@ -19,7 +19,10 @@ from pcsc_d2.tubes.structures import Tubes
 
 # Boxes of a path that stay in memory; more go to a temporary file until the path ends.
 _ROWS_IN_MEMORY = 512
-_ROW = np.dtype([("frame", "<i8"), ("box", "<f4", 4), ("score", "<f4"), ("actionness", "<f4")])
+_ROW = [("frame", "<i8"), ("box", "<f4", 4), ("score", "<f4"), ("actionness", "<f4")]
+
+# What says of whole tubes, by the features (M, D) of their boxes, the actionness (M,) of each box.
+Judge = Callable[[Tubes, np.ndarray], np.ndarray]
 
 
 class StreamStep(NamedTuple):
@@ -57,6 +60,8 @@ class TubeStream:
             refused.
         refine_options: refines tubes whose detections carry actionness; None leaves them.
         video: the name that the tubes carry.
+        judge: gives tubes that have ended their actionness, from features that the detections
+            carry; None leaves them that of the detections.
 
     Raises:
         ValueError: temporal labelling is asked for.
@@ -68,10 +73,12 @@ class TubeStream:
         options: LinkOptions | None = None,
         refine_options: RefineOptions | None = None,
         video: str = "video",
+        judge: Judge | None = None,
     ) -> None:
         self.options = options or LinkOptions()
         require(self.options.temporal_alpha is None, "a stream's tubes cannot be labelled in time")
-        self.refine_options = refine_options
+        self.refine_options, self._judge = refine_options, judge
+        self._row = np.dtype(_ROW)
         self._labels, self._videos = np.array(labels, np.str_), np.array([video], np.str_)
         self._linker = OnlineLinker(len(labels), self.options)
         self._paths: dict[int, _Path] = {}
@@ -88,6 +95,7 @@ class TubeStream:
         scores: np.ndarray,
         classes: np.ndarray,
         actionness: np.ndarray | None = None,
+        features: np.ndarray | None = None,
     ) -> StreamStep:
         """Take the next frame that was looked at; those in between are filled as gaps are.
 
@@ -95,6 +103,7 @@ class TubeStream:
             frame: 1-based, higher than the one before.
             boxes, scores, classes: (N, 4), (N,) and (N,), as ``OnlineLinker.update`` takes them.
             actionness: (N,) in [0, 1], for every frame or for none.
+            features: (N, D) float16 for the judge; nothing else looks at them.
 
         Raises:
             ValueError: as ``OnlineLinker.update``, or actionness for some frames only.
@@ -105,11 +114,16 @@ class TubeStream:
         if len(scores):
             self._has_actionness = given
         linked = self._linker.update(boxes, scores, classes)
-        rows = np.zeros(len(linked.index), _ROW)
+        if self._judge is not None:
+            require(features is not None, "tubes are to be judged by features: give those of boxes")
+            self._row = np.dtype([*_ROW, ("features", "<f2", features.shape[1])])
+        rows = np.zeros(len(linked.index), self._row)
         rows["frame"], rows["box"] = frame, np.asarray(boxes)[linked.index]
         rows["score"] = np.asarray(scores)[linked.index]
         if given:
             rows["actionness"] = np.asarray(actionness)[linked.index]
+        if self._judge is not None:
+            rows["features"] = np.asarray(features)[linked.index]
         cls = np.asarray(classes)[linked.index].tolist()
         for i, number in enumerate(linked.path.tolist()):
             self._append(self._paths.setdefault(number, _Path(cls[i])), rows[i : i + 1])
@@ -132,7 +146,8 @@ class TubeStream:
         parts = []
         for place in path.spilled:
             self._spill.seek(place)
-            parts.append(np.frombuffer(self._spill.read(_ROWS_IN_MEMORY * _ROW.itemsize), _ROW))
+            size = _ROWS_IN_MEMORY * self._row.itemsize
+            parts.append(np.frombuffer(self._spill.read(size), self._row))
         return np.concatenate([*parts, *path.rows])
 
     def _end(self, numbers: list[int]) -> Tubes:
@@ -144,7 +159,7 @@ class TubeStream:
             return self._nothing
         rows = {number: self._rows(path) for number, path in ended.items()}
         counts = [len(r) for r in rows.values()]
-        table = np.concatenate([np.zeros(0, _ROW), *rows.values()])
+        table = np.concatenate([np.zeros(0, self._row), *rows.values()])
         columns = SimpleNamespace(
             videos=self._videos,
             labels=self._labels,
@@ -157,6 +172,10 @@ class TubeStream:
         video, index = np.zeros(len(table), np.int64), np.arange(len(table))
         tubes, source = assemble(columns, video, path, table["frame"], index, self.options)
         self.ended_paths = path[source[tubes.ptr[:-1]]]
+        if self._judge is not None:
+            # Before the first frame nothing is known of features.
+            said = self._judge(tubes, table["features"][source]) if len(tubes) else np.zeros(0)
+            tubes = replace(tubes, actionness=said)
         if self.refine_options is not None and tubes.actionness is not None:
             refinement = Refinement.of(tubes, self.refine_options)
             tubes, self.ended_paths = refinement.tubes, self.ended_paths[refinement.parent]

@@ -26,17 +26,18 @@ from pcsc_d2.engine.actionness import collect as collecting
 from pcsc_d2.engine.actionness import fit as actionness_fit
 from pcsc_d2.engine.actionness import train as train_actionness
 from pcsc_d2.engine.actionness.choose import fit_parts
-from pcsc_d2.engine.actionness.collect import collect
+from pcsc_d2.engine.actionness.collect import Limit, collect
 from pcsc_d2.engine.actionness.fit import (
+    ActionnessTask,
     class_weights,
     draw_rates,
     fit,
-    fit_once,
     predict,
     predict_videos,
     standardise,
 )
 from pcsc_d2.engine.actionness.samples import SampleStore, VideoSamples, all_tubes
+from pcsc_d2.engine.actionness.task import fit_once
 from pcsc_d2.engine.train import train
 from pcsc_d2.evaluation import TubeEvaluator, link_options
 from pcsc_d2.modeling import ActionnessHead
@@ -129,9 +130,31 @@ def test_disk_is_bounded_and_what_is_left_out_said(
     cfg: CfgNode, model: nn.Module, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING, "pcsc_d2"):
-        found = collect(cfg, model, DATASET, tmp_path, ["cooperation"], disk_bytes=1)
+        found = collect(cfg, model, DATASET, tmp_path, ["cooperation"], Limit(disk_bytes=1))
     assert len(found) == 1
     assert "2 of 3 videos left out" in caplog.text
+
+
+def test_so_many_videos_are_collected(
+    cfg: CfgNode, model: nn.Module, files: list[Path], tmp_path: Path
+) -> None:
+    node = cfg.SOLVER.ACTIONNESS
+    assert Limit.of(cfg) == (0, node.DISK_MB << 20)
+    assert Limit(videos=3).disk_bytes == float("inf")
+    cfg = cfg.clone()
+    cfg.SOLVER.ACTIONNESS.VIDEOS = 3
+    assert Limit.of(cfg, datasets=2).videos == 2
+    found = collect(cfg, model, DATASET, tmp_path, ["cooperation"], Limit(videos=2))
+    # The same ones for every seed, every frame, and no more of them from a folder that holds more.
+    cfg.SEED += 1
+    cfg.TEST.KEY_FRAMES = 1
+    names = [path.name for path in found]
+    again = collect(cfg, model, DATASET, files[0].parent, ["cooperation"], Limit(videos=2))
+    assert [path.name for path in again] == names
+    assert len(set(names)) == 2 < len(files)
+    (tmp_path / names[0]).unlink()
+    anew = collect(cfg, model, DATASET, tmp_path, ["cooperation"], Limit(videos=2))
+    assert anew[0].read_bytes() == again[0].read_bytes()
 
 
 def test_ranks_share_the_videos(
@@ -269,7 +292,6 @@ def test_interrupted_fit_ends_with_the_same_weights(
     monkeypatch.setattr(actionness_fit, "_train_epoch", train_epoch)
     resumed = fit(cfg, new_head(), store, state).state_dict()
     assert all(torch.equal(value, expected[key]) for key, value in resumed.items())
-    assert not state.exists()
 
 
 def test_fit_is_kept_until_what_it_depends_on_changes(
@@ -280,22 +302,22 @@ def test_fit_is_kept_until_what_it_depends_on_changes(
     fits = []
     whole = actionness_fit.fit
     monkeypatch.setattr(actionness_fit, "fit", lambda *a: fits.append(1) or whole(*a))
-    first = fit_once(cfg, new_head(), files, tmp_path, "head").state_dict()
-    again = fit_once(cfg, new_head(), files, tmp_path, "head").state_dict()
+    first = fit_once(ActionnessTask(cfg), new_head(), files, tmp_path, "head").state_dict()
+    again = fit_once(ActionnessTask(cfg), new_head(), files, tmp_path, "head").state_dict()
     assert all(torch.equal(value, first[key]) for key, value in again.items())
     cfg.SOLVER.ACTIONNESS.WINDOWS = (1,)
-    fit_once(cfg, new_head(), files, tmp_path, "head")
+    fit_once(ActionnessTask(cfg), new_head(), files, tmp_path, "head")
     assert len(fits) == 1
     cfg.SOLVER.ACTIONNESS.BASE_LR = 0.01
-    fit_once(cfg, new_head(), files, tmp_path, "head")
-    fit_once(cfg, new_head(), files[1:], tmp_path, "head")
+    fit_once(ActionnessTask(cfg), new_head(), files, tmp_path, "head")
+    fit_once(ActionnessTask(cfg), new_head(), files[1:], tmp_path, "head")
     assert len(fits) == 3
 
 
 def test_one_video_is_too_few_to_hold_any_back(tmp_path: Path) -> None:
     files = store_of(tmp_path).files[:1]
     with pytest.raises(ValueError, match="1 training videos"):
-        fit_parts(fit_config(1), new_head(), files, tmp_path)
+        fit_parts(ActionnessTask(fit_config(1)), new_head(), files, tmp_path)
 
 
 def test_damaged_samples_are_named(tmp_path: Path) -> None:

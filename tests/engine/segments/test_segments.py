@@ -1,74 +1,152 @@
-"""pcsc train-segments: cutting tubes by hand, and the command from a detector to results."""
+"""pcsc train-segments: from a detector to a model that cuts tubes, in evaluation and detection."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
+from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.engine import default_argument_parser
 
-from pcsc_d2.engine.segments.fit import choose_threshold, cut
+from pcsc_d2.cli import main as pcsc
+from pcsc_d2.detect.detector import ActionDetector, DetectOptions
+from pcsc_d2.engine.actionness.collect import collect
+from pcsc_d2.engine.actionness.samples import VideoSamples, all_tubes
+from pcsc_d2.engine.segments import fit as fitting
+from pcsc_d2.engine.segments.fit import FitOptions, SegmentsTask, fit
+from pcsc_d2.engine.segments.samples import TubeSample
 from pcsc_d2.engine.segments.train import main
-from pcsc_d2.tubes import GroundTruth, Tubes
+from pcsc_d2.evaluation import refine_options, with_trained_refinement
+from pcsc_d2.modeling.segments import SegmentCooperation
+from pcsc_d2.models.trained import load_trained, read_config
+from pcsc_d2.tubes import LinkOptions, Refinement, Tubes
 from tests.engine.scores.test_train import CONFIG, detector
 from tests.engine.test_train_net import SMALL
 
-BOX = (0, 0, 99, 99)
-
-
-def segments(*rows: tuple[float, float, float]) -> tuple[np.ndarray, np.ndarray]:
-    values = np.array(rows, np.float32).reshape(-1, 3)
-    return values[:, :2], values[:, 2]
-
-
-def test_tubes_are_cut_to_their_segments(make_tubes: Callable[..., Tubes]) -> None:
-    wide = [(i, 0, i + 9, 9) for i in range(10)]
-    tubes = make_tubes([(0, 0, 0.9, 5, wide), (1, 2, 0.8, 1, [BOX] * 10), (1, 1, 0.7, 1, [BOX])])
-    found = [
-        segments((0.4, 3.6, 0.9), (6.0, 10.0, 0.6), (2.0, 9.0, 0.3)),
-        segments((0.0, 10.0, 0.4)),
-        segments((0.0, 1.0, 0.9)),
-    ]
-    parts = cut(tubes, found, threshold=0.5, min_length=2)
-    # Frames 5 to 8 and 11 to 14 of the first; the second is under the threshold, the last short.
-    assert parts.start.tolist() == [5, 11]
-    assert parts.last.tolist() == [8, 14]
-    assert parts.classes.tolist() == [0, 0]
-    assert parts.scores.tolist() == tubes.scores[[0, 0]].tolist()
-    assert parts.boxes[:, 0].tolist() == [0, 1, 2, 3, 6, 7, 8, 9]
-    assert len(cut(tubes, found, threshold=0.95, min_length=1)) == 0
-
-
-def test_threshold_is_chosen_and_may_be_none(
-    make_tubes: Callable[..., Tubes], make_truth: Callable[..., GroundTruth]
-) -> None:
-    truth = make_truth([(0, 0, 5, [BOX] * 10), (1, 0, 1, [BOX] * 10)])
-    tubes = make_tubes([(0, 0, 0.9, 1, [BOX] * 20), (1, 0, 0.8, 1, [BOX] * 20)])
-    right = [segments((4, 14, 0.55)), segments((0, 10, 0.55))]
-    threshold, scores = choose_threshold(tubes, right, truth, 1)
-    assert threshold == 0.1  # the lowest of equal ones
-    assert scores["0.5"] == 100 > scores["none"]
-    assert scores["0.6"] == 0
-    wrong = [segments((15, 20, 0.9)), segments((15, 20, 0.9))]
-    assert choose_threshold(tubes, wrong, truth, 1)[0] == 0
-
-
-def test_command(tmp_path: Path) -> None:
-    weights = detector(tmp_path, stages=1)
-    small = SMALL | {"TEST.EVAL_ALL_STAGES": False, "MODEL.COOPERATION.NUM_STAGES": 1}
-    small |= {"SOLVER.SEGMENTS.EPOCHS": 1, "TEST.TUBES.MIN_LENGTH": 3, "TEST.TUBES.ON": True}
+OPTIONS = {
+    "TEST.EVAL_ALL_STAGES": False,
+    "MODEL.COOPERATION.NUM_STAGES": 1,
+    "SOLVER.SEGMENTS.EPOCHS": 2,
+    "TEST.TUBES.MIN_LENGTH": 3,
+    "TEST.TUBES.ON": True,
     # So that tubes of random weights follow something.
-    small |= {"MODEL.ACTIONNESS.LABEL_IOU": 0.01}
-    pairs = [str(x) for pair in small.items() for x in pair]
-    line = ["--config-file", CONFIG, "MODEL.WEIGHTS", str(weights), "OUTPUT_DIR"]
-    results = main(default_argument_parser().parse_args([*line, str(tmp_path / "out"), *pairs]))
-    (name,) = results
-    told = json.loads((tmp_path / "out" / "segments.json").read_text())
-    state = torch.load(tmp_path / "out" / "segments.pth", weights_only=True)["model"]
-    assert state["threshold"].item() == np.float32(told["threshold"])
-    written = json.loads((tmp_path / "out" / "inference" / name / "results.json").read_text())
-    assert {"video", "temporal", "boundaries"} <= set(written)
-    assert Tubes.load(tmp_path / "out" / "inference" / name / "tubes.npz").videos.tolist()
+    "MODEL.ACTIONNESS.LABEL_IOU": 0.01,
+}
+
+
+def line(folder: Path, *options: object) -> list[str]:
+    pairs = [*(x for pair in (SMALL | OPTIONS).items() for x in pair), *options]
+    return ["--config-file", CONFIG, "OUTPUT_DIR", str(folder / "out"), *map(str, pairs)]
+
+
+def run(folder: Path, resume: bool = False) -> dict:
+    parser = default_argument_parser()
+    args = [*(["--resume"] if resume else []), *line(folder)]
+    weights = ["MODEL.WEIGHTS", str(folder / "detector.pth")]
+    return main(parser.parse_args([*args, *weights]))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, generated_root: Path) -> Path:
+    folder = tmp_path_factory.mktemp("segments")
+    detector(folder, stages=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DETECTRON2_DATASETS", str(generated_root))
+        run(folder)
+    return folder
+
+
+def test_what_it_leaves_is_a_model_with_its_choice(trained: Path) -> None:
+    out = trained / "out"
+    told = json.loads((out / "refinement.json").read_text())
+    state = torch.load(out / "model_final.pth", weights_only=True)["model"]
+    assert state["roi_heads.segments.threshold"].item() == np.float32(told["threshold"])
+    before = torch.load(trained / "detector.pth", weights_only=True)["model"]
+    assert all(torch.equal(state[key], value) for key, value in before.items())
+    assert read_config(out / "config.yaml").MODEL.SEGMENTS.ON
+    (written,) = out.glob("inference/*/results.json")
+    assert {"video", "temporal", "boundaries", "refinement"} <= set(json.loads(written.read_text()))
+    assert "Temporal refinement" in written.with_name("page.html").read_text()
+
+
+def test_evaluation_and_detection_cut_alike(trained: Path, tmp_path: Path) -> None:
+    weights = trained / "out" / "model_final.pth"
+    threshold = ("TEST.TUBES.ACTIONNESS_THRESH", 0.3)
+    cfg = read_config(trained / "out" / "config.yaml", ["MODEL.WEIGHTS", str(weights), *threshold])
+    (name,) = cfg.DATASETS.TEST
+    model = load_trained(cfg)
+    # By the files that it learns from.
+    files = collect(cfg, model, name, tmp_path / "files", [SegmentsTask.kind])
+    actionness = SegmentsTask(cfg).predict(model.roi_heads.segments, files)
+    tubes = all_tubes([VideoSamples.load(path) for path in files], actionness)
+    assert np.ptp(tubes.actionness) > 0
+    expected = Refinement.of(tubes, refine_options(with_trained_refinement(cfg, model))).tubes
+    assert 0 < len(expected.boxes) < len(tubes.boxes)
+    # By pcsc train --eval-only.
+    options = [*line(tmp_path), "MODEL.WEIGHTS", str(weights), "MODEL.SEGMENTS.ON", "True"]
+    assert pcsc(["train", "--eval-only", *options, *map(str, threshold)]) == 0
+    evaluated = Tubes.load(tmp_path / "out" / "inference" / name / "tubes.npz")
+    assert described(evaluated) == described(expected)
+    # By pcsc detect, which looks at a video as a whole, too.
+    (tmp_path / "config.yaml").write_text(cfg.dump())
+    link = LinkOptions(min_length=3)
+    for refine in (True, False):
+        options = DetectOptions(min_score=0.0, link=link, refine=refine)
+        look = ActionDetector([tmp_path / "config.yaml", weights], options, engine="torch")
+        video = str(MetadataCatalog.get(name).load_ground_truth().videos[0])
+        path = next(d["file_name"] for d in DatasetCatalog.get(name) if d["video_id"] == video)
+        found = look(path)
+        wanted = expected if refine else tubes
+        assert described(found) == described(wanted.take(wanted.videos[wanted.video] == video))
+
+
+def described(tubes: Tubes) -> list[tuple]:
+    """Classes and extents; boxes differ in rounding where norms are folded."""
+    return sorted(zip(tubes.classes.tolist(), tubes.start.tolist(), tubes.last.tolist()))
+
+
+def test_interrupted_training_goes_on(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "detector.pth").symlink_to(trained / "detector.pth")
+    keep, calls = fitting.keep, []
+
+    def stop(*arguments: object) -> None:
+        keep(*arguments)
+        calls.append(arguments[1])
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(fitting, "keep", stop)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path)
+    made = {p: p.stat().st_mtime_ns for p in tmp_path.glob("out/segments/*/0*.npz")}
+    assert made
+    run(tmp_path, resume=True)
+    assert calls[2:4] == [1, 2], "the second fit went on with its second epoch"
+    assert all(path.stat().st_mtime_ns == time for path, time in made.items())
+    states = [
+        torch.load(folder / "out" / "model_final.pth", weights_only=True)["model"]
+        for folder in (trained, tmp_path)
+    ]
+    assert all(torch.equal(states[0][key], value) for key, value in states[1].items())
+
+
+def test_file_without_segments_says_so(trained: Path, capsys: pytest.CaptureFixture) -> None:
+    words = ["export", "--config-file", str(trained / "out" / "config.yaml")]
+    out = trained / "model.pt"
+    weights = str(trained / "out" / "model_final.pth")
+    assert pcsc([*words, "--out", str(out), "MODEL.WEIGHTS", weights]) == 0
+    assert "without segments: it cuts no tubes" in capsys.readouterr().out
+    from pcsc_d2.models.exported import load_exported
+
+    assert load_exported(out, "cpu", None).info.refine is None
+
+
+def test_nothing_to_learn_from() -> None:
+    network = SegmentCooperation(4, 2)
+    with pytest.raises(ValueError, match="no tube of the training videos follows an action"):
+        fit(network, [TubeSample(torch.rand(2, 9, 4), 0, torch.zeros(9))], FitOptions(1, 0.1, 0, 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,7 +12,10 @@ from pcsc_d2.modeling.segments import (
     pool_segments,
     runs_over,
     segment_iou,
+    tube_actionness,
 )
+from pcsc_d2.modeling.segments.cooperation import Found
+from pcsc_d2.tubes import Tubes
 
 
 def test_overlap() -> None:
@@ -146,3 +150,29 @@ def test_a_tube_without_its_action_pushes_scores_down() -> None:
 def test_one_frame_is_a_tube() -> None:
     found = SegmentCooperation(4, 2)(torch.randn(2, 1, 4), 0)
     assert found.segments.tolist() == [[0, 1]]
+
+
+def test_actionness_is_that_of_the_best_segment_around(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = SegmentCooperation(4, 2)
+    segments = torch.tensor([[2.4, 5.6], [4.0, 7.0], [0.0, 3.0]])
+    found = Found(segments, torch.tensor([0.5, 0.8, 0.2]).logit())
+    monkeypatch.setattr(network, "forward", lambda features, cls: found)
+    said = network.actionness(torch.zeros(2, 8, 4), 0)
+    # Frames 2 to 5 (from 2.4 and 5.6), 4 to 6 and 0 to 2.
+    expected = [0.2, 0.2, 0.5, 0.5, 0.8, 0.8, 0.8, 0.0]
+    torch.testing.assert_close(said, torch.tensor(expected))
+
+
+def test_tubes_are_judged_one_by_one() -> None:
+    torch.manual_seed(0)
+    network = SegmentCooperation(4, 2).eval()
+    pair = [tube(seed)[0] for seed in (0, 1)]
+    lengths = [x.shape[1] for x in pair]
+    rows = torch.cat([x.transpose(0, 1).flatten(1) for x in pair]).numpy()
+    boxes = np.tile(np.float32([0, 0, 9, 9]), (len(rows), 1))
+    ptr, ones = np.cumsum([0, *lengths]), np.ones(2)
+    tubes = Tubes(["v"], ["a", "b"], [0, 0], [1, 0], ones, [1, 1], ptr, boxes, np.ones(len(rows)))
+    said = tube_actionness(network, tubes, rows)
+    expected = [network.actionness(x, cls) for x, cls in zip(pair, (1, 0))]
+    torch.testing.assert_close(torch.from_numpy(said), torch.cat(expected))
+    assert tube_actionness(network, tubes.take(np.zeros(2, bool)), rows[:0]).shape == (0,)

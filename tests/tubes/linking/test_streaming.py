@@ -114,3 +114,36 @@ def test_refuses_what_a_stream_cannot_do() -> None:
     stream.update(1, box, score, cls)
     with pytest.raises(ValueError, match="for all frames or for none"):
         stream.update(2, box, score, cls, np.ones(1))
+
+
+def test_tubes_are_judged_whole_before_they_are_refined() -> None:
+    detections = wandering(seed=3, frames=60)
+    options = LinkOptions(gap=3, min_length=5)
+    marks = np.arange(len(detections), dtype=np.float16)[:, None] % 8
+
+    def later_half(tubes: Tubes, features: np.ndarray) -> np.ndarray:
+        assert features.shape == (len(tubes.boxes), 1)
+        # The marks are those of the boxes, the filled ones included.
+        for box, mark in zip(tubes.boxes, features[:, 0]):
+            rows = np.flatnonzero((detections.boxes == box).all(axis=1))
+            assert mark in marks[rows, 0]
+        within = np.arange(len(tubes.boxes)) - np.repeat(tubes.ptr[:-1], tubes.lengths)
+        return (within >= np.repeat(tubes.lengths // 2, tubes.lengths)).astype(np.float32)
+
+    def stream(refine_options: RefineOptions | None) -> Tubes:
+        links = TubeStream(LABELS, options, refine_options, judge=later_half)
+        parts = []
+        for frame in range(1, 61):
+            rows = slice(*detections.frame_ptr[frame - 1 : frame + 1])
+            given = (*rows_at(detections, frame)[:3], None, marks[rows])
+            parts.append(links.update(frame, *given).ended)
+        return concatenate([*parts, links.finish()])
+
+    whole = stream(None)
+    linked = link(detections, options)
+    assert sorted(whole.lengths) == sorted(linked.lengths)
+    assert whole.actionness.mean() == pytest.approx(0.5, abs=0.1)
+    halves = stream(RefineOptions(threshold=0.5, window=1, min_length=1))
+    assert sorted(halves.lengths) == sorted(whole.lengths - whole.lengths // 2)
+    with pytest.raises(ValueError, match="judged by features"):
+        TubeStream(LABELS, judge=later_half).update(1, *rows_at(detections, 1))
