@@ -96,10 +96,13 @@ def half_precision(model: TwoStreamRCNN) -> Iterator[None]:
 
 
 def close(a: Instances, b: Instances) -> None:
+    """Each is among the others, in whatever order: nearly equal scores may change places."""
     assert len(a) == len(b) > 0
-    torch.testing.assert_close(a.pred_boxes.tensor, b.pred_boxes.tensor, atol=0.05, rtol=0)
-    torch.testing.assert_close(a.scores, b.scores, atol=2e-3, rtol=0)
-    assert torch.equal(a.pred_classes, b.pred_classes)
+    boxes = (a.pred_boxes.tensor[:, None] - b.pred_boxes.tensor).abs().amax(dim=2) < 0.05
+    scores = (a.scores[:, None] - b.scores).abs() < 2e-3
+    same = boxes & scores & (a.pred_classes[:, None] == b.pred_classes)
+    assert same.any(dim=0).all()
+    assert same.any(dim=1).all()
 
 
 @pytest.mark.parametrize("levels", [[], ["c3", "c4", "c5"]], ids=["all levels", "without c2"])
@@ -120,7 +123,7 @@ def test_detections_are_those_of_clips(levels: list[str], cfg: CfgNode) -> None:
         scores, expected = one["instances"].scores, other["instances"].scores
         assert len(scores) == len(expected) > 0
         assert (scores - expected).abs().mean() < 1e-3
-        # With rounded maps in both, boxes of nearly equal scores do not change places.
+        # With rounded maps in both, they find the same.
         with half_precision(model):
             close(one["instances"], model([clips(d)])[0]["instances"])
 
