@@ -16,11 +16,22 @@ OPTIONS = [str(x) for pair in SMALL.items() for x in pair]
 OPTIONS += ["MODEL.COOPERATION.IMAGE_MESSAGES", "True", "MODEL.ACTIONNESS.ON", "True"]
 
 
+def counts_of(file: Path, *options: str) -> dict[str, dict[str, int]]:
+    """What ``pcsc analyze`` counts, written to a file on the way."""
+    assert main(["analyze", *LINE, "--json", str(file), *OPTIONS, *options]) == 0
+    return json.loads(file.read_text())
+
+
+def test_segments_take_the_place_of_actionness(tmp_path: Path) -> None:
+    options = ("MODEL.ACTIONNESS.ON", "False", "MODEL.SEGMENTS.ON", "True")
+    counts = counts_of(tmp_path / "counts.json", *options)
+    assert set(counts) == {*PARTS, TOTAL} - {"actionness"}
+    assert counts["segments"]["parameters"] > 0
+
+
 def test_parts_are_all_of_the_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = tmp_path / "counts.json"
-    assert main(["analyze", *LINE, "--json", str(file), *OPTIONS]) == 0
-    counts = json.loads(file.read_text())
-    assert set(counts) == {*PARTS, TOTAL}
+    counts = counts_of(tmp_path / "counts.json")
+    assert set(counts) == {*PARTS, TOTAL} - {"segments"}
     total = counts.pop(TOTAL)
     for kind, number in total.items():
         assert sum(part[kind] for part in counts.values()) == pytest.approx(number, rel=0.01), kind
