@@ -63,8 +63,10 @@ def _spawned(work: Work, args: argparse.Namespace, device: str) -> int:
     """Do work in processes that this one starts and, if one of them ends, ends."""
     from torch.multiprocessing.spawn import ProcessExitedException
 
-    # Of no use to the user: the one line that says why follows.
+    # Of no use to the user: the one line that says why follows. The second is for the processes,
+    # one of which may wait for another that has ended.
     logging.getLogger("torch.multiprocessing.spawn").setLevel(logging.ERROR)
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     try:
         with signals_wait(), deaf_children():
             processes = _start(work, args, device)
