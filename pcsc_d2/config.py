@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from detectron2.config import CfgNode
 
 
@@ -306,3 +308,13 @@ def _add_solver_and_test(cfg: CfgNode) -> None:
     cfg.TEST.TUBES.REFINE = True
     cfg.TEST.TUBES.ACTIONNESS_THRESH = -1.0
     cfg.TEST.TUBES.ACTIONNESS_WINDOW = 0
+
+
+def changed(cfg: CfgNode, values: Mapping[str, object]) -> CfgNode:
+    """A copy with other values, by their keys, frozen as the config is."""
+    frozen, cfg = cfg.is_frozen(), cfg.clone()
+    cfg.defrost()
+    cfg.merge_from_list([part for pair in values.items() for part in pair])
+    if frozen:
+        cfg.freeze()
+    return cfg

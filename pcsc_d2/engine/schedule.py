@@ -10,6 +10,7 @@ from detectron2.config import CfgNode
 from detectron2.engine import DefaultTrainer
 from detectron2.utils import comm
 
+from pcsc_d2.config import changed
 from pcsc_d2.data import count_training_dicts
 from pcsc_d2.parallel import batch_of_rank
 
@@ -92,7 +93,7 @@ def _scaled(cfg: CfgNode, ranks: int) -> CfgNode:
         )
     warmup = round(cfg.MODEL.COOPERATION.WARMUP_ITERS * reference / ranks)
     cfg = DefaultTrainer.auto_scale_workers(cfg, ranks)
-    return _changed(cfg, {"MODEL.COOPERATION.WARMUP_ITERS": warmup})
+    return changed(cfg, {"MODEL.COOPERATION.WARMUP_ITERS": warmup})
 
 
 def epochs_to_iterations(cfg: CfgNode, dataset_size: int | None = None) -> CfgNode:
@@ -109,16 +110,6 @@ def epochs_to_iterations(cfg: CfgNode, dataset_size: int | None = None) -> CfgNo
     per_epoch = dataset_size / solver.IMS_PER_BATCH
     steps = tuple(math.ceil(e * per_epoch) for e in solver.STEP_EPOCHS) or solver.STEPS
     iterations = max(1, math.ceil(solver.EPOCHS * per_epoch))
-    return _changed(
+    return changed(
         cfg, {"SOLVER.MAX_ITER": iterations, "SOLVER.STEPS": steps, "SOLVER.EPOCHS": 0.0}
     )
-
-
-def _changed(cfg: CfgNode, values: dict[str, object]) -> CfgNode:
-    """A copy with other values, frozen as the config is."""
-    frozen, cfg = cfg.is_frozen(), cfg.clone()
-    cfg.defrost()
-    cfg.merge_from_list([part for pair in values.items() for part in pair])
-    if frozen:
-        cfg.freeze()
-    return cfg

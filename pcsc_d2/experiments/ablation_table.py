@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pcsc_d2.experiments.ablations import Row
-from pcsc_d2.experiments.tables import interval, markdown, signed, spread
+from pcsc_d2.experiments.tables import Paired, markdown, spread
 from pcsc_d2.tubes import Detections, GroundTruth
 from pcsc_d2.tubes.scoring.bootstrap import paired_interval
 from pcsc_d2.tubes.scoring.candidates import FrameCandidates
@@ -58,8 +58,9 @@ def table(
             continue
         by_seed = differences(cells[reference], of, "frame 0.5")
         by_video = paired_interval(list(zip(found[reference], found[name])), 0.5)
-        lines.append([*line, signed(by_seed), interval(by_video)])
-        content[name] |= {"by_seed": by_seed, "by_video": by_video._asdict()}
+        paired = Paired(by_seed, by_video)
+        lines.append([*line, *paired.cells()])
+        content[name] |= paired.to_dict()
     headings = ["", *COLUMNS, "frame 0.5, by seed", "by video (95 %)"]
     return markdown(lines, headings), content
 

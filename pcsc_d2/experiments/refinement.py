@@ -10,8 +10,8 @@ there; the tables go to ``<runs>/refinement.md`` and ``.json``, curves of action
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from detectron2.config import CfgNode
@@ -21,6 +21,7 @@ from detectron2.utils.env import seed_all_rng
 from detectron2.utils.logger import setup_logger
 from torch import nn
 
+from pcsc_d2.config import changed
 from pcsc_d2.data import precompute_flow
 from pcsc_d2.data.custom import check_registered
 from pcsc_d2.engine.actionness.choose import choose, fit_parts
@@ -60,19 +61,19 @@ class Variant:
     """A way to refine the tubes of PCSC: what is trained for it, and options of that."""
 
     task: type[Task] = ActionnessTask
-    options: tuple = ()
+    options: Mapping[str, object] = field(default_factory=dict)
     # Variants of one head share its fits.
     head: str = "class_specific"
 
 
 VARIANTS = {
     "refined": Variant(),
-    "general": Variant(options=("MODEL.ACTIONNESS.CLASS_SPECIFIC", False), head="general"),
-    "no_median": Variant(options=("SOLVER.ACTIONNESS.WINDOWS", (1,))),
-    "before_cooperation": Variant(options=("MODEL.ACTIONNESS.FEATURES", "stream"), head="stream"),
+    "general": Variant(options={"MODEL.ACTIONNESS.CLASS_SPECIFIC": False}, head="general"),
+    "no_median": Variant(options={"SOLVER.ACTIONNESS.WINDOWS": (1,)}),
+    "before_cooperation": Variant(options={"MODEL.ACTIONNESS.FEATURES": "stream"}, head="stream"),
     "segments": Variant(SegmentsTask, head="segments"),
     "segments_control": Variant(
-        SegmentsTask, ("SOLVER.SEGMENTS.EXCHANGE", False), head="segments_control"
+        SegmentsTask, {"SOLVER.SEGMENTS.EXCHANGE": False}, head="segments_control"
     ),
 }
 
@@ -102,7 +103,7 @@ def run_seed(folder: Path, train: str, test: str, options: Sequence[str] = ()) -
     rows["pcsc"] = Row(all_tubes(samples))
     rows["temporal_labelling"] = Row(relink(cfg, testing))
     for name, variant in VARIANTS.items():
-        task = variant.task(_config(cfg, variant))
+        task = variant.task(changed(cfg, variant.options))
         head, choice = train_head(task, training, train, work / variant.head)
         tubes = all_tubes(samples, task.predict(head, testing))
         refinement = Refinement.of(tubes, choice.options)
@@ -126,13 +127,6 @@ def relink(cfg: CfgNode, files: Sequence[Path]) -> Tubes:
     """Tubes that the linker's own temporal labelling ends (Singh et al. 2017)."""
     options = replace(link_options(cfg), temporal_alpha=ALPHA)
     return join_videos([link(load_detections(path), options) for path in files])
-
-
-def _config(cfg: CfgNode, variant: Variant) -> CfgNode:
-    cfg = cfg.clone()
-    cfg.defrost()
-    cfg.merge_from_list(list(variant.options))
-    return cfg
 
 
 def _shape(files: Sequence[Path], kind: str) -> ShapeSpec:

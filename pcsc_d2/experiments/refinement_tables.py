@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pcsc_d2.experiments.tables import interval, markdown, signed, spread, write_report
+from pcsc_d2.experiments.tables import Paired, markdown, spread, write_report
 from pcsc_d2.tubes import GroundTruth, Refinement, Tubes, refinement_stats
-from pcsc_d2.tubes.scoring.bootstrap import Interval, paired_interval
+from pcsc_d2.tubes.scoring.bootstrap import paired_interval
 from pcsc_d2.tubes.scoring.candidates import TubeCandidates
 from pcsc_d2.tubes.scoring.protocol import get_protocol
 from pcsc_d2.tubes.scoring.results import Results
@@ -97,7 +98,8 @@ def write_tables(
         markdown([_figures(name, found[name]) for name in refined], HEADINGS),
     ]
     content: dict[str, Any] = {name: [s.to_dict() for s in of] for name, of in found.items()}
-    return write_report(out / "refinement", parts, {"rows": content, "differences": differences})
+    told = {ref: {name: d.to_dict() for name, d in of.items()} for ref, of in differences.items()}
+    return write_report(out / "refinement", parts, {"rows": content, "differences": told})
 
 
 def _scores(found: Rows, part: str) -> str:
@@ -109,7 +111,7 @@ def _scores(found: Rows, part: str) -> str:
     return markdown(lines, ["", *columns])
 
 
-def _differences(found: Rows, reference: str) -> dict[str, dict[str, Any]]:
+def _differences(found: Rows, reference: str) -> dict[str, Paired]:
     """Of each other row, what it has over the reference: by seed, and over draws of the videos."""
     differences = {}
     for name, of in found.items():
@@ -119,22 +121,15 @@ def _differences(found: Rows, reference: str) -> dict[str, dict[str, Any]]:
         column = f"{IOU:g}"
         by_seed = [b.results["video"][column] - a.results["video"][column] for a, b in pairs]
         by_video = paired_interval([(a.candidates, b.candidates) for a, b in pairs], IOU)
-        differences[name] = {"by_seed": by_seed, "by_video": by_video._asdict()}
+        differences[name] = Paired(by_seed, by_video)
     return differences
 
 
-def _paired(found: Rows, differences: Mapping[str, dict[str, Any]]) -> str:
+def _paired(found: Rows, differences: Mapping[str, Mapping[str, Paired]]) -> str:
     lines = []
     for name in found:
-        line = [TITLES[name]]
-        for of in differences.values():
-            known = of.get(name)
-            line += (
-                [signed(known["by_seed"]), interval(Interval(**known["by_video"]))]
-                if known
-                else ["", ""]
-            )
-        lines.append(line)
+        cells = [of[name].cells() if name in of else ["", ""] for of in differences.values()]
+        lines.append([TITLES[name], *chain.from_iterable(cells)])
     headings = [x for ref in differences for x in (f"over {TITLES[ref]}", "by video")]
     return markdown(lines, ["", *headings])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from tabulate import tabulate
@@ -30,6 +30,21 @@ def signed(values: Sequence[float]) -> str:
 def interval(of: Interval) -> str:
     """``+difference [low, high]``."""
     return f"{of.difference:+.2f} [{of.low:+.2f}, {of.high:+.2f}]"
+
+
+class Paired(NamedTuple):
+    """What one row has over another: seed by seed, and over draws of the videos."""
+
+    by_seed: list[float]
+    by_video: Interval
+
+    def cells(self) -> list[str]:
+        """Both, as a table shows them."""
+        return [signed(self.by_seed), interval(self.by_video)]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Both, as a file of results holds them."""
+        return {"by_seed": self.by_seed, "by_video": self.by_video._asdict()}
 
 
 def markdown(rows: Sequence[Sequence[Any]], headers: Sequence[str]) -> str:

@@ -22,6 +22,7 @@ from detectron2.utils import comm
 from torch import nn
 from torch.utils.data import SequentialSampler
 
+from pcsc_d2.config import changed
 from pcsc_d2.data import evaluation_dicts, evaluation_loader
 from pcsc_d2.engine.actionness.samples import VideoSamples
 from pcsc_d2.engine.features import build_mapper, precompute_maps
@@ -256,11 +257,7 @@ def _gather(truth: GroundTruth, frames: dict[tuple[str, int], FrameArrays]) -> D
 
 def _whole_videos(cfg: CfgNode) -> CfgNode:
     """The config that looks at every frame, where a quick validation looks at some."""
-    cfg = cfg.clone()
-    cfg.defrost()
-    cfg.TEST.KEY_FRAMES = 0
-    cfg.freeze()
-    return cfg
+    return changed(cfg, {"TEST.KEY_FRAMES": 0})
 
 
 def _clips_by_video(

@@ -17,6 +17,7 @@ from detectron2.utils import comm
 from torch import nn
 from tqdm import tqdm
 
+from pcsc_d2.config import changed
 from pcsc_d2.engine.actionness.samples import POSITIVE, SampleStore, Shard, load_features
 from pcsc_d2.engine.actionness.task import keep, resumed
 from pcsc_d2.modeling import build_actionness_head
@@ -85,11 +86,7 @@ class ActionnessTask:
     @staticmethod
     def turned_on(cfg: CfgNode) -> CfgNode:
         """See ``Task``."""
-        cfg = cfg.clone()
-        cfg.defrost()
-        cfg.MODEL.ACTIONNESS.ON, cfg.MODEL.SEGMENTS.ON = True, False
-        cfg.freeze()
-        return cfg
+        return changed(cfg, {"MODEL.ACTIONNESS.ON": True, "MODEL.SEGMENTS.ON": False})
 
     @property
     def kind(self) -> str:

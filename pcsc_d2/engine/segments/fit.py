@@ -13,6 +13,7 @@ from detectron2.config import CfgNode
 from detectron2.layers import ShapeSpec
 from torch import nn
 
+from pcsc_d2.config import changed
 from pcsc_d2.engine.actionness.samples import VideoSamples
 from pcsc_d2.engine.actionness.task import keep, resumed
 from pcsc_d2.engine.segments.samples import TubeSample, box_features, tubes_of
@@ -35,11 +36,7 @@ class SegmentsTask:
     @staticmethod
     def turned_on(cfg: CfgNode) -> CfgNode:
         """See ``Task``."""
-        cfg = cfg.clone()
-        cfg.defrost()
-        cfg.MODEL.ACTIONNESS.ON, cfg.MODEL.SEGMENTS.ON = False, True
-        cfg.freeze()
-        return cfg
+        return changed(cfg, {"MODEL.ACTIONNESS.ON": False, "MODEL.SEGMENTS.ON": True})
 
     def new(self, shape: ShapeSpec) -> nn.Module:
         """See ``Task``."""

@@ -16,7 +16,6 @@ import argparse
 import copy
 from collections import defaultdict
 from collections.abc import Iterator
-from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -100,9 +99,7 @@ def score_run(folder: Path, dataset: str) -> dict:
 def _save(detections: dict[tuple[str, int], Detections], folder: Path) -> None:
     """Write the last stage's of each way of putting scores together."""
     folder.mkdir(exist_ok=True)
-    last: dict[str, Detections] = {}
-    for (mode, _), found in sorted(detections.items(), key=itemgetter(0)):
-        last[mode] = found
+    last = {mode: detections[mode, stage] for mode, stage in sorted(detections)}
     for mode, found in last.items():
         found.save(folder / f"{mode}.npz")
 
