@@ -23,6 +23,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from pcsc_d2.layers.convolution import SafeConv3d
+
 TAPS = {"Conv3d_2c_3x3": "c2", "Mixed_3c": "c3", "Mixed_4f": "c4", "Mixed_5c": "c5"}
 STRIDES = {"c2": (2, 4), "c3": (2, 8), "c4": (4, 16), "c5": (8, 32)}
 
@@ -120,7 +122,7 @@ class Unit3d(nn.Module):
         super().__init__()
         # At stride 1 SAME is symmetric whatever the size, and the convolution does it itself.
         padding = kernel // 2 if stride == 1 else 0
-        self.conv3d = nn.Conv3d(
+        self.conv3d = SafeConv3d(
             in_channels, out_channels, kernel, stride=stride, padding=padding, bias=False
         )
         self.bn = build_norm(norm, out_channels)

@@ -22,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from pcsc_d2.layers.convolution import SafeConv3d
 from pcsc_d2.layers.i3d import (
     MaxPool3dSame,
     TappedTrunk,
@@ -31,7 +32,7 @@ from pcsc_d2.layers.i3d import (
     inception_modules,
     scaled_channels,
 )
-from pcsc_d2.layers.i3d_weights import fill_trunk, read_weights, within
+from pcsc_d2.layers.i3d_weights import fill_trunk, read_weights, stem_for, within
 
 VARIANTS = ("torchvision", "howto100m")
 # Of the norms that the published weights are with.
