@@ -32,6 +32,8 @@ from pcsc_d2.utils.weights import save_tensors
 
 logger = logging.getLogger(__name__)
 _BATCH = 4
+# What was kept for another kind of stem does not fit.
+_STEM = "along directions"
 
 
 def estimate_statistics(cfg: CfgNode, stream: Stream) -> None:
@@ -62,7 +64,7 @@ def _kept(cfg: CfgNode) -> Path:
     """The file of the statistics for these data and settings."""
     size = (cfg.INPUT.CLIP_LENGTH, cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST)
     flow = (cfg.INPUT.FLOW.METHOD, cfg.INPUT.FLOW.BOUND, cfg.MODEL.FLOW.PIXEL_STD)
-    trunk = (CHECKPOINT.sha256, cfg.MODEL.I3D.PRECISE_BN, cfg.MODEL.I3D.CONTEXT)
+    trunk = (CHECKPOINT.sha256, _STEM, cfg.MODEL.I3D.PRECISE_BN, cfg.MODEL.I3D.CONTEXT)
     data = (str(dataset_root().absolute()), sorted(cfg.DATASETS.TRAIN))
     digest = hashlib.sha256(repr((size, flow, trunk, data)).encode()).hexdigest()[:16]
     return cache_folder("weights") / f"kinetics_i3d_flow_statistics_{digest}.pt"

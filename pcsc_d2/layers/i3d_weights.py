@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,6 +29,7 @@ _BRANCHES = {
 }
 _STEM = "Conv3d_1a_7x7.conv3d.weight"
 _HEAD = ("logits.", "conv3d_0c_1x1.")
+_GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
 
 
 def _trunk_key(key: str) -> str:
@@ -109,13 +111,32 @@ def fill_trunk(
 
 
 def inflate_stem(weights: Mapping[str, torch.Tensor], channels: int) -> dict[str, torch.Tensor]:
-    """Weights for another kind of input: the first kernel's mean over RGB for each channel.
+    """Weights for another kind of input: see ``stem_for``.
 
     What comes out of such a stem is of another size: the norms' statistics are to be estimated
-    anew (cross-modality initialisation, Wang et al. 2016).
+    anew.
     """
-    kernel = weights[_STEM].mean(dim=1, keepdim=True).repeat(1, channels, 1, 1, 1)
-    return {**weights, _STEM: kernel}
+    return {**weights, _STEM: stem_for(weights[_STEM], channels)}
+
+
+def stem_for(kernels: torch.Tensor, channels: int) -> torch.Tensor:
+    """First kernels for flow, of those for RGB.
+
+    Cross-modality initialisation (Wang et al. 2016) gives u and v the mean over RGB, and such a
+    stem sees no more of flow than u + v. Here each kernel looks along a direction of its own, cos a
+    and sin a times the mean, with angles that are spread evenly over the kernels.
+
+    Args:
+        kernels: (N, 3, ...).
+        channels: what comes back has, (N, channels, ...); other than 2, each gets the mean.
+    """
+    mean = kernels.mean(dim=1, keepdim=True)
+    if channels != 2:
+        return mean.repeat_interleave(channels, dim=1)
+    # In float64, so that all machines round to the same.
+    angles = torch.arange(len(kernels), dtype=torch.float64) * _GOLDEN_ANGLE
+    directions = math.sqrt(2) * torch.stack([angles.cos(), angles.sin()], dim=1)
+    return mean * directions.to(mean).view(-1, 2, *[1] * (kernels.ndim - 2))
 
 
 def _summary(problems: dict[str, list[str]], shown: int = 4) -> str:

@@ -53,7 +53,7 @@ class PlainUnit3d(Unit3d):
         eps: float = 1e-3,
     ) -> None:
         nn.Module.__init__(self)
-        self.conv3d = nn.Conv3d(in_channels, out_channels, kernel, stride, padding, bias=False)
+        self.conv3d = SafeConv3d(in_channels, out_channels, kernel, stride, padding, bias=False)
         self.bn = build_norm(norm, out_channels)
         if hasattr(self.bn, "running_var"):
             self.bn.eps = eps
@@ -224,7 +224,7 @@ def load_s3d_weights(trunk: SeparableI3D, path: str | Path, prefix: str = "") ->
 def fill_s3d(trunk: SeparableI3D, weights: dict[str, torch.Tensor], source: str | Path) -> None:
     """Fill the trunk from weights under either's names or its own; see ``load_s3d_weights``.
 
-    A stem of RGB is averaged for two channels of flow, as ``inflate_stem`` does for I3D.
+    A stem of RGB is made one for flow as I3D's is, see ``stem_for``.
     """
     state = {trunk_name(k): v for k, v in weights.items() if not k.startswith(_ASIDE)}
     fill_trunk(trunk, _for_channels(state, trunk), source, "S3D")
@@ -268,12 +268,12 @@ def _from_port(key: str) -> str:
 
 
 def _for_channels(state: dict[str, torch.Tensor], trunk: SeparableI3D) -> dict[str, torch.Tensor]:
-    """The stem's mean over RGB for each channel of flow, where that is what is missing."""
+    """A stem of RGB made one for flow, where that is what is missing."""
     cells = trunk.variant == "howto100m"
     key = f"Conv3d_1a_7x7.{'unit' if cells else 'spatial'}.conv3d.weight"
     wanted = trunk.in_channels
     if key not in state or wanted == 3 or state[key].shape[1] != (24 if cells else 3):
         return state
     kernel = state[key].unflatten(1, (8, 3)) if cells else state[key][:, None]
-    mean = kernel.mean(dim=2, keepdim=True).expand(-1, -1, wanted, -1, -1, -1)
-    return state | {key: mean.flatten(1, 2).contiguous()}
+    made = stem_for(kernel.transpose(1, 2), wanted).transpose(1, 2)
+    return state | {key: made.flatten(1, 2).contiguous()}

@@ -124,7 +124,7 @@ def kinetics_digest(weights: Mapping[str, torch.Tensor]) -> str:
 
 
 def kinetics_kernels(digest: str) -> Callable[[int], Mapping[str, np.ndarray]]:
-    """The weights as arrays, for a trunk of 3 channels, or of 2 with the stem's mean over RGB.
+    """The weights as arrays, for a trunk of 3 channels, or of 2 with a stem for flow.
 
     Args:
         digest: of those that are meant.
@@ -140,12 +140,12 @@ def kinetics_kernels(digest: str) -> Callable[[int], Mapping[str, np.ndarray]]:
 
 
 def for_channels(weights: Mapping[str, torch.Tensor], channels: int) -> dict[str, torch.Tensor]:
-    """The weights for a trunk of so many channels; one for flow has the stem's mean over RGB."""
+    """The weights for a trunk of so many channels; one for flow has a stem for it."""
     return dict(weights) if channels == 3 else inflate_stem(weights, channels)
 
 
 def load_kinetics(trunk: InceptionI3D) -> None:
-    """Fill a trunk; one for flow gets the stem's mean over RGB for u and for v.
+    """Fill a trunk; one for flow gets a stem for it (``stem_for``).
 
     Raises:
         ValueError: they are not in the cache, damaged, or the trunk is of another width.

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 from torchvision.models.video import s3d
 
@@ -112,18 +113,31 @@ def test_layout_of_the_published_port(tmp_path: Path) -> None:
 
 @torch.no_grad()
 @pytest.mark.parametrize("variant", ["torchvision", "howto100m"])
-def test_weights_of_rgb_start_flow_from_their_mean(variant: str, tmp_path: Path) -> None:
+def test_weights_of_rgb_start_flow_along_directions(variant: str, tmp_path: Path) -> None:
     rgb = SeparableI3D(3, width=0.125, variant=variant).eval()
     torch.save(rgb.state_dict(), tmp_path / "rgb.pth")
     flow = SeparableI3D(2, width=0.125, variant=variant).eval()
     load_s3d_weights(flow, tmp_path / "rgb.pth")
-    # Grey flow u = v gives what RGB of two thirds of the size gives, three channels alike.
     grey = torch.rand(1, 1, 8, 32, 32)
-    assert torch.allclose(
-        flow(grey.expand(-1, 2, -1, -1, -1))["c2"],
-        rgb((grey * 2 / 3).expand(-1, 3, -1, -1, -1))["c2"],
-        atol=1e-5,
+    theirs = first_convolution(rgb, (grey / 3).expand(-1, 3, -1, -1, -1))
+    u, v = (
+        first_convolution(flow, clip)
+        for clip in (F.pad(grey, (0,) * 7 + (1,)), F.pad(grey, (0,) * 6 + (1, 0)))
     )
+    # The first kernel looks along u; all see a step of one pixel alike, whatever its direction.
+    assert torch.allclose(u[:, 0], 2**0.5 * theirs[:, 0], atol=1e-5)
+    assert torch.allclose(v[:, 0], torch.zeros(()), atol=1e-5)
+    assert torch.allclose(u**2 + v**2, 2 * theirs**2, atol=1e-4)
+
+
+def first_convolution(trunk: SeparableI3D, clip: torch.Tensor) -> torch.Tensor:
+    """What the first convolution makes of a clip."""
+    found: list[torch.Tensor] = []
+    convolution = next(m for m in trunk.modules() if isinstance(m, torch.nn.Conv3d))
+    handle = convolution.register_forward_hook(lambda *args: found.append(args[2]))
+    trunk(clip)
+    handle.remove()
+    return found[0]
 
 
 @torch.no_grad()

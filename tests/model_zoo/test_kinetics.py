@@ -126,17 +126,25 @@ def test_command_converts_a_file_at_hand(
     assert main(["weights", "kinetics"]) == 0
 
 
-def test_stem_for_flow_is_the_mean_over_rgb(checkpoint: Path, trunk: InceptionI3D) -> None:
+def test_stem_for_flow_looks_along_directions(checkpoint: Path, trunk: InceptionI3D) -> None:
     kinetics.fetch_kinetics(checkpoint)
     flow = InceptionI3D(2, width=0.0625)
     kinetics.load_kinetics(flow)
-    grey = torch.rand(1, 1, 8, 32, 32)
-    for u_or_v in range(2):
-        clip = torch.zeros(1, 2, 8, 32, 32)
-        clip[:, u_or_v : u_or_v + 1] = grey
-        third = trunk(grey.expand(-1, 3, -1, -1, -1) / 3)
-        for level, maps in flow.eval()(clip).items():
-            torch.testing.assert_close(maps, third[level])
+    theirs = trunk.state_dict()
+    for key, value in flow.state_dict().items():
+        if key != "Conv3d_1a_7x7.conv3d.weight":
+            torch.testing.assert_close(value, theirs[key])
+    mean = theirs["Conv3d_1a_7x7.conv3d.weight"].mean(dim=1)
+    u, v = flow.Conv3d_1a_7x7.conv3d.weight.detach().unbind(1)
+    # The first looks along u; all have the length of the mean twice, whatever their direction.
+    torch.testing.assert_close(u[0], 2**0.5 * mean[0])
+    torch.testing.assert_close(v[0], torch.zeros_like(v[0]))
+    torch.testing.assert_close(u**2 + v**2, 2 * mean**2)
+    angles = torch.atan2((v * mean).sum((1, 2, 3)), (u * mean).sum((1, 2, 3)))
+    gaps = angles.sort().values.diff()
+    # An eighth of a circle is 0.79; the mean for both would look along 0.79 alone.
+    assert len(angles) == 4
+    assert gaps.min() > 0.7
 
 
 def broken(checkpoint: Path, how: str) -> bytes:
