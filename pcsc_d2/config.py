@@ -101,6 +101,11 @@ def _add_backbone(cfg: CfgNode) -> None:
     # dense video mode at step 1 finds what clips one by one give; training computes more.
     cfg.MODEL.I3D.CONTEXT = 0
 
+    cfg.MODEL.TRUNK_CLASSIFIER = CfgNode()
+    # Weight of foretelling RGB's maps of c4 and c5 where META_ARCHITECTURE is TrunkClassifier; 0:
+    # classes alone.
+    cfg.MODEL.TRUNK_CLASSIFIER.IMITATION = 0.0
+
     # Of MODEL.BACKBONE.NAME build_s3d_fpn_backbone, which takes all of MODEL.I3D, too.
     cfg.MODEL.S3D = CfgNode()
     # Whose network: "torchvision" (weights by the name "kinetics", or a file), or "howto100m".
@@ -134,7 +139,7 @@ def _add_backbone(cfg: CfgNode) -> None:
     # Pixels. Normalised flow is clipped to [-1, 1], so flow is clipped to +-20 pixels.
     cfg.MODEL.FLOW.PIXEL_MEAN = [0.0, 0.0]
     cfg.MODEL.FLOW.PIXEL_STD = [20.0, 20.0]
-    # "kinetics" are RGB's, the first kernel averaged over RGB for u and v: see I3D.PRECISE_BN.
+    # "kinetics" are RGB's, the first kernels made ones for flow: see I3D.PRECISE_BN.
     cfg.MODEL.FLOW.WEIGHTS = ""
 
 

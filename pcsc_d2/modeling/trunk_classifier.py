@@ -1,7 +1,8 @@
 """Training the flow trunk by itself: which action, if any, is in each cell of its maps.
 
 A flow trunk that starts from weights for RGB has to be trained before it is worth its stream, and
-on a CPU a whole detector is too much for that.
+on a CPU a whole detector is too much for that. Classes are few and so are clips; what RGB's trunk
+sees in the same cells is a richer target (supervision transfer: Gupta, Hoffman, Malik, CVPR 2016).
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from pcsc_d2.modeling.stream import Stream
 _LEVELS = ("c4", "c5")
 # What cells of actors weigh against cells of background, which are many more.
 _ACTOR, _BACKGROUND = 0.7, 0.3
+# Beside the variance of a channel that is all but silent.
+_EPSILON = 1e-3
 
 
 @META_ARCH_REGISTRY.register()
@@ -29,24 +32,55 @@ class TrunkClassifier(nn.Module):
         flow: the stream, whose pyramid and RPN are left alone.
         num_classes: K; K itself stands for background.
         dropout: of features.
+        teacher: the RGB stream, whose maps the trunk learns to foretell; it stays as it is.
+        imitation: weight of that loss.
     """
 
     @configurable
-    def __init__(self, *, flow: Stream, num_classes: int, dropout: float = 0.3) -> None:
+    def __init__(
+        self,
+        *,
+        flow: Stream,
+        num_classes: int,
+        dropout: float = 0.3,
+        teacher: Stream | None = None,
+        imitation: float = 1.0,
+    ) -> None:
         super().__init__()
         self.flow = flow
         self.num_classes = num_classes
         self.dropout = dropout
+        self.imitation = imitation
         flow.proposal_generator.requires_grad_(False)
         flow.backbone.top_down.requires_grad_(False)
         shapes = flow.backbone.bottom_up.output_shape()
+        channels = {level: shapes[level].channels for level in _LEVELS}
         self.classifiers = nn.ModuleDict(
-            {level: nn.Conv2d(shapes[level].channels, num_classes + 1, 1) for level in _LEVELS}
+            {level: nn.Conv2d(c, num_classes + 1, 1) for level, c in channels.items()}
         )
+        self.teacher = teacher
+        if teacher is not None:
+            teacher.requires_grad_(False)
+            self.predictors = nn.ModuleDict(
+                {level: nn.Conv2d(c, c, 1) for level, c in channels.items()}
+            )
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, object]:
-        return {"flow": Stream(cfg, "flow"), "num_classes": cfg.MODEL.ROI_HEADS.NUM_CLASSES}
+        imitation = cfg.MODEL.TRUNK_CLASSIFIER.IMITATION
+        return {
+            "flow": Stream(cfg, "flow"),
+            "num_classes": cfg.MODEL.ROI_HEADS.NUM_CLASSES,
+            "teacher": Stream(cfg, "rgb") if imitation else None,
+            "imitation": imitation,
+        }
+
+    def train(self, mode: bool = True) -> TrunkClassifier:
+        """The teacher's norms keep their statistics."""
+        super().train(mode)
+        if self.teacher is not None:
+            self.teacher.eval()
+        return self
 
     @property
     def device(self) -> torch.device:
@@ -60,22 +94,48 @@ class TrunkClassifier(nn.Module):
         """
         if not self.training:
             raise ValueError("MODEL.META_ARCHITECTURE TrunkClassifier detects nothing: no TEST")
-        maps = self.flow.backbone.bottom_up(self.flow.preprocess(batched_inputs).tensor)
+        maps = _maps(self.flow, batched_inputs)
         truth = [x["instances"].to(self.device) for x in batched_inputs]
+        labels = {}
+        for level in _LEVELS:
+            size, stride = maps[level].shape[-2:], STRIDES[level][1]
+            each = [cell_labels(x, size, stride, self.num_classes) for x in truth]
+            labels[level] = torch.stack(each)
         losses = {}
         for level, classifier in self.classifiers.items():
             logits = classifier(F.dropout(maps[level], self.dropout, self.training))
-            size, stride = logits.shape[-2:], STRIDES[level][1]
-            labels = [cell_labels(x, size, stride, self.num_classes) for x in truth]
-            losses[f"loss_cls_{level}"] = self._loss(logits, torch.stack(labels))
+            loss = F.cross_entropy(logits, labels[level], reduction="none", label_smoothing=0.1)
+            losses[f"loss_cls_{level}"] = self._shared(loss, labels[level])
+        if self.teacher is not None:
+            losses |= self._imitation(batched_inputs, maps, labels)
         return losses
 
-    def _loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Cross entropy of logits (N, K + 1, H, W), actors and background each with their share."""
-        each = F.cross_entropy(logits, labels, reduction="none", label_smoothing=0.1)
+    def _imitation(
+        self,
+        batched_inputs: list[dict],
+        maps: dict[str, torch.Tensor],
+        labels: dict[str, torch.Tensor],
+    ) -> dict[str, torch.Tensor]:
+        """How far RGB's maps are from what is foretold, in variances of each channel."""
+        with torch.no_grad():
+            wanted = _maps(self.teacher, batched_inputs)
+        losses = {}
+        for level, predictor in self.predictors.items():
+            goal = wanted[level].float()
+            variance = goal.var(dim=(0, 2, 3), keepdim=True) + _EPSILON
+            loss = (predictor(maps[level]).float() - goal).square().div(variance).mean(dim=1)
+            losses[f"loss_imitation_{level}"] = self.imitation * self._shared(loss, labels[level])
+        return losses
+
+    def _shared(self, loss: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """The mean loss of cells, (N, H, W), actors and background each with their share."""
         actor = labels < self.num_classes
         shares = (_ACTOR, actor), (_BACKGROUND, ~actor)
-        return sum(w * (each * cells).sum() / cells.sum().clamp(min=1) for w, cells in shares)
+        return sum(w * (loss * cells).sum() / cells.sum().clamp(min=1) for w, cells in shares)
+
+
+def _maps(stream: Stream, batched_inputs: list[dict]) -> dict[str, torch.Tensor]:
+    return stream.backbone.bottom_up(stream.preprocess(batched_inputs).tensor)
 
 
 def cell_labels(

@@ -9,6 +9,7 @@ import torch
 from detectron2.modeling import build_model
 from detectron2.structures import Boxes, Instances
 
+from pcsc_d2.modeling import trunk_classifier
 from pcsc_d2.modeling.trunk_classifier import cell_labels
 from tests.tiny import tiny_config, tiny_input
 
@@ -52,6 +53,39 @@ def test_learns_the_upper_part_alone() -> None:
     }
     assert {"Mixed_4b", "Mixed_5c", "classifiers"} <= names
     assert not names & {"Conv3d_1a_7x7", "Mixed_3c", "flow"}
+
+
+def test_foretells_what_rgb_sees() -> None:
+    torch.manual_seed(0)
+    model = build_model(tiny_config([*OPTIONS, "MODEL.TRUNK_CLASSIFIER.IMITATION", 2.0])).train()
+    inputs = [tiny_input(seed) for seed in range(2)]
+    before = {k: v.clone() for k, v in model.teacher.state_dict().items()}
+    losses = model(inputs)
+    assert set(losses) == {
+        f"loss_{kind}_{level}" for kind in ("cls", "imitation") for level in ("c4", "c5")
+    }
+    sum(losses.values()).backward()
+    assert all(torch.equal(v, before[k]) for k, v in model.teacher.state_dict().items())
+    assert all(p.grad is None for p in model.teacher.parameters())
+    assert model.flow.backbone.bottom_up.trunk.Conv3d_1a_7x7.conv3d.weight.grad.abs().sum() > 0
+
+
+@torch.no_grad()
+def test_imitation_is_in_variances_of_a_channel(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = build_model(tiny_config([*OPTIONS, "MODEL.TRUNK_CLASSIFIER.IMITATION", 2.0]))
+    goals = {k: torch.randn(2, c.in_channels, 4, 4) for k, c in model.predictors.items()}
+    monkeypatch.setattr(trunk_classifier, "_maps", lambda *args: goals)
+    labels = {level: torch.zeros(2, 4, 4, dtype=torch.int64) for level in goals}
+    for predictor in model.predictors.values():
+        torch.nn.init.dirac_(predictor.weight)
+        torch.nn.init.zeros_(predictor.bias)
+    # Cells of actors alone, which have 0.7 of the loss: 0 where it is foretold, and where the mean
+    # is, a variance in each channel.
+    exact = model._imitation([], goals, labels)
+    assert all(value < 1e-9 for value in exact.values())
+    means = {k: v.mean((0, 2, 3), keepdim=True).expand_as(v) for k, v in goals.items()}
+    for value in model._imitation([], means, labels).values():
+        assert value == pytest.approx(2 * 0.7 * 31 / 32, abs=0.01)
 
 
 def test_detector_takes_its_trunk(tmp_path: Path) -> None:
