@@ -16,6 +16,7 @@ from detectron2.modeling.matcher import Matcher
 from detectron2.modeling.poolers import assign_boxes_to_levels
 from detectron2.structures import Boxes, pairwise_iou
 
+from pcsc_d2.config import changed
 from pcsc_d2.tubes import GroundTruth
 from pcsc_d2.tubes.boxes import to_exclusive
 from pcsc_d2.utils.progress import progress_bar
@@ -112,11 +113,13 @@ def suggest(cfg: CfgNode, frames: Sequence[FrameBoxes]) -> CfgNode:
     sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 1)
     sizes = _middles(np.sqrt(sides.prod(axis=1)), len(cfg.MODEL.RPN.IN_FEATURES))
     ratios = _middles(sides[:, 1] / sides[:, 0], _RATIOS)
-    cfg = cfg.clone()
-    cfg.defrost()
-    cfg.MODEL.ANCHOR_GENERATOR.SIZES = [[round(size)] for size in sizes]
-    cfg.MODEL.ANCHOR_GENERATOR.ASPECT_RATIOS = [[round(ratio, 1) for ratio in ratios]]
-    return cfg
+    return changed(
+        cfg,
+        {
+            "MODEL.ANCHOR_GENERATOR.SIZES": [[round(size)] for size in sizes],
+            "MODEL.ANCHOR_GENERATOR.ASPECT_RATIOS": [[round(ratio, 1) for ratio in ratios]],
+        },
+    )
 
 
 def _middles(values: np.ndarray, parts: int) -> list[float]:

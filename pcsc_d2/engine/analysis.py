@@ -16,6 +16,7 @@ from fvcore.nn import ActivationCountAnalysis, parameter_count
 from tabulate import tabulate
 
 from pcsc_d2 import data, modeling  # noqa: F401  (registers what configs name)
+from pcsc_d2.config import changed
 from pcsc_d2.model_zoo import get_config
 from pcsc_d2.modeling import TwoStreamRCNN, build_detector
 from pcsc_d2.utils.files import write_json
@@ -93,10 +94,7 @@ def most_boxes(cfg: CfgNode) -> CfgNode:
         "MODEL.COOPERATION.NMS_THRESH_CROSS": 1.0,
         "TEST.EVAL_ALL_STAGES": False,
     }
-    cfg = cfg.clone()
-    cfg.defrost()
-    cfg.merge_from_list([x for pair in wanted.items() for x in pair])
-    return cfg
+    return changed(cfg, wanted)
 
 
 def example(cfg: CfgNode, size: Sequence[int] = FRAME_SIZE) -> dict:

@@ -18,6 +18,7 @@ from tabulate import tabulate
 from torch import nn
 
 from pcsc_d2 import data
+from pcsc_d2.config import changed
 from pcsc_d2.engine.checkpointing import Checkpointer
 from pcsc_d2.engine.optimizer import build_optimizer
 from pcsc_d2.engine.schedule import scheduled
@@ -82,10 +83,8 @@ def time_data(cfg: CfgNode, warmup: int, iterations: int) -> Timing:
 def time_training(cfg: CfgNode, warmup: int, iterations: int) -> Timing:
     """Of a step of training, without loading."""
     batches = _some(Trainer.build_train_loader(cfg))
-    cfg = cfg.clone()
-    cfg.defrost()
     # All stages train, and no pictures are drawn.
-    cfg.MODEL.COOPERATION.WARMUP_ITERS, cfg.VIS_PERIOD = 0, 0
+    cfg = changed(cfg, {"MODEL.COOPERATION.WARMUP_ITERS": 0, "VIS_PERIOD": 0})
     model = _model(cfg).train()
     trainer = step_trainer(cfg, model)(model, itertools.cycle(batches), build_optimizer(cfg, model))
     with EventStorage() as trainer.storage:

@@ -13,6 +13,7 @@ from detectron2.utils import comm
 from fvcore.common.checkpoint import Checkpointer as LocalCheckpointer
 from torch import nn
 
+from pcsc_d2.config import changed
 from pcsc_d2.modeling import what_is_incomplete
 from pcsc_d2.utils.files import atomic_write, remove_leftovers
 from pcsc_d2.utils.trust import require_trust, trusted
@@ -133,9 +134,7 @@ class Checkpointer(DetectionCheckpointer):
 def save_final(cfg: CfgNode, model: nn.Module) -> None:
     """Write a model that is finished and the config that evaluates it, to OUTPUT_DIR."""
     Checkpointer(model, cfg.OUTPUT_DIR).save(FINAL)
-    cfg = cfg.clone()
-    cfg.defrost()
-    cfg.MODEL.WEIGHTS = str(Path(cfg.OUTPUT_DIR, f"{FINAL}.pth"))
+    cfg = changed(cfg, {"MODEL.WEIGHTS": str(Path(cfg.OUTPUT_DIR, f"{FINAL}.pth"))})
     with atomic_write(Path(cfg.OUTPUT_DIR, "config.yaml"), "w") as file:
         file.write(cfg.dump())
 

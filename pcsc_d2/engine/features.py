@@ -27,7 +27,7 @@ from detectron2.utils.logger import setup_logger
 from torch import nn
 from torch.utils.data import SequentialSampler
 
-from pcsc_d2.config import uses_cached_features
+from pcsc_d2.config import changed, uses_cached_features
 from pcsc_d2.data import (
     ClipMapper,
     check_registered,
@@ -194,9 +194,9 @@ class _Computation:
     """The trunks at work on clips as training or evaluation sees them."""
 
     def __init__(self, cfg: CfgNode, is_train: bool, stores: dict[str, FeatureStore]) -> None:
-        self._cfg = cfg.clone()
-        self._cfg.defrost()
-        self._cfg.INPUT.MIN_SIZE_TEST, self._cfg.INPUT.MAX_SIZE_TEST = feature_size(cfg, is_train)
+        shortest, longest = feature_size(cfg, is_train)
+        sizes = {"INPUT.MIN_SIZE_TEST": shortest, "INPUT.MAX_SIZE_TEST": longest}
+        self._cfg = changed(cfg, sizes)
         self._stores = stores
         self._streams = frozen_streams(cfg)
         trunks = {s: _fast(stream, cfg) for s, stream in self._streams.items()}

@@ -23,7 +23,7 @@ from detectron2.utils import comm
 from detectron2.utils.events import EventWriter
 from torch import nn
 
-from pcsc_d2.config import uses_cached_features
+from pcsc_d2.config import changed, uses_cached_features
 from pcsc_d2.data import (
     evaluation_dicts,
     evaluation_loader,
@@ -227,7 +227,4 @@ def _with_seed(cfg: CfgNode) -> CfgNode:
     """Without a seed a resumed run could not draw what the interrupted one would have drawn."""
     if cfg.SEED >= 0:
         return cfg
-    cfg = cfg.clone()
-    cfg.defrost()
-    cfg.SEED = comm.shared_random_seed() % 2**31
-    return cfg
+    return changed(cfg, {"SEED": comm.shared_random_seed() % 2**31})

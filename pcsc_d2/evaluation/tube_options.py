@@ -5,6 +5,7 @@ from __future__ import annotations
 from detectron2.config import CfgNode
 from torch import nn
 
+from pcsc_d2.config import changed
 from pcsc_d2.tubes import LinkOptions, RefineOptions
 
 
@@ -41,12 +42,9 @@ def with_trained_refinement(cfg: CfgNode, model: nn.Module) -> CfgNode:
     head = next((head for head in found if head is not None), None)
     if head is None:
         return cfg
-    cfg = cfg.clone()
-    cfg.defrost()
-    node = cfg.TEST.TUBES
+    node, values = cfg.TEST.TUBES, {}
     if node.ACTIONNESS_THRESH < 0:
-        node.ACTIONNESS_THRESH = round(head.threshold.item(), 6)
+        values["TEST.TUBES.ACTIONNESS_THRESH"] = round(head.threshold.item(), 6)
     if node.ACTIONNESS_WINDOW < 1:
-        node.ACTIONNESS_WINDOW = head.window.item()
-    cfg.freeze()
-    return cfg
+        values["TEST.TUBES.ACTIONNESS_WINDOW"] = head.window.item()
+    return changed(cfg, values)

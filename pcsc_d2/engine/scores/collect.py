@@ -11,7 +11,7 @@ from detectron2.structures import Instances
 from detectron2.utils import comm
 from torch import nn
 
-from pcsc_d2.config import uses_cached_features
+from pcsc_d2.config import changed, uses_cached_features
 from pcsc_d2.data import evaluation_loader, training_dicts
 from pcsc_d2.data.datasets import spread_key_frames
 from pcsc_d2.engine.features import build_mapper, precompute_features
@@ -42,16 +42,17 @@ def collect(cfg: CfgNode, model: nn.Module, sampled: bool) -> list[Answers]:
 
 def plain_clips(cfg: CfgNode) -> CfgNode:
     """A config whose training clips are those of DATASETS.SCORES, as testing would see them."""
-    cfg = cfg.clone()
-    cfg.defrost()
-    cfg.DATASETS.TRAIN = cfg.DATASETS.SCORES or cfg.DATASETS.TRAIN
-    cfg.INPUT.RANDOM_FLIP = "none"
-    cfg.INPUT.CROP.ENABLED = False
+    values = {
+        "DATASETS.TRAIN": cfg.DATASETS.SCORES or cfg.DATASETS.TRAIN,
+        "INPUT.RANDOM_FLIP": "none",
+        "INPUT.CROP.ENABLED": False,
+    }
     if not uses_cached_features(cfg):
-        cfg.INPUT.MIN_SIZE_TRAIN = (cfg.INPUT.MIN_SIZE_TEST,)
-        cfg.INPUT.MAX_SIZE_TRAIN = cfg.INPUT.MAX_SIZE_TEST
-    cfg.freeze()
-    return cfg
+        values |= {
+            "INPUT.MIN_SIZE_TRAIN": (cfg.INPUT.MIN_SIZE_TEST,),
+            "INPUT.MAX_SIZE_TRAIN": cfg.INPUT.MAX_SIZE_TEST,
+        }
+    return changed(cfg, values)
 
 
 def _batches(cfg: CfgNode) -> Iterator[list[dict]]:
