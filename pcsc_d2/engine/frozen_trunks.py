@@ -9,10 +9,11 @@ from detectron2.config import CfgNode
 from torch import nn
 
 from pcsc_d2.engine.statistics import estimate_statistics
+from pcsc_d2.layers import STREAMS
 from pcsc_d2.layers.i3d import InceptionI3D
 from pcsc_d2.layers.i3d_weights import fill_trunk, read_weights
 from pcsc_d2.modeling import building
-from pcsc_d2.modeling.stream import STREAMS, Stream
+from pcsc_d2.modeling.stream import Stream
 
 # What was loaded -> the digest of each stream's trunk: loading takes seconds.
 _known: dict[str, dict[str, str]] = {}

@@ -7,7 +7,7 @@ does not, and neither does anybody who reads it without this package:
     network = torch.jit.load("model.pt", _extra_files=extra)  # after `import torchvision`
     about = json.loads(extra["pcsc_d2.json"])  # labels, clip_length, ...
     found = network(rgb, flow)  # (N, 3, T, h, w) and (N, 2, T, h, w)
-    boxes, scores, classes, actionness, kinetics = found[0]  # of the first clip
+    boxes, scores, classes, actionness, *more = found[0]  # of the first clip
 
 (A file of ``pcsc export --trunks kinetics`` or ``--store`` is put together first, by this package.)
 """

@@ -57,8 +57,10 @@ def export(
     # An ONNX file says nothing of devices; on the CPU it is compared.
     cfg = read_config(config, options, None if onnx is None else "cpu")
     model = load_trained(cfg)
-    left_out = ", without segments: it cuts no tubes" if model.roi_heads.segments else ""
-    model.roi_heads.segments = None
+    left_out = ""
+    if onnx is not None and model.roi_heads.segments is not None:
+        left_out = ", without segments, which a .pt file holds: it cuts no tubes"
+        model.roi_heads.segments = None
     info = describe(cfg, model, note, labels)
     if onnx is None and (from_kinetics or kinetics_file().is_file()):
         info = replace(info, kinetics=add_classifier(model, needed_kinetics()))

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from pcsc_d2.layers import STREAMS
 from pcsc_d2.layers.folding import fold_norms, norm_scale
 from pcsc_d2.layers.i3d import Unit3d
 from pcsc_d2.layers.kinetics_classifier import WEIGHT
 from pcsc_d2.model_zoo.kinetics import for_channels, kinetics_digest, needed_kinetics
 from pcsc_d2.modeling import TwoStreamRCNN
-from pcsc_d2.modeling.stream import STREAMS
 from pcsc_d2.models.info import ModelError
 from pcsc_d2.models.packing import Kernel, Packed, rounded, tensor_digest
 

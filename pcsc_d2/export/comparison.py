@@ -41,7 +41,7 @@ def distance(expected: object, found: Detected) -> float:
     Each detection is held against the nearest one of its class, in both directions: where scores
     are nearly the same, the order depends on rounding.
     """
-    boxes, scores, classes, actionness, *kinetics = (x.cpu() for x in found)
+    boxes, scores, classes, actionness, *more = (x.cpu() for x in found)
     expected = expected.to("cpu")
     if len(scores) != len(expected):
         return float("inf")
@@ -52,8 +52,8 @@ def distance(expected: object, found: Detected) -> float:
     if expected.has("actionness"):
         columns.append(actionness[:, None])
         others.append(expected.actionness[:, None])
-    if expected.has("kinetics") and kinetics:
-        columns.append(kinetics[0].softmax(dim=1))
+    if expected.has("kinetics") and more:
+        columns.append(more[0].softmax(dim=1))
         others.append(expected.kinetics.softmax(dim=1))
     apart = torch.cat(columns, dim=1)[:, None] - torch.cat(others, dim=1)[None]
     apart = apart.abs().amax(dim=2)

@@ -17,8 +17,9 @@ from pcsc_d2.layers.window_trunk import WindowTrunk
 
 # Of one image: boxes (n, 4) float32 x1 y1 x2 y2 in pixels of the clip, as Detectron2's; scores (n,)
 # float32; classes (n,) int64; actionness (n,) float32, or (0,) for a model without that head;
-# logits (n, 400) of the Kinetics classes, or (0,) for a model without the Kinetics trunk.
-Detected = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
+# logits (n, 400) of the Kinetics classes, or (0,) for a model without the Kinetics trunk; features
+# (n, D) float16 for the network of segments, or (0,) for a model without it.
+Detected = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 # What answers as an exported file does: see ``ExportedDetector.forward``.
 Network = Callable[[torch.Tensor, torch.Tensor], list[Detected]]
 
@@ -78,6 +79,8 @@ class ExportedDetector(nn.Module):
         clip_length: T.
         second_sees_rgb: both streams are fed the RGB clip.
         one_trunk: what the RGB stream's trunk makes of it serves both.
+        segments: weights of the network of segments (``layers.segments.to_vector``), which the file
+            hands on and does not run.
     """
 
     def __init__(
@@ -88,8 +91,10 @@ class ExportedDetector(nn.Module):
         clip_length: int,
         second_sees_rgb: bool = False,
         one_trunk: bool = False,
+        segments: torch.Tensor | None = None,
     ) -> None:
         super().__init__()
+        self.register_buffer("segments", torch.zeros(0) if segments is None else segments)
         self.rgb = rgb
         self.flow = flow
         self.heads = heads

@@ -11,12 +11,13 @@ import torch.nn.functional as F
 from torch import nn
 
 from pcsc_d2.export.tracing import TRACED_SIZE, trace_heads
+from pcsc_d2.layers import STREAMS
 from pcsc_d2.layers.folding import fold_norms
 from pcsc_d2.layers.i3d import cut_context
 from pcsc_d2.layers.normalisation import normalise
 from pcsc_d2.layers.window_trunk import LEVELS, trunk_parts
 from pcsc_d2.modeling import TwoStreamRCNN
-from pcsc_d2.modeling.stream import STREAMS, Stream
+from pcsc_d2.modeling.stream import Stream
 from pcsc_d2.models.onnx.clips import PREFIX, for_any_clips, for_one_clip
 from pcsc_d2.models.onnx.network import OUTPUTS
 from pcsc_d2.models.onnx.pieces import between

@@ -12,9 +12,11 @@ from detectron2.structures import ImageList
 from torch import nn
 
 from pcsc_d2.export.network import Detected, ExportedDetector, ExportedStream
+from pcsc_d2.layers import STREAMS
+from pcsc_d2.layers.segments import to_vector
 from pcsc_d2.layers.window_trunk import LEVELS, WindowTrunk, trunk_parts
 from pcsc_d2.modeling import TwoStreamRCNN
-from pcsc_d2.modeling.stream import STREAMS, Stream
+from pcsc_d2.modeling.stream import Stream
 
 # A size whose sides differ, of several cells at every level.
 TRACED_SIZE = (96, 128)
@@ -31,6 +33,7 @@ def to_network(model: TwoStreamRCNN, clip_length: int) -> torch.jit.ScriptModule
         clip_length: T.
     """
     height, width = TRACED_SIZE
+    segments = model.roi_heads.segments
     with warnings.catch_warnings():
         # What tracing cannot record is named in its warnings; export compares the outcome instead.
         warnings.simplefilter("ignore")
@@ -46,9 +49,10 @@ def to_network(model: TwoStreamRCNN, clip_length: int) -> torch.jit.ScriptModule
             clip_length=clip_length,
             second_sees_rgb=model.flow.reads == "rgb",
             one_trunk=model.one_trunk,
+            segments=None if segments is None else to_vector(segments),
         )
         # Inlined and with norms folded, the file is smaller and warms up in half the time.
-        return torch.jit.freeze(torch.jit.script(detector.eval()), preserved_attrs=["window"])
+        return torch.jit.freeze(torch.jit.script(detector.eval()), ["window", "segments"])
 
 
 def _trace_stream(stream: Stream, clip: torch.Tensor, clip_length: int) -> ExportedStream:
@@ -98,4 +102,5 @@ def _detect_one(
     scores = found.scores
     actionness = found.actionness if found.has("actionness") else scores.new_zeros(0)
     kinetics = found.kinetics if found.has("kinetics") else scores.new_zeros(0)
-    return found.pred_boxes.tensor, scores, found.pred_classes, actionness, kinetics
+    features = found.tube_features if found.has("tube_features") else scores.new_zeros(0)
+    return found.pred_boxes.tensor, scores, found.pred_classes, actionness, kinetics, features

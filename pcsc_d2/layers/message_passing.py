@@ -6,6 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+# The two, in the order in which the paper's stages improve them.
+STREAMS = ("rgb", "flow")
+
 
 class MessagePassing(nn.Module):
     """Refine the target stream's features by a message from the assistant's: ``f(a) + t``.

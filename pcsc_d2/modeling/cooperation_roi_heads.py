@@ -25,21 +25,24 @@ from detectron2.structures import Boxes, ImageList, Instances
 from detectron2.utils.events import get_event_storage
 from torch import nn
 
-from pcsc_d2.layers import MessagePassing
+from pcsc_d2.layers import STREAMS, MessagePassing
 from pcsc_d2.modeling.actionness_head import BOTH, FEATURES, build_actionness_head, pool_rois
 from pcsc_d2.modeling.fusion import LateFusion, LearnedFusion, build_late_fusion
 from pcsc_d2.modeling.proposal_cooperation import BoxSelection, StageOutput, cooperate, select_boxes
 from pcsc_d2.modeling.segments import build_segments
-from pcsc_d2.modeling.stage_heads import (
+from pcsc_d2.modeling.stages import (
+    MODES,
     DetectionHead,
+    Limits,
     Predictions,
     calibrated,
+    combine,
     head_losses,
     head_output,
+    label_proposals,
+    log_proposals,
+    sample_rows,
 )
-from pcsc_d2.modeling.stage_labels import label_proposals, log_proposals, sample_rows
-from pcsc_d2.modeling.stage_outputs import MODES, Limits, combine
-from pcsc_d2.modeling.stream import STREAMS
 from pcsc_d2.parallel import unused_parameters_loss
 
 logger = logging.getLogger(__name__)
@@ -63,7 +66,7 @@ class CooperationROIHeads(ROIHeads):
         own_selection, cross_selection: which boxes of the own and of the other stream become
             proposals; ``cross_selection`` None leaves the other stream's out. Each a pair for
             (testing, training).
-        output_mode: how the stages' detections are put together, see ``stage_outputs``.
+        output_mode: how the stages' detections are put together, see ``stages.outputs``.
         test_proposals: RPN proposals of an image that stage 0 looks at in testing, and in
             training when it chooses the boxes for stage 1.
         every_stage: inference returns the output of every stage and not of the last alone.

@@ -13,8 +13,8 @@ import torch
 from detectron2.modeling import detector_postprocess
 from detectron2.structures import ImageList
 
+from pcsc_d2.layers import STREAMS
 from pcsc_d2.layers.window_trunk import LEVELS, Sharing, WindowTrunk, trunk_parts
-from pcsc_d2.modeling.stream import STREAMS
 from pcsc_d2.modeling.two_stream_rcnn import TwoStreamRCNN
 
 

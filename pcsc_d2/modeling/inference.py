@@ -16,6 +16,7 @@ from detectron2.modeling.poolers import (
 from detectron2.structures import Boxes
 from torch import nn
 
+from pcsc_d2.layers import STREAMS
 from pcsc_d2.layers.folding import fold_norms
 from pcsc_d2.layers.i3d import MaxPool3dSame, Mixed, TappedTrunk
 from pcsc_d2.layers.light_mixed import LightMixed, is_folded
@@ -23,7 +24,6 @@ from pcsc_d2.layers.max_pooling import AxisMaxPool3d
 from pcsc_d2.layers.pointwise import use_products
 from pcsc_d2.layers.roi_sums import ROISums
 from pcsc_d2.layers.winograd import use_winograd
-from pcsc_d2.modeling.stream import STREAMS
 from pcsc_d2.modeling.two_stream_rcnn import TwoStreamRCNN
 from pcsc_d2.runtime import Engine, EngineError, choose_engine
 from pcsc_d2.runtime.memory import keep_freed_memory

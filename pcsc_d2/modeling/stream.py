@@ -20,7 +20,6 @@ from pcsc_d2.modeling.i3d_fpn import I3DFPN
 
 logger = logging.getLogger(__name__)
 
-STREAMS = ("rgb", "flow")
 # What a stream sees -> the model input that it is made of.
 SOURCES = {"rgb": "rgb", "flow": "flow", "difference": "rgb"}
 

@@ -17,8 +17,8 @@ from detectron2.utils.events import get_event_storage
 from torch import nn
 
 from pcsc_d2.config import has_one_trunk
-from pcsc_d2.layers import MessagePassing
-from pcsc_d2.modeling.stream import STREAMS, Stream
+from pcsc_d2.layers import STREAMS, MessagePassing
+from pcsc_d2.modeling.stream import Stream
 from pcsc_d2.modeling.visualization import draw_training_example
 from pcsc_d2.parallel import unused_parameters_loss
 

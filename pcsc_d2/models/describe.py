@@ -57,6 +57,7 @@ def _describe(cfg: CfgNode, model: nn.Module, note: str, labels: tuple[str, ...]
         refine=refine_options(with_trained_refinement(cfg, model)),
         note=note,
         device=torch.device(cfg.MODEL.DEVICE).type,
+        segments=getattr(getattr(model.roi_heads, "segments", None), "sizes", None),
     )
 
 

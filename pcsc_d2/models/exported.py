@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from pcsc_d2.layers.segments import SegmentSizes, from_vector, tube_actionness
 from pcsc_d2.layers.window_trunk import Sharing
 from pcsc_d2.models.archive import load_archive
 from pcsc_d2.models.clip_model import ClipDetections, ClipTensors, boxes_in_frame
@@ -16,6 +18,7 @@ from pcsc_d2.models.onnx.file import load_onnx
 from pcsc_d2.models.onnx.network import OnnxNetwork
 from pcsc_d2.models.onnx.windows import OnnxWindows
 from pcsc_d2.runtime import COMPILERS, Engine, EngineError, choose_engine
+from pcsc_d2.tubes import Judge
 
 Network = torch.jit.ScriptModule | OnnxNetwork | OnnxWindows
 
@@ -28,6 +31,12 @@ class ExportedModel:
             pixels of the clip, scores, classes and actionness.
         info: what it is.
         engine: what runs it.
+
+    Attributes:
+        judge: what says of whole tubes where actions begin and end; None without such a network.
+
+    Raises:
+        ValueError: the weights of that network are of other sizes than the file says.
     """
 
     def __init__(
@@ -38,6 +47,7 @@ class ExportedModel:
     ) -> None:
         self.network, self.info = network, info
         self.engine = engine or Engine()
+        self.judge = None if info.segments is None else _judge(network, info.segments)
 
     @torch.inference_mode()
     def __call__(self, clips: Sequence[ClipTensors], size: tuple[int, int]) -> list[ClipDetections]:
@@ -54,10 +64,11 @@ class ExportedModel:
                 scores.cpu().numpy(),
                 classes.cpu().numpy(),
                 actionness.cpu().numpy() if self.info.actionness else None,
-                kinetics[0].cpu().numpy() if self.info.kinetics and kinetics else None,
+                more[0].cpu().numpy() if self.info.kinetics and more else None,
+                more[1].cpu().numpy() if self.judge is not None else None,
             )
-            # Files of format 3 and ONNX files have no Kinetics column.
-            for boxes, scores, classes, actionness, *kinetics in found
+            # ONNX files, and older ones, have fewer columns.
+            for boxes, scores, classes, actionness, *more in found
         ]
 
 
@@ -89,6 +100,13 @@ class DenseExportedModel(ExportedModel):
         """See ``pcsc_d2.models.clip_model.detect_window``."""
         found = self.network.window(rgb, flow, list(key_frames), self._shared, self._step)
         return self._in_frame(found, rgb, size)
+
+
+def _judge(network: Network, sizes: SegmentSizes) -> Judge:
+    values = getattr(network, "segments", None)
+    if not isinstance(values, Tensor):
+        raise ValueError("its metadata tells of segments, and it holds none; export it again")
+    return partial(tube_actionness, from_vector(sizes, values))
 
 
 def load_exported(
@@ -123,13 +141,13 @@ def load_exported(
 def _as_model(
     path: Path, network: Network, info: ModelInfo, dense: Sharing | None, engine: Engine
 ) -> ExportedModel:
-    if dense is None:
-        return ExportedModel(network, info, engine)
     try:
+        if dense is None:
+            return ExportedModel(network, info, engine)
         shared = dense.parts(info.clip_length, info.context)
+        return DenseExportedModel(network, info, shared, dense.step, engine)
     except ValueError as error:
         raise ModelError(f"{path}: {error}") from None
-    return DenseExportedModel(network, info, shared, dense.step, engine)
 
 
 def _load_onnx(

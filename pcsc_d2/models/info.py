@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from pcsc_d2.layers.segments import SegmentSizes
 from pcsc_d2.tubes import LinkOptions, RefineOptions
 from pcsc_d2.tubes.checks import require
 
@@ -29,6 +30,8 @@ class ModelInfo:
         actionness: whether detections carry it.
         link: how detections become tubes (TEST.TUBES).
         refine: how actionness cuts tubes; None where it is not to, or the model does not say.
+        segments: sizes of the network that cuts whole tubes (temporal cooperation), whose features
+            detections carry; None without one.
         kinetics: whether detections carry logits of the Kinetics classes, since the RGB trunk is
             that of the Kinetics weights.
         note: what the model is, for people; shown on the page.
@@ -54,6 +57,7 @@ class ModelInfo:
     note: str = ""
     device: str = "cpu"
     time_pool: str = "mean"
+    segments: SegmentSizes | None = None
 
     def __post_init__(self) -> None:
         require(len(self.labels) > 0, "there are no labels")

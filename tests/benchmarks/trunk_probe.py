@@ -23,9 +23,9 @@ from tqdm import tqdm
 
 from pcsc_d2.data.datasets import training_dicts
 from pcsc_d2.engine.features import build_mapper, precompute_features
+from pcsc_d2.layers import STREAMS
 from pcsc_d2.layers.i3d import STRIDES
 from pcsc_d2.model_zoo import get_config
-from pcsc_d2.modeling.stream import STREAMS
 
 # Weight of the classifier's squared weights; a tenth or five times as much changes little.
 _DECAY = 0.01

@@ -61,6 +61,7 @@ CASES["what reviewers ask for"] = [
 CASES["one trunk"] = [*PCSC, "MODEL.FLOW.SOURCE", "rgb", "MODEL.I3D.FEATURES", "cached"]
 CASES["differences"] = [*PCSC, *DIFFERENCES]
 CASES["actionness"] = [*PCSC, "MODEL.ACTIONNESS.ON", True]
+CASES["segments"] = [*PCSC, "MODEL.SEGMENTS.ON", True]
 INFO = ModelInfo(tuple("abcd"), clip_length=8, min_size=64, max_size=100, flow_method="dis")
 
 
@@ -154,7 +155,7 @@ def test_nothing_found_is_an_empty_answer(tmp_path: Path) -> None:
     network = through_file(make_model(["MODEL.ROI_HEADS.SCORE_THRESH_TEST", 1.0]), tmp_path)
     clip = tiny_input()
     found = network(clip["rgb"][None], clip["flow"][None])[0]
-    assert [x.shape for x in found] == [(0, 4), (0,), (0,), (0,), (0,)]
+    assert [x.shape for x in found] == [(0, 4), (0,), (0,), (0,), (0,), (0,)]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from pcsc_d2.data import evaluation_loader, training_dicts
 from pcsc_d2.data.datasets import spread_key_frames
 from pcsc_d2.engine.features import build_mapper, precompute_features
 from pcsc_d2.modeling.proposal_cooperation import cooperate
-from pcsc_d2.modeling.stage_labels import label_proposals, sample_rows
+from pcsc_d2.modeling.stages.labels import label_proposals, sample_rows
 from pcsc_d2.parallel import all_gather
 from pcsc_d2.utils.progress import progress_bar
 

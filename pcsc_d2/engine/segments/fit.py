@@ -17,9 +17,10 @@ from pcsc_d2.config import changed
 from pcsc_d2.engine.actionness.samples import VideoSamples
 from pcsc_d2.engine.actionness.task import keep, resumed
 from pcsc_d2.engine.segments.samples import TubeSample, box_features, tubes_of
+from pcsc_d2.layers import STREAMS
+from pcsc_d2.layers.segments import SegmentCooperation, tube_actionness
 from pcsc_d2.modeling.actionness_head import BOTH
-from pcsc_d2.modeling.segments import SegmentCooperation, build_segments, tube_actionness
-from pcsc_d2.modeling.stream import STREAMS
+from pcsc_d2.modeling.segments import build_segments
 from pcsc_d2.utils.progress import progress_bar
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from pcsc_d2.experiments.runs import TITLES
 from pcsc_d2.experiments.tables import interval, markdown
-from pcsc_d2.modeling.stage_outputs import MODES
-from pcsc_d2.modeling.stream import STREAMS
+from pcsc_d2.layers import STREAMS
+from pcsc_d2.modeling.stages.outputs import MODES
 from pcsc_d2.tubes import Detections, GroundTruth
 from pcsc_d2.tubes.scoring.bootstrap import paired_interval
 from pcsc_d2.tubes.scoring.candidates import FrameCandidates

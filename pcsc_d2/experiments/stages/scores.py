@@ -34,7 +34,7 @@ from pcsc_d2.experiments.runs import load_detector
 from pcsc_d2.experiments.stages.differences import alone, detections_folder
 from pcsc_d2.modeling import TwoStreamRCNN
 from pcsc_d2.modeling.proposal_cooperation import StageOutput
-from pcsc_d2.modeling.stage_outputs import MODES
+from pcsc_d2.modeling.stages.outputs import MODES
 from pcsc_d2.tubes import Detections, GroundTruth
 from pcsc_d2.tubes.scoring.candidates import FrameCandidates
 from pcsc_d2.tubes.scoring.metrics import average_precision

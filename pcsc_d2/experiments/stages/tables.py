@@ -10,8 +10,8 @@ import numpy as np
 from pcsc_d2.experiments.runs import TITLES
 from pcsc_d2.experiments.stages.differences import alone
 from pcsc_d2.experiments.tables import markdown, spread, write_report
-from pcsc_d2.modeling.stage_outputs import MODES
-from pcsc_d2.modeling.stream import STREAMS
+from pcsc_d2.layers import STREAMS
+from pcsc_d2.modeling.stages.outputs import MODES
 from pcsc_d2.utils.files import atomic_write
 
 Scores = dict[str, list[dict]]

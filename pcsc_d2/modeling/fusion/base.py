@@ -13,7 +13,7 @@ from detectron2.utils.registry import Registry
 from torch import nn
 
 from pcsc_d2.modeling.proposal_cooperation import StageOutput
-from pcsc_d2.modeling.stage_outputs import Limits
+from pcsc_d2.modeling.stages.outputs import Limits
 
 LATE_FUSION_REGISTRY = Registry("LATE_FUSION")
 LATE_FUSION_REGISTRY.__doc__ = """

@@ -10,7 +10,7 @@ from detectron2.structures import Boxes, Instances, pairwise_iou
 
 from pcsc_d2.modeling.fusion.base import LATE_FUSION_REGISTRY, LateFusion
 from pcsc_d2.modeling.proposal_cooperation import StageOutput
-from pcsc_d2.modeling.stage_outputs import Limits, combine
+from pcsc_d2.modeling.stages.outputs import Limits, combine
 
 
 @LATE_FUSION_REGISTRY.register()

@@ -16,7 +16,7 @@ from torch import nn
 
 from pcsc_d2.modeling.fusion.base import LATE_FUSION_REGISTRY, LateFusion
 from pcsc_d2.modeling.proposal_cooperation import StageOutput
-from pcsc_d2.modeling.stage_outputs import Limits, combine
+from pcsc_d2.modeling.stages.outputs import Limits, combine
 
 logger = logging.getLogger(__name__)
 

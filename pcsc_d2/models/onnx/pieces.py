@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from pcsc_d2.layers import STREAMS
 from pcsc_d2.layers.window_trunk import LEVELS
 from pcsc_d2.models.onnx.clips import PREFIX, takes_one_clip, without_loop
 from pcsc_d2.models.onnx.network import OUTPUTS
@@ -15,7 +16,6 @@ from pcsc_d2.models.onnx.network import OUTPUTS
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, ValueInfoProto
 
-STREAMS = ("rgb", "flow")
 SIZE = f"{PREFIX}clip_size"
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +22,10 @@ from pcsc_d2.engine.segments.fit import FitOptions, SegmentsTask, fit
 from pcsc_d2.engine.segments.samples import TubeSample
 from pcsc_d2.engine.segments.train import main
 from pcsc_d2.evaluation import refine_options, with_trained_refinement
-from pcsc_d2.modeling.segments import SegmentCooperation
+from pcsc_d2.export import load_archive, save_archive
+from pcsc_d2.layers.segments import SegmentCooperation
+from pcsc_d2.models.exported import load_exported
+from pcsc_d2.models.info import ModelError
 from pcsc_d2.models.trained import load_trained, read_config
 from pcsc_d2.tubes import LinkOptions, Refinement, Tubes
 from tests.engine.scores.test_train import CONFIG, detector
@@ -90,12 +95,15 @@ def test_evaluation_and_detection_cut_alike(trained: Path, tmp_path: Path) -> No
     assert pcsc(["train", "--eval-only", *options, *map(str, threshold)]) == 0
     evaluated = Tubes.load(tmp_path / "out" / "inference" / name / "tubes.npz")
     assert described(evaluated) == described(expected)
-    # By pcsc detect, which looks at a video as a whole, too.
+    # By pcsc detect, which looks at a video as a whole, too, with the checkpoint and its file.
     (tmp_path / "config.yaml").write_text(cfg.dump())
+    words = ["--config-file", str(tmp_path / "config.yaml"), "--out", str(tmp_path / "model.pt")]
+    assert pcsc(["export", *words]) == 0
+    models = [[tmp_path / "config.yaml", weights], [tmp_path / "model.pt"]]
     link = LinkOptions(min_length=3)
-    for refine in (True, False):
+    for model, refine in itertools.product(models, (True, False)):
         options = DetectOptions(min_score=0.0, link=link, refine=refine)
-        look = ActionDetector([tmp_path / "config.yaml", weights], options, engine="torch")
+        look = ActionDetector(model, options, engine="torch")
         video = str(MetadataCatalog.get(name).load_ground_truth().videos[0])
         path = next(d["file_name"] for d in DatasetCatalog.get(name) if d["video_id"] == video)
         found = look(path)
@@ -135,15 +143,32 @@ def test_interrupted_training_goes_on(
     assert all(torch.equal(states[0][key], value) for key, value in states[1].items())
 
 
-def test_file_without_segments_says_so(trained: Path, capsys: pytest.CaptureFixture) -> None:
+def test_onnx_file_has_no_segments_and_says_so(
+    trained: Path, capsys: pytest.CaptureFixture
+) -> None:
+    pytest.importorskip("onnxruntime")
     words = ["export", "--config-file", str(trained / "out" / "config.yaml")]
-    out = trained / "model.pt"
+    out = trained / "model.onnx"
     weights = str(trained / "out" / "model_final.pth")
     assert pcsc([*words, "--out", str(out), "MODEL.WEIGHTS", weights]) == 0
-    assert "without segments: it cuts no tubes" in capsys.readouterr().out
-    from pcsc_d2.models.exported import load_exported
+    assert "without segments, which a .pt file holds" in capsys.readouterr().out
+    info = load_exported(out, "cpu", None).info
+    assert (info.segments, info.refine) == (None, None)
 
-    assert load_exported(out, "cpu", None).info.refine is None
+
+def test_file_whose_segments_are_of_another_size(trained: Path) -> None:
+    network, info = load_archive(through_export(trained))
+    wrong = replace(info.segments, hidden=7)
+    save_archive(network, replace(info, segments=wrong), trained / "wrong.pt")
+    with pytest.raises(ModelError, match=r"wrong.pt: \d+ weights of segments, where \d+ are"):
+        load_exported(trained / "wrong.pt", "cpu", None)
+
+
+def through_export(trained: Path) -> Path:
+    words = ["export", "--config-file", str(trained / "out" / "config.yaml")]
+    weights = ["MODEL.WEIGHTS", str(trained / "out" / "model_final.pth")]
+    assert pcsc([*words, "--out", str(trained / "model.pt"), *weights]) == 0
+    return trained / "model.pt"
 
 
 def test_nothing_to_learn_from() -> None:

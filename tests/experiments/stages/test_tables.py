@@ -15,7 +15,7 @@ from pcsc_d2.experiments.stages.tables import (
     stream_table,
     write_tables,
 )
-from pcsc_d2.modeling.stage_outputs import MODES
+from pcsc_d2.modeling.stages.outputs import MODES
 
 
 def run_scores(stages: int, ap: float) -> dict:

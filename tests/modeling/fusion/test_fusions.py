@@ -20,7 +20,7 @@ from pcsc_d2.modeling.fusion import (
 )
 from pcsc_d2.modeling.fusion.same_boxes import average_loss
 from pcsc_d2.modeling.proposal_cooperation import StageOutput
-from pcsc_d2.modeling.stage_outputs import Limits
+from pcsc_d2.modeling.stages.outputs import Limits
 from tests.tiny import tiny_config, tiny_input
 
 SIZE = (100, 100)

@@ -13,8 +13,8 @@ from detectron2.layers import batched_nms
 from detectron2.modeling.roi_heads.fast_rcnn import fast_rcnn_inference_single_image
 from detectron2.structures import Boxes, Instances, pairwise_iou
 
+from pcsc_d2.layers import STREAMS
 from pcsc_d2.modeling.proposal_cooperation import StageOutput
-from pcsc_d2.modeling.stream import STREAMS
 
 MODES = ("union", "average", "last_two", "within_streams")
 

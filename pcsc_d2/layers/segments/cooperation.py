@@ -11,19 +11,16 @@ features of either stream help the other, stage by stage; sizes and rules are th
 
 from __future__ import annotations
 
-from functools import partial
-from typing import NamedTuple
+from dataclasses import astuple, dataclass
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from detectron2.config import CfgNode
 from torch import nn
 
-from pcsc_d2.layers import MessagePassing
-from pcsc_d2.modeling.segments.segments import keep_best, pool_segments, runs_over, segment_iou
-from pcsc_d2.modeling.stream import STREAMS
-from pcsc_d2.tubes import Judge, Tubes
+from pcsc_d2.layers.message_passing import STREAMS, MessagePassing
+from pcsc_d2.layers.segments.segments import keep_best, pool_segments, runs_over, segment_iou
 
 BINS = 16
 THRESHOLDS = (0.2, 0.35, 0.5, 0.65, 0.8)
@@ -32,6 +29,15 @@ SHORTEST = 3
 OWN_IOU, CROSS_IOU, FINAL_IOU = 0.7, 0.5, 0.4
 TOPK = 8
 POSITIVE_IOU = 0.5
+# Of any size, and of stages; more cannot be meant.
+_MOST, _MOST_STAGES = 1 << 20, 100
+
+
+class TubeRows(Protocol):
+    """What is asked of ``pcsc_d2.tubes.Tubes``: the class of each, and where its boxes begin."""
+
+    classes: np.ndarray
+    ptr: np.ndarray
 
 
 class Found(NamedTuple):
@@ -70,6 +76,29 @@ class SegmentHead(nn.Module):
         return self.scores(x), self.shifts(x)
 
 
+@dataclass(frozen=True)
+class SegmentSizes:
+    """Of a ``SegmentCooperation``, whose arguments these are.
+
+    Raises:
+        ValueError: one that cannot be.
+    """
+
+    channels: int
+    num_classes: int
+    stages: int = 2
+    width: int = 64
+    hidden: int = 128
+    exchange: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("channels", "num_classes", "width", "hidden"):
+            if not 1 <= getattr(self, name) <= _MOST:
+                raise ValueError(f"{name} of segments is {getattr(self, name)}; 1 to {_MOST}")
+        if not 0 <= self.stages <= _MOST_STAGES:
+            raise ValueError(f"segments have 0 to {_MOST_STAGES} stages, not {self.stages}")
+
+
 class SegmentCooperation(nn.Module):
     """Finds the segments of a tube in which its action happens.
 
@@ -95,7 +124,8 @@ class SegmentCooperation(nn.Module):
         exchange: bool = True,
     ) -> None:
         super().__init__()
-        self.channels, self.exchange = channels, exchange
+        self.sizes = SegmentSizes(channels, num_classes, stages, width, hidden, exchange)
+        self.exchange = exchange
         self.register_buffer("mean", torch.zeros(len(STREAMS), channels))
         self.register_buffer("std", torch.ones(len(STREAMS), channels))
         self.register_buffer("threshold", torch.zeros(()))
@@ -214,14 +244,31 @@ class SegmentCooperation(nn.Module):
         return scores[:, cls], shifts
 
 
-def build_segments(cfg: CfgNode, channels: int) -> SegmentCooperation:
-    """The network of ``SOLVER.SEGMENTS``, for boxes of so many channels in either stream."""
-    node = cfg.SOLVER.SEGMENTS
-    classes = cfg.MODEL.ROI_HEADS.NUM_CLASSES
-    return SegmentCooperation(channels, classes, node.STAGES, exchange=node.EXCHANGE)
+def to_vector(network: SegmentCooperation) -> torch.Tensor:
+    """All that a trained network knows, as one float32 vector, for ``from_vector``."""
+    return torch.cat([x.detach().float().flatten() for x in network.state_dict().values()])
 
 
-def tube_actionness(network: SegmentCooperation, tubes: Tubes, features: np.ndarray) -> np.ndarray:
+def from_vector(sizes: SegmentSizes, values: torch.Tensor) -> SegmentCooperation:
+    """The network that ``to_vector`` was given, in evaluation mode.
+
+    Raises:
+        ValueError: the vector is not of a network of these sizes.
+    """
+    with torch.device("meta"):
+        state = SegmentCooperation(*astuple(sizes)).state_dict()
+    counts = [x.numel() for x in state.values()]
+    if sum(counts) != values.numel():
+        raise ValueError(f"{values.numel()} weights of segments, where {sum(counts)} are expected")
+    network = SegmentCooperation(*astuple(sizes)).to(values.device)
+    parts = zip(state.items(), values.split(counts))
+    network.load_state_dict({key: part.view(x.shape) for (key, x), part in parts})
+    return network.eval()
+
+
+def tube_actionness(
+    network: SegmentCooperation, tubes: TubeRows, features: np.ndarray
+) -> np.ndarray:
     """What a network says of each box of whole tubes, to be refined by.
 
     Args:
@@ -239,12 +286,6 @@ def tube_actionness(network: SegmentCooperation, tubes: Tubes, features: np.ndar
         streams = torch.from_numpy(rows).to(device).unflatten(1, (len(STREAMS), -1))
         said.append(network.actionness(streams.transpose(0, 1), cls).cpu().numpy())
     return np.concatenate(said)
-
-
-def judge_of(model: nn.Module) -> Judge | None:
-    """What a detector's network says of whole tubes; None where it has no such network."""
-    network = getattr(getattr(model, "roi_heads", None), "segments", None)
-    return None if network is None else partial(tube_actionness, network)
 
 
 def _with_truth(proposals: torch.Tensor, truth: torch.Tensor | None) -> torch.Tensor:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from pcsc_d2.modeling.segments import (
+from pcsc_d2.layers.segments import (
     SegmentCooperation,
     keep_best,
     pool_segments,
@@ -14,7 +14,7 @@ from pcsc_d2.modeling.segments import (
     segment_iou,
     tube_actionness,
 )
-from pcsc_d2.modeling.segments.cooperation import Found
+from pcsc_d2.layers.segments.cooperation import Found
 from pcsc_d2.tubes import Tubes
 
 

@@ -7,7 +7,7 @@ import torch
 from detectron2.structures import Instances
 
 from pcsc_d2.modeling.proposal_cooperation import StageOutput
-from pcsc_d2.modeling.stage_outputs import combine
+from pcsc_d2.modeling.stages.outputs import combine
 
 SIZE = (100, 100)
 A = [0.0, 0.0, 10.0, 10.0]

@@ -8,7 +8,7 @@ from detectron2.modeling.matcher import Matcher
 from detectron2.structures import Boxes, Instances
 from detectron2.utils.events import EventStorage
 
-from pcsc_d2.modeling.stage_labels import label_proposals, log_proposals
+from pcsc_d2.modeling.stages.labels import label_proposals, log_proposals
 
 SIZE = (100, 100)
 MATCHER = Matcher([0.5], [0, 1], allow_low_quality_matches=False)

@@ -13,7 +13,7 @@ from torch import nn
 
 from pcsc_d2.modeling import TwoStreamRCNN
 from pcsc_d2.modeling.proposal_cooperation import StageOutput
-from pcsc_d2.modeling.stage_outputs import combine
+from pcsc_d2.modeling.stages.outputs import combine
 from tests.tiny import tiny_config, tiny_input
 
 A = [0.0, 0.0, 10.0, 10.0]

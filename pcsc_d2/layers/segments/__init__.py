@@ -1,13 +1,14 @@
 """Temporal cooperation: segments of a tube, found by two streams that help each other."""
 
-from pcsc_d2.modeling.segments.cooperation import (
+from pcsc_d2.layers.segments.cooperation import (
     SegmentCooperation,
     SegmentLosses,
-    build_segments,
-    judge_of,
+    SegmentSizes,
+    from_vector,
+    to_vector,
     tube_actionness,
 )
-from pcsc_d2.modeling.segments.segments import (
+from pcsc_d2.layers.segments.segments import (
     keep_best,
     pool_segments,
     runs_over,
@@ -17,11 +18,12 @@ from pcsc_d2.modeling.segments.segments import (
 __all__ = [
     "SegmentCooperation",
     "SegmentLosses",
-    "build_segments",
-    "judge_of",
+    "SegmentSizes",
+    "from_vector",
     "keep_best",
     "pool_segments",
     "runs_over",
     "segment_iou",
+    "to_vector",
     "tube_actionness",
 ]
