@@ -7,7 +7,7 @@ from functools import partial
 from detectron2.config import CfgNode
 from torch import nn
 
-from pcsc_d2.layers.segments import SegmentCooperation, tube_actionness
+from pcsc_d2.layers.segments import SegmentCooperation, SegmentSizes, tube_actionness
 from pcsc_d2.tubes import Judge
 
 
@@ -15,7 +15,8 @@ def build_segments(cfg: CfgNode, channels: int) -> SegmentCooperation:
     """The network of ``SOLVER.SEGMENTS``, for boxes of so many channels in either stream."""
     node = cfg.SOLVER.SEGMENTS
     classes = cfg.MODEL.ROI_HEADS.NUM_CLASSES
-    return SegmentCooperation(channels, classes, node.STAGES, exchange=node.EXCHANGE)
+    sizes = SegmentSizes(channels, classes, node.STAGES, exchange=node.EXCHANGE)
+    return SegmentCooperation(sizes)
 
 
 def judge_of(model: nn.Module) -> Judge | None:

@@ -65,7 +65,7 @@ class ExportedModel:
                 classes.cpu().numpy(),
                 actionness.cpu().numpy() if self.info.actionness else None,
                 more[0].cpu().numpy() if self.info.kinetics and more else None,
-                more[1].cpu().numpy() if self.judge is not None else None,
+                more[1].cpu().numpy() if self.judge is not None and len(more) > 1 else None,
             )
             # ONNX files, and older ones, have fewer columns.
             for boxes, scores, classes, actionness, *more in found

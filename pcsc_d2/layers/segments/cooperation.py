@@ -11,7 +11,8 @@ features of either stream help the other, stage by stage; sizes and rules are th
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -78,7 +79,15 @@ class SegmentHead(nn.Module):
 
 @dataclass(frozen=True)
 class SegmentSizes:
-    """Of a ``SegmentCooperation``, whose arguments these are.
+    """Of a ``SegmentCooperation``.
+
+    Attributes:
+        channels: C of a box's feature in either stream.
+        num_classes: N; each has logits of its own.
+        stages: after stage 0.
+        width: D, of the features over time.
+        hidden: of the heads.
+        exchange: False is the control: as many stages, each stream keeping to itself.
 
     Raises:
         ValueError: one that cannot be.
@@ -104,28 +113,13 @@ class SegmentCooperation(nn.Module):
 
     Its state carries how tubes are to be cut by ``actionness``, as that of an actionness head:
     ``threshold`` (0 until it is trained, which cuts nothing) and ``window`` (1: no median filter).
-
-    Args:
-        channels: C of a box's feature in either stream.
-        num_classes: N; each has logits of its own.
-        stages: after stage 0.
-        width: D, of the features over time.
-        hidden: of the heads.
-        exchange: False is the control: as many stages, each stream keeping to itself.
     """
 
-    def __init__(
-        self,
-        channels: int,
-        num_classes: int,
-        stages: int = 2,
-        width: int = 64,
-        hidden: int = 128,
-        exchange: bool = True,
-    ) -> None:
+    def __init__(self, sizes: SegmentSizes) -> None:
         super().__init__()
-        self.sizes = SegmentSizes(channels, num_classes, stages, width, hidden, exchange)
-        self.exchange = exchange
+        self.sizes = sizes
+        channels, width, stages = sizes.channels, sizes.width, range(sizes.stages)
+        head = partial(SegmentHead, width, sizes.num_classes, sizes.hidden)
         self.register_buffer("mean", torch.zeros(len(STREAMS), channels))
         self.register_buffer("std", torch.ones(len(STREAMS), channels))
         self.register_buffer("threshold", torch.zeros(()))
@@ -133,10 +127,10 @@ class SegmentCooperation(nn.Module):
         self.convs = nn.ModuleDict(
             {s: nn.Conv1d(channels, width, kernel_size=5, padding=2) for s in STREAMS}
         )
-        self.frames = nn.ModuleDict({s: nn.Conv1d(width, num_classes, 1) for s in STREAMS})
-        self.stage0 = nn.ModuleDict({s: SegmentHead(width, num_classes, hidden) for s in STREAMS})
-        self.heads = nn.ModuleList(SegmentHead(width, num_classes, hidden) for _ in range(stages))
-        self.messages = nn.ModuleList(MessagePassing(width) for _ in range(stages))
+        self.frames = nn.ModuleDict({s: nn.Conv1d(width, sizes.num_classes, 1) for s in STREAMS})
+        self.stage0 = nn.ModuleDict({s: head() for s in STREAMS})
+        self.heads = nn.ModuleList(head() for _ in stages)
+        self.messages = nn.ModuleList(MessagePassing(width) for _ in stages)
 
     def forward(self, features: torch.Tensor, cls: int) -> Found:
         """Segments of one tube, best first, with logits; there is always one.
@@ -221,7 +215,7 @@ class SegmentCooperation(nn.Module):
             own, other = STREAMS[t % 2], STREAMS[1 - t % 2]
             proposals = _with_truth(self._union(latest[own], latest[other]), truth)
             pooled = pool_segments(maps[own], proposals, BINS)
-            if self.exchange:
+            if self.sizes.exchange:
                 message = pool_segments(maps[other], proposals, BINS)
                 pooled = self.messages[t](pooled[..., None], message[..., None])[..., 0]
             answer = self._answer(head, pooled, cls)
@@ -232,7 +226,7 @@ class SegmentCooperation(nn.Module):
     def _union(self, own: Found, other: Found) -> torch.Tensor:
         """P_t: the stream's own latest segments, and the other's under a lower threshold."""
         parts = [own.segments[keep_best(own.segments, own.logits, OWN_IOU, TOPK)]]
-        if self.exchange:
+        if self.sizes.exchange:
             parts.append(other.segments[keep_best(other.segments, other.logits, CROSS_IOU, TOPK)])
         return torch.cat(parts)
 
@@ -256,11 +250,11 @@ def from_vector(sizes: SegmentSizes, values: torch.Tensor) -> SegmentCooperation
         ValueError: the vector is not of a network of these sizes.
     """
     with torch.device("meta"):
-        state = SegmentCooperation(*astuple(sizes)).state_dict()
+        state = SegmentCooperation(sizes).state_dict()
     counts = [x.numel() for x in state.values()]
     if sum(counts) != values.numel():
         raise ValueError(f"{values.numel()} weights of segments, where {sum(counts)} are expected")
-    network = SegmentCooperation(*astuple(sizes)).to(values.device)
+    network = SegmentCooperation(sizes).to(values.device)
     parts = zip(state.items(), values.split(counts))
     network.load_state_dict({key: part.view(x.shape) for (key, x), part in parts})
     return network.eval()

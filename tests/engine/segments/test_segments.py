@@ -23,7 +23,7 @@ from pcsc_d2.engine.segments.samples import TubeSample
 from pcsc_d2.engine.segments.train import main
 from pcsc_d2.evaluation import refine_options, with_trained_refinement
 from pcsc_d2.export import load_archive, save_archive
-from pcsc_d2.layers.segments import SegmentCooperation
+from pcsc_d2.layers.segments import SegmentCooperation, SegmentSizes
 from pcsc_d2.models.exported import load_exported
 from pcsc_d2.models.info import ModelError
 from pcsc_d2.models.trained import load_trained, read_config
@@ -172,6 +172,6 @@ def through_export(trained: Path) -> Path:
 
 
 def test_nothing_to_learn_from() -> None:
-    network = SegmentCooperation(4, 2)
+    network = SegmentCooperation(SegmentSizes(4, 2))
     with pytest.raises(ValueError, match="no tube of the training videos follows an action"):
         fit(network, [TubeSample(torch.rand(2, 9, 4), 0, torch.zeros(9))], FitOptions(1, 0.1, 0, 1))

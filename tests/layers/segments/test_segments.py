@@ -8,6 +8,7 @@ import torch
 
 from pcsc_d2.layers.segments import (
     SegmentCooperation,
+    SegmentSizes,
     keep_best,
     pool_segments,
     runs_over,
@@ -67,7 +68,9 @@ def tube(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 def trained(exchange: bool) -> SegmentCooperation:
     torch.manual_seed(0)
-    network = SegmentCooperation(4, 2, stages=2, width=16, hidden=32, exchange=exchange)
+    network = SegmentCooperation(
+        SegmentSizes(4, 2, stages=2, width=16, hidden=32, exchange=exchange)
+    )
     optimizer = torch.optim.AdamW(network.parameters(), lr=0.003)
     for step in range(400):
         features, labels = tube(step % 40)
@@ -100,7 +103,7 @@ def answers_of_rgb(network: SegmentCooperation, features: torch.Tensor) -> list[
 @pytest.mark.parametrize("exchange", [True, False])
 def test_streams_hear_of_each_other_only_where_they_exchange(exchange: bool) -> None:
     torch.manual_seed(0)
-    network = SegmentCooperation(4, 2, exchange=exchange)
+    network = SegmentCooperation(SegmentSizes(4, 2, exchange=exchange))
     network.messages[0].restore.weight.normal_()
     features, _ = tube(0)
     other = features.clone()
@@ -115,7 +118,7 @@ def test_streams_hear_of_each_other_only_where_they_exchange(exchange: bool) -> 
 
 def test_every_parameter_learns_and_answers_are_in_the_tube() -> None:
     torch.manual_seed(0)
-    network = SegmentCooperation(4, 2)
+    network = SegmentCooperation(SegmentSizes(4, 2))
     features, labels = tube(0)
     network.losses(features, 0, labels).total.backward()
     silent = {n for n, p in network.named_parameters() if p.grad is None}
@@ -129,7 +132,7 @@ def test_every_parameter_learns_and_answers_are_in_the_tube() -> None:
 
 def test_messages_start_at_nothing() -> None:
     torch.manual_seed(0)
-    network = SegmentCooperation(4, 2)
+    network = SegmentCooperation(SegmentSizes(4, 2))
     features, _ = tube(0)
     before = network(features, 0)
     with torch.no_grad():
@@ -140,7 +143,7 @@ def test_messages_start_at_nothing() -> None:
 
 def test_a_tube_without_its_action_pushes_scores_down() -> None:
     torch.manual_seed(0)
-    network = SegmentCooperation(4, 2)
+    network = SegmentCooperation(SegmentSizes(4, 2))
     features, labels = tube(0)
     losses = network.losses(features, 0, torch.zeros_like(labels))
     assert losses.boundaries == 0
@@ -148,12 +151,12 @@ def test_a_tube_without_its_action_pushes_scores_down() -> None:
 
 
 def test_one_frame_is_a_tube() -> None:
-    found = SegmentCooperation(4, 2)(torch.randn(2, 1, 4), 0)
+    found = SegmentCooperation(SegmentSizes(4, 2))(torch.randn(2, 1, 4), 0)
     assert found.segments.tolist() == [[0, 1]]
 
 
 def test_actionness_is_that_of_the_best_segment_around(monkeypatch: pytest.MonkeyPatch) -> None:
-    network = SegmentCooperation(4, 2)
+    network = SegmentCooperation(SegmentSizes(4, 2))
     segments = torch.tensor([[2.4, 5.6], [4.0, 7.0], [0.0, 3.0]])
     found = Found(segments, torch.tensor([0.5, 0.8, 0.2]).logit())
     monkeypatch.setattr(network, "forward", lambda features, cls: found)
@@ -165,7 +168,7 @@ def test_actionness_is_that_of_the_best_segment_around(monkeypatch: pytest.Monke
 
 def test_tubes_are_judged_one_by_one() -> None:
     torch.manual_seed(0)
-    network = SegmentCooperation(4, 2).eval()
+    network = SegmentCooperation(SegmentSizes(4, 2)).eval()
     pair = [tube(seed)[0] for seed in (0, 1)]
     lengths = [x.shape[1] for x in pair]
     rows = torch.cat([x.transpose(0, 1).flatten(1) for x in pair]).numpy()
