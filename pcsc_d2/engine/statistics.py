@@ -64,7 +64,8 @@ def _kept(cfg: CfgNode) -> Path:
     """The file of the statistics for these data and settings."""
     size = (cfg.INPUT.CLIP_LENGTH, cfg.INPUT.MIN_SIZE_TEST, cfg.INPUT.MAX_SIZE_TEST)
     flow = (cfg.INPUT.FLOW.METHOD, cfg.INPUT.FLOW.BOUND, cfg.MODEL.FLOW.PIXEL_STD)
-    trunk = (CHECKPOINT.sha256, _STEM, cfg.MODEL.I3D.PRECISE_BN, cfg.MODEL.I3D.CONTEXT)
+    network = (cfg.MODEL.BACKBONE.NAME, str(cfg.MODEL.S3D))
+    trunk = (CHECKPOINT.sha256, _STEM, network, cfg.MODEL.I3D.PRECISE_BN, cfg.MODEL.I3D.CONTEXT)
     data = (str(dataset_root().absolute()), sorted(cfg.DATASETS.TRAIN))
     digest = hashlib.sha256(repr((size, flow, trunk, data)).encode()).hexdigest()[:16]
     return cache_folder("weights") / f"kinetics_i3d_flow_statistics_{digest}.pt"

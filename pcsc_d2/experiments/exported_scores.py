@@ -35,11 +35,13 @@ class _AsDetector(nn.Module):
 
     def _found(self, x: dict) -> Instances:
         found_of_clip = self._model.network(x["rgb"][None], x["flow"][None])[0]
-        boxes, scores, classes, actionness, *_ = found_of_clip
+        boxes, scores, classes, actionness, *more = found_of_clip
         found = Instances(tuple(x["rgb"].shape[-2:]))
         found.pred_boxes, found.scores, found.pred_classes = Boxes(boxes), scores, classes
         if self._model.info.actionness:
             found.actionness = actionness
+        if self._model.judge is not None:
+            found.tube_features = self._model.features(scores, more)
         return detector_postprocess(found, x["height"], x["width"])
 
 
@@ -66,7 +68,7 @@ def exported_scores(
     scores = {}
     for name in datasets:
         loader = Trainer.build_test_loader(cfg, name)
-        evaluator = Trainer.build_evaluator(cfg, name)
+        evaluator = Trainer.build_evaluator(cfg, name, model.judge)
         scores[name] = inference_on_dataset(_AsDetector(model), loader, evaluator)
     return scores
 

@@ -12,6 +12,7 @@ from torch import nn
 from pcsc_d2.layers import STREAMS
 from pcsc_d2.layers.folding import fold_norms, norm_scale
 from pcsc_d2.layers.i3d import Unit3d
+from pcsc_d2.layers.i3d_weights import STEM
 from pcsc_d2.layers.kinetics_classifier import WEIGHT
 from pcsc_d2.model_zoo.kinetics import for_channels, kinetics_digest, needed_kinetics
 from pcsc_d2.modeling import TwoStreamRCNN
@@ -64,6 +65,9 @@ def compact(model: TwoStreamRCNN, from_kinetics: bool = False, stored: str = "fl
     if from_kinetics and copy.kinetics is not None:
         packed[tensor_digest(_array(copy.kinetics.weight))] = Packed(Kernel(WEIGHT, 3))
         kernels.add(id(copy.kinetics.weight))
+    # The network of segments is one vector in the file, which stays as it is.
+    segments = copy.roi_heads.segments
+    kernels |= {id(x) for x in segments.parameters()} if segments is not None else set()
     for values in copy.parameters():
         if values.ndim > 1 and values.numel() >= _LEAST_VALUES and id(values) not in kernels:
             packed |= _rounded(values, stored)
@@ -80,6 +84,9 @@ def _kinetics_units(model: TwoStreamRCNN, weights: dict[str, torch.Tensor]) -> d
             if not isinstance(unit, Unit3d):
                 continue
             kernel = f"{name}.conv3d.weight"
+            # What a stem for flow is made of RGB's by may change; it is small.
+            if kernel == STEM and trunk.in_channels != 3:
+                continue
             fixed = isinstance(unit.bn, nn.modules.batchnorm._BatchNorm)
             if fixed and torch.equal(unit.conv3d.weight.cpu(), theirs[kernel]):
                 scale = _array(norm_scale(unit.bn))

@@ -1,25 +1,28 @@
-"""A 3-D convolution that is right in mixed precision on a CPU too."""
+"""A 3-D convolution whose gradients are right on a CPU, whatever the clip."""
 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 
 class SafeConv3d(nn.Conv3d):
-    """``nn.Conv3d``; in float32 where the clip is shorter or smaller than the kernel.
+    """``nn.Conv3d``; short clips are padded before it, and not by it, where a CPU trains.
 
-    There oneDNN's gradient in bfloat16 (PyTorch 2.14, AVX-512 BF16) takes memory that nobody wrote
-    for a part of it: with two slices under a kernel of three, as at c5 of 16 frames, weights are
+    Padding them itself, oneDNN (PyTorch 2.14, AVX-512 BF16) takes memory that nobody wrote for a
+    part of the weights' gradient: in bfloat16 with two slices under a kernel of three, as at c5 of
+    16 frames, and in float32, too, with five to seven under S3D's first of seven. Weights are
     infinite within some steps, and now and then the process dies.
     """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if torch.is_autocast_enabled("cpu") and x.device.type == "cpu" and self._exceeds(x):
-            with torch.autocast("cpu", enabled=False):
-                return super().forward(x.float())
+        if torch.is_grad_enabled() and x.device.type == "cpu" and self._exceeds(x):
+            pads = [p for each in reversed(self.padding) for p in (each, each)]
+            return F.conv3d(F.pad(x, pads), self.weight, self.bias, self.stride)
         return super().forward(x)
 
     def _exceeds(self, x: torch.Tensor) -> bool:
-        """Whether the kernel is longer than the input along some axis."""
-        return any(n < k for n, k in zip(x.shape[-3:], self.kernel_size))
+        """Whether the kernel, with its stride, reaches over all of the input along some axis."""
+        sizes = zip(x.shape[-3:], self.kernel_size, self.stride)
+        return any(n < kernel + stride - 1 for n, kernel, stride in sizes)

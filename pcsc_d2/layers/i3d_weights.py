@@ -27,7 +27,7 @@ _BRANCHES = {
     "branch_2.1": "b2b",
     "branch_3.1": "b3b",
 }
-_STEM = "Conv3d_1a_7x7.conv3d.weight"
+STEM = "Conv3d_1a_7x7.conv3d.weight"
 _HEAD = ("logits.", "conv3d_0c_1x1.")
 _GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
 
@@ -116,7 +116,7 @@ def inflate_stem(weights: Mapping[str, torch.Tensor], channels: int) -> dict[str
     What comes out of such a stem is of another size: the norms' statistics are to be estimated
     anew.
     """
-    return {**weights, _STEM: stem_for(weights[_STEM], channels)}
+    return {**weights, STEM: stem_for(weights[STEM], channels)}
 
 
 def stem_for(kernels: torch.Tensor, channels: int) -> torch.Tensor:

@@ -7,6 +7,8 @@ sees in the same cells is a richer target (supervision transfer: Gupta, Hoffman,
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from detectron2.config import CfgNode, configurable
@@ -14,6 +16,7 @@ from detectron2.modeling import META_ARCH_REGISTRY
 from detectron2.structures import Instances
 from torch import nn
 
+from pcsc_d2.config import changed
 from pcsc_d2.layers.i3d import STRIDES
 from pcsc_d2.modeling.stream import Stream
 
@@ -47,6 +50,8 @@ class TrunkClassifier(nn.Module):
         imitation: float = 1.0,
     ) -> None:
         super().__init__()
+        if not 0 <= imitation < math.inf:
+            raise ValueError(f"MODEL.TRUNK_CLASSIFIER.IMITATION is {imitation}; 0 or more")
         self.flow = flow
         self.num_classes = num_classes
         self.dropout = dropout
@@ -71,7 +76,7 @@ class TrunkClassifier(nn.Module):
         return {
             "flow": Stream(cfg, "flow"),
             "num_classes": cfg.MODEL.ROI_HEADS.NUM_CLASSES,
-            "teacher": Stream(cfg, "rgb") if imitation else None,
+            "teacher": _teacher(cfg) if imitation else None,
             "imitation": imitation,
         }
 
@@ -122,7 +127,7 @@ class TrunkClassifier(nn.Module):
         losses = {}
         for level, predictor in self.predictors.items():
             goal = wanted[level].float()
-            variance = goal.var(dim=(0, 2, 3), keepdim=True) + _EPSILON
+            variance = goal.var(dim=(0, 2, 3), correction=0, keepdim=True) + _EPSILON
             loss = (predictor(maps[level]).float() - goal).square().div(variance).mean(dim=1)
             losses[f"loss_imitation_{level}"] = self.imitation * self._shared(loss, labels[level])
         return losses
@@ -132,6 +137,16 @@ class TrunkClassifier(nn.Module):
         actor = labels < self.num_classes
         shares = (_ACTOR, actor), (_BACKGROUND, ~actor)
         return sum(w * (loss * cells).sum() / cells.sum().clamp(min=1) for w, cells in shares)
+
+
+def _teacher(cfg: CfgNode) -> Stream:
+    """The RGB stream with the weights that it starts from."""
+    if not cfg.MODEL.RGB.WEIGHTS:
+        raise ValueError(
+            "MODEL.TRUNK_CLASSIFIER.IMITATION needs MODEL.RGB.WEIGHTS, whose maps are foretold"
+        )
+    # Those of a whole model have no teacher.
+    return Stream(changed(cfg, {"MODEL.WEIGHTS": ""}), "rgb")
 
 
 def _maps(stream: Stream, batched_inputs: list[dict]) -> dict[str, torch.Tensor]:

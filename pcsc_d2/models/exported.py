@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from pcsc_d2.layers import STREAMS
 from pcsc_d2.layers.segments import SegmentSizes, from_vector, tube_actionness
 from pcsc_d2.layers.window_trunk import Sharing
 from pcsc_d2.models.archive import load_archive
@@ -65,11 +66,26 @@ class ExportedModel:
                 classes.cpu().numpy(),
                 actionness.cpu().numpy() if self.info.actionness else None,
                 more[0].cpu().numpy() if self.info.kinetics and more else None,
-                more[1].cpu().numpy() if self.judge is not None and len(more) > 1 else None,
+                None if self.judge is None else self.features(scores, more).cpu().numpy(),
             )
             # ONNX files, and older ones, have fewer columns.
             for boxes, scores, classes, actionness, *more in found
         ]
+
+    def features(self, scores: Tensor, more: Sequence[Tensor]) -> Tensor:
+        """What ``judge`` looks at, (n, D), of the n boxes of an image.
+
+        Args:
+            scores: of the boxes.
+            more: what the network says behind actionness.
+
+        Raises:
+            ModelError: it is not there, or not what the file says.
+        """
+        width = len(STREAMS) * self.info.segments.channels
+        if len(more) < 2 or more[1].shape != (len(scores), width) or not more[1].isfinite().all():
+            raise ModelError(f"the model gives no {width} finite features of segments for each box")
+        return more[1]
 
 
 class DenseExportedModel(ExportedModel):

@@ -66,4 +66,7 @@ class ModelInfo:
             require(value >= least, f"{name} is {value}; at least {least}")
         pool = self.time_pool
         require(pool in ("mean", "middle"), f"time_pool is {pool!r}; 'mean' or 'middle'")
+        if self.segments is not None:
+            count, classes = len(self.labels), self.segments.num_classes
+            require(classes == count, f"segments are of {classes} classes, and labels {count}")
         require(self.flow_bound >= 0, f"flow_bound is {self.flow_bound:g}; 0 or more pixels")

@@ -19,6 +19,7 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
+from pcsc_d2.layers.i3d_weights import STEM
 from pcsc_d2.utils.zips import TENSORS, check_zip
 
 NOTE = "pcsc_d2_weights.json"
@@ -32,7 +33,7 @@ class Kernel(NamedTuple):
 
     Attributes:
         name: of it there, such as ``Mixed_3b.b0.conv3d.weight``.
-        channels: 3 as it is; 2 with the stem made one for flow (``i3d_weights.inflate_stem``).
+        channels: of the trunk; its stem is in the file where they are not 3.
     """
 
     name: str
@@ -183,6 +184,8 @@ def _read(file: zipfile.ZipFile, top: str, entry: Mapping[str, Any]) -> Packed:
         kernel = Kernel(*entry["kernel"])
         if kernel.channels not in (2, 3):
             raise ValueError(f"it names a kernel for {kernel.channels!r} channels")
+        if kernel == Kernel(STEM, 2):
+            raise ValueError("its stem for flow is of a kind that is made no more; export it again")
         return Packed(kernel, scale)
     if entry["values"] not in STORED:
         raise ValueError(f"it holds values of type {entry['values']!r}")

@@ -54,6 +54,8 @@ def load_trained(cfg: CfgNode) -> nn.Module:
     if not weights.is_file():
         raise ModelError(f"{weights}: no such file; give a config and its weights")
     model = build_detector(cfg).eval()
+    if not isinstance(model, modeling.TwoStreamRCNN):
+        raise ModelError(f"MODEL.META_ARCHITECTURE {cfg.MODEL.META_ARCHITECTURE} detects nothing")
     try:
         saved = load_tensors(weights)
         model.load_state_dict(saved.get("model", saved))

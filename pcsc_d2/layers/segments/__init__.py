@@ -4,8 +4,6 @@ from pcsc_d2.layers.segments.cooperation import (
     SegmentCooperation,
     SegmentLosses,
     SegmentSizes,
-    from_vector,
-    to_vector,
     tube_actionness,
 )
 from pcsc_d2.layers.segments.segments import (
@@ -14,6 +12,7 @@ from pcsc_d2.layers.segments.segments import (
     runs_over,
     segment_iou,
 )
+from pcsc_d2.layers.segments.vector import from_vector, to_vector
 
 __all__ = [
     "SegmentCooperation",

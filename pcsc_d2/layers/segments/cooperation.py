@@ -238,28 +238,6 @@ class SegmentCooperation(nn.Module):
         return scores[:, cls], shifts
 
 
-def to_vector(network: SegmentCooperation) -> torch.Tensor:
-    """All that a trained network knows, as one float32 vector, for ``from_vector``."""
-    return torch.cat([x.detach().float().flatten() for x in network.state_dict().values()])
-
-
-def from_vector(sizes: SegmentSizes, values: torch.Tensor) -> SegmentCooperation:
-    """The network that ``to_vector`` was given, in evaluation mode.
-
-    Raises:
-        ValueError: the vector is not of a network of these sizes.
-    """
-    with torch.device("meta"):
-        state = SegmentCooperation(sizes).state_dict()
-    counts = [x.numel() for x in state.values()]
-    if sum(counts) != values.numel():
-        raise ValueError(f"{values.numel()} weights of segments, where {sum(counts)} are expected")
-    network = SegmentCooperation(sizes).to(values.device)
-    parts = zip(state.items(), values.split(counts))
-    network.load_state_dict({key: part.view(x.shape) for (key, x), part in parts})
-    return network.eval()
-
-
 def tube_actionness(
     network: SegmentCooperation, tubes: TubeRows, features: np.ndarray
 ) -> np.ndarray:

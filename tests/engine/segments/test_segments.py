@@ -22,6 +22,7 @@ from pcsc_d2.engine.segments.fit import FitOptions, SegmentsTask, fit
 from pcsc_d2.engine.segments.samples import TubeSample
 from pcsc_d2.engine.segments.train import main
 from pcsc_d2.evaluation import refine_options, with_trained_refinement
+from pcsc_d2.experiments.exported_scores import exported_scores
 from pcsc_d2.export import load_archive, save_archive
 from pcsc_d2.layers.segments import SegmentCooperation, SegmentSizes
 from pcsc_d2.models.exported import load_exported
@@ -95,10 +96,14 @@ def test_evaluation_and_detection_cut_alike(trained: Path, tmp_path: Path) -> No
     assert pcsc(["train", "--eval-only", *options, *map(str, threshold)]) == 0
     evaluated = Tubes.load(tmp_path / "out" / "inference" / name / "tubes.npz")
     assert described(evaluated) == described(expected)
-    # By pcsc detect, which looks at a video as a whole, too, with the checkpoint and its file.
-    (tmp_path / "config.yaml").write_text(cfg.dump())
+    # By pcsc evaluate, with the file.
     words = ["--config-file", str(tmp_path / "config.yaml"), "--out", str(tmp_path / "model.pt")]
+    (tmp_path / "config.yaml").write_text(cfg.dump())
     assert pcsc(["export", *words]) == 0
+    exported_scores(tmp_path / "model.pt", [name], tmp_path / "exported")
+    evaluated = Tubes.load(tmp_path / "exported" / "inference" / name / "tubes.npz")
+    assert described(evaluated) == described(expected)
+    # By pcsc detect, which looks at a video as a whole, too, with the checkpoint and its file.
     models = [[tmp_path / "config.yaml", weights], [tmp_path / "model.pt"]]
     link = LinkOptions(min_length=3)
     for model, refine in itertools.product(models, (True, False)):
@@ -156,19 +161,52 @@ def test_onnx_file_has_no_segments_and_says_so(
     assert (info.segments, info.refine) == (None, None)
 
 
-def test_file_whose_segments_are_of_another_size(trained: Path) -> None:
+BAD = {
+    "hidden": ({"hidden": 7}, r"\d+ weights of segments, where \d+ are"),
+    "NaN": (float("nan"), "weights of segments are NaN"),
+    "deviations": (0.0, "are not over 0"),
+    "rows": (torch.zeros(1, 9), "no vector of float32"),
+    "numbers": (torch.zeros(9, dtype=torch.int64), "no vector of float32"),
+}
+
+
+@pytest.mark.parametrize(("wrong", "reason"), BAD.values(), ids=BAD)
+def test_file_whose_segments_cannot_be(trained: Path, wrong: object, reason: str) -> None:
     network, info = load_archive(through_export(trained))
-    wrong = replace(info.segments, hidden=7)
-    save_archive(network, replace(info, segments=wrong), trained / "wrong.pt")
-    with pytest.raises(ModelError, match=r"wrong.pt: \d+ weights of segments, where \d+ are"):
+    if isinstance(wrong, dict):
+        info = replace(info, segments=replace(info.segments, **wrong))
+    elif isinstance(wrong, float):
+        network.segments.fill_(wrong)
+    else:
+        network.segments = wrong
+    save_archive(network, info, trained / "wrong.pt")
+    with pytest.raises(ModelError, match=rf"wrong.pt: .*{reason}"):
         load_exported(trained / "wrong.pt", "cpu", None)
 
 
-def through_export(trained: Path) -> Path:
-    words = ["export", "--config-file", str(trained / "out" / "config.yaml")]
+def test_file_that_gives_no_features_of_segments(trained: Path) -> None:
+    model = load_exported(through_export(trained), "cpu", None)
+    scores, width = torch.rand(3), 2 * model.info.segments.channels
+    good = torch.zeros(3, width)
+    assert model.features(scores, [scores, good]) is good
+    for more in ([], [scores], [scores, good[:2]], [scores, good[:, 1:]], [scores, good + np.inf]):
+        with pytest.raises(ModelError, match=f"gives no {width} finite features"):
+            model.features(scores, more)
+
+
+def test_rounded_file_has_the_segments_as_they_are(trained: Path) -> None:
+    plain = load_archive(through_export(trained))[0].segments
+    rounded = load_archive(through_export(trained, "--store", "int8"))[0].segments
+    assert torch.equal(plain, rounded)
+
+
+def through_export(trained: Path, *options: str) -> Path:
+    words = ["export", "--config-file", str(trained / "out" / "config.yaml"), *options]
     weights = ["MODEL.WEIGHTS", str(trained / "out" / "model_final.pth")]
-    assert pcsc([*words, "--out", str(trained / "model.pt"), *weights]) == 0
-    return trained / "model.pt"
+    out = trained / f"model{''.join(options)}.pt"
+    if not out.exists():
+        assert pcsc([*words, "--out", str(out), *weights]) == 0
+    return out
 
 
 def test_nothing_to_learn_from() -> None:
