@@ -152,6 +152,13 @@ def test_odd_notes(name: str, tmp_path: Path, weights: dict[str, torch.Tensor]) 
     refused(path, "")
 
 
+def test_a_stem_for_flow_of_an_older_kind(tmp_path: Path, weights: dict[str, torch.Tensor]) -> None:
+    path = tmp_path / "model.pt"
+    save(path, weights)
+    changed(path, lambda note: of_kernel(note, kernel=[STEM, 2]))
+    refused(path, "of a kind that is made no more; export it again")
+
+
 def test_a_file_that_is_cut_short(tmp_path: Path, weights: dict[str, torch.Tensor]) -> None:
     path = tmp_path / "model.pt"
     save(path, weights)
