@@ -18,7 +18,7 @@ from tabulate import tabulate
 from pcsc_d2 import data, modeling  # noqa: F401  (registers what configs name)
 from pcsc_d2.config import changed
 from pcsc_d2.model_zoo import get_config
-from pcsc_d2.modeling import TwoStreamRCNN, build_detector
+from pcsc_d2.modeling import TwoStreamRCNN, build_detector, require_detector
 from pcsc_d2.utils.files import write_json
 from pcsc_d2.utils.progress import without_warnings
 
@@ -69,11 +69,7 @@ def analyze(args: argparse.Namespace) -> None:
     cfg = most_boxes(get_config(args.config_file, args.opts))
     with without_warnings():
         model = build_detector(cfg).eval()
-    if not isinstance(model, TwoStreamRCNN):
-        raise ValueError(
-            f"{args.config_file}: MODEL.META_ARCHITECTURE is {cfg.MODEL.META_ARCHITECTURE}, and "
-            "what is analysed is TwoStreamRCNN"
-        )
+    require_detector(cfg, model)
     if args.structure:
         print(model)
     costs = costs_by_part(model, example(cfg, args.size))

@@ -12,7 +12,7 @@ from pcsc_d2.engine.frozen_trunks import check_trunks
 from pcsc_d2.engine.schedule import scheduled
 from pcsc_d2.engine.setup import naming_divergence, save_config, setup, writing_to
 from pcsc_d2.engine.trainer import Trainer
-from pcsc_d2.modeling import what_is_incomplete
+from pcsc_d2.modeling import require_detector, what_is_incomplete
 from pcsc_d2.modeling.inference import engine_for, prepare_for_inference
 from pcsc_d2.runtime import Engine
 
@@ -36,6 +36,7 @@ def train(args: argparse.Namespace) -> dict | None:
     if args.eval_only:
         engine = engine_for(cfg, cfg.TEST.ENGINE, cfg.TEST.PRECISION)
         model = Trainer.build_model(cfg)
+        require_detector(cfg, model)
         checkpointer = Checkpointer(model, cfg.OUTPUT_DIR)
         checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=args.resume)
         if uses_cached_features(cfg):

@@ -6,7 +6,7 @@ from pcsc_d2.modeling.actionness_head import (
     build_actionness_head,
 )
 from pcsc_d2.modeling.box_head import ConvFCMeanHead
-from pcsc_d2.modeling.building import build_detector, building, what_is_incomplete
+from pcsc_d2.modeling.building import build_detector, building, require_detector, what_is_incomplete
 from pcsc_d2.modeling.cooperation_roi_heads import CooperationROIHeads
 from pcsc_d2.modeling.i3d_fpn import (
     I3DFPN,
@@ -33,5 +33,6 @@ __all__ = [
     "build_i3d_fpn_backbone",
     "build_s3d_fpn_backbone",
     "building",
+    "require_detector",
     "what_is_incomplete",
 ]

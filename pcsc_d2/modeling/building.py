@@ -9,6 +9,7 @@ from detectron2.config import CfgNode
 from detectron2.modeling import build_model
 from torch import nn
 
+from pcsc_d2.modeling.two_stream_rcnn import TwoStreamRCNN
 from pcsc_d2.utils.parsing import is_ours
 from pcsc_d2.utils.text import one_line
 
@@ -40,6 +41,13 @@ def building() -> Iterator[None]:
         raise ValueError(
             f"no network can be built of this config ({reason}); PCSC_TRACEBACK=1 shows where"
         ) from error
+
+
+def require_detector(cfg: CfgNode, model: nn.Module) -> None:
+    """ValueError for a model that is not ``TwoStreamRCNN``, where one is to detect."""
+    if not isinstance(model, TwoStreamRCNN):
+        name = cfg.MODEL.META_ARCHITECTURE
+        raise ValueError(f"MODEL.META_ARCHITECTURE {name} detects nothing here: TwoStreamRCNN does")
 
 
 def what_is_incomplete(cfg: CfgNode, model: nn.Module) -> str | None:

@@ -11,7 +11,7 @@ from torch import nn
 
 from pcsc_d2 import data, modeling  # noqa: F401  (registers what configs name)
 from pcsc_d2.model_zoo import get_config
-from pcsc_d2.modeling import build_detector, what_is_incomplete
+from pcsc_d2.modeling import build_detector, require_detector, what_is_incomplete
 from pcsc_d2.models.info import ModelError
 from pcsc_d2.utils.text import one_line
 from pcsc_d2.utils.weights import DamagedError, load_tensors
@@ -54,8 +54,10 @@ def load_trained(cfg: CfgNode) -> nn.Module:
     if not weights.is_file():
         raise ModelError(f"{weights}: no such file; give a config and its weights")
     model = build_detector(cfg).eval()
-    if not isinstance(model, modeling.TwoStreamRCNN):
-        raise ModelError(f"MODEL.META_ARCHITECTURE {cfg.MODEL.META_ARCHITECTURE} detects nothing")
+    try:
+        require_detector(cfg, model)
+    except ValueError as error:
+        raise ModelError(str(error)) from None
     try:
         saved = load_tensors(weights)
         model.load_state_dict(saved.get("model", saved))

@@ -46,10 +46,20 @@ def test_parts_are_all_of_the_model(tmp_path: Path, capsys: pytest.CaptureFixtur
     )
 
 
-def test_other_models_are_not_analysed(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("command", ["analyze", "export", "train"])
+def test_other_models_detect_nothing(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     options = ["MODEL.META_ARCHITECTURE", "TrunkClassifier", "MODEL.I3D.WIDTH", "0.0625"]
-    assert main(["analyze", *LINE, *options]) == 2
-    assert "what is analysed is TwoStreamRCNN" in capsys.readouterr().err
+    (tmp_path / "weights.pth").touch()
+    weights = ["MODEL.WEIGHTS", str(tmp_path / "weights.pth")]
+    added = {
+        "analyze": options,
+        "export": ["--out", str(tmp_path / "model.pt"), *options, *weights],
+        "train": ["--eval-only", *options, "OUTPUT_DIR", str(tmp_path), "DATASETS.TEST", "()"],
+    }
+    assert main([command, *LINE, *added[command]]) == 2
+    assert "detects nothing here: TwoStreamRCNN does" in capsys.readouterr().err
 
 
 def test_tasks_are_timed(capsys: pytest.CaptureFixture[str]) -> None:
