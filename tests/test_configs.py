@@ -19,6 +19,8 @@ FILES = sorted(CONFIGS.rglob("*.yaml"))
 # The size alone; what the model is made of stays as the file has it.
 SMALL = ["MODEL.I3D.WIDTH", 0.0625, "MODEL.FPN.OUT_CHANNELS", 16, "MODEL.ROI_BOX_HEAD.FC_DIM", 16]
 WEIGHTS = ["MODEL.WEIGHTS", "", "MODEL.RGB.WEIGHTS", "", "MODEL.FLOW.WEIGHTS", ""]
+# Without weights there is nothing to imitate.
+WEIGHTS += ["MODEL.TRUNK_CLASSIFIER.IMITATION", 0.0]
 
 
 def load(path: Path) -> CfgNode:
