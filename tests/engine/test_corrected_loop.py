@@ -146,8 +146,7 @@ def test_what_was_corrected_makes_better_numbers(tmp_path: Path) -> None:
     # What was detected was of use, though not right.
     assert person.moved > 0
     assert person.deleted + person.drawn > 0
-    # Two clips alone teach more or less, as rounding has it: the gain was 13 to 36 points.
-    assert gain > max(error, 8)
+    assert gain > max(2 * error, 10)
 
 
 @pytest.mark.nightly
