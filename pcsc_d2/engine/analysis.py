@@ -69,7 +69,10 @@ def analyze(args: argparse.Namespace) -> None:
     cfg = most_boxes(get_config(args.config_file, args.opts))
     with without_warnings():
         model = build_detector(cfg).eval()
-    require_detector(cfg, model)
+    try:
+        require_detector(cfg, model)
+    except ValueError as error:
+        raise ValueError(f"{args.config_file}: {error}") from None
     if args.structure:
         print(model)
     costs = costs_by_part(model, example(cfg, args.size))
