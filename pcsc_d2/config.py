@@ -190,9 +190,10 @@ def _add_cooperation(cfg: CfgNode) -> None:
 
 def _add_fusion(cfg: CfgNode) -> None:
     cfg.MODEL.FUSION = node = CfgNode()
-    # How the baseline's two heads make detections, in place of COOPERATION.OUTPUT; "": that.
-    # AverageFusion, ClassWeightsFusion, FullyConnectedFusion (the last two learned, with the
-    # detector or after it by pcsc fit-scores) or BoostFusion. Not for a model of stages.
+    # How the latest heads of both streams (the baseline's two, or those of the last two stages)
+    # make detections, in place of COOPERATION.OUTPUT; "": that. AverageFusion,
+    # ClassWeightsFusion, FullyConnectedFusion (the last two learned, with the detector or after
+    # it by pcsc fit-scores) or BoostFusion.
     node.NAME = ""
     # IoU from which a flow detection raises an RGB detection in BoostFusion.
     node.BOOST_IOU = 0.3

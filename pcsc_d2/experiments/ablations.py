@@ -10,6 +10,7 @@ from dataclasses import dataclass
 REFERENCE = "reference"
 BASELINE = "baseline"
 _COOPERATION = "MODEL.COOPERATION."
+_LEARNED_FUSIONS = ("class_weights", "fully_connected")
 
 
 @dataclass(frozen=True)
@@ -57,20 +58,25 @@ def _rows() -> dict[str, Row]:
     rows["calibrated"] = Row(
         "calibrated scores", _cooperation("CALIBRATED", True), of=REFERENCE, fitted=True
     )
-    return rows | _baselines()
+    return rows | _fusions("fused", "stages", REFERENCE) | _baselines()
 
 
 def _baselines() -> dict[str, Row]:
     bare = (*_cooperation("NUM_STAGES", 0), *_cooperation("IMAGE_MESSAGES", False))
-    rows = {BASELINE: Row("baseline", bare)}
-    for name, fusion in (("average", "Average"), ("boost", "Boost")):
-        options = ("MODEL.FUSION.NAME", f"{fusion}Fusion")
-        rows[f"fusion_{name}"] = Row(f"baseline, {name} fusion", options, of=BASELINE)
-    for name, fusion in (("class_weights", "ClassWeights"), ("fully_connected", "FullyConnected")):
-        options = ("MODEL.FUSION.NAME", f"{fusion}Fusion")
-        title = f"baseline, {name.replace('_', ' ')} fusion"
-        rows[f"fusion_{name}"] = Row(title, options, of=BASELINE, fitted=True)
-    return rows
+    return {BASELINE: Row("baseline", bare)} | _fusions("fusion", "baseline", BASELINE)
+
+
+def _fusions(prefix: str, title: str, of: str) -> dict[str, Row]:
+    """A row for each late fusion, on the weights of another row."""
+    return {
+        f"{prefix}_{name}": Row(
+            f"{title}, {name.replace('_', ' ')} fusion",
+            ("MODEL.FUSION.NAME", f"{name.title().replace('_', '')}Fusion"),
+            of=of,
+            fitted=name in _LEARNED_FUSIONS,
+        )
+        for name in ("average", "boost", *_LEARNED_FUSIONS)
+    }
 
 
 ROWS: dict[str, Row] = _rows()

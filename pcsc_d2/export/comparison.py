@@ -64,7 +64,7 @@ def distance(expected: object, found: Detected) -> float:
     apart = torch.cat(columns, dim=1)[:, None] - torch.cat(others, dim=1)[None]
     apart = apart.abs().amax(dim=2)
     apart[classes[:, None] != expected.pred_classes[None]] = float("inf")
-    return float(max(apart.amin(dim=0).max(), apart.amin(dim=1).max()))
+    return _farthest(apart)
 
 
 def _alike(expected: torch.Tensor, found: Sequence[torch.Tensor]) -> bool:
@@ -73,4 +73,9 @@ def _alike(expected: torch.Tensor, found: Sequence[torch.Tensor]) -> bool:
         return False
     apart = torch.cdist(expected.float(), found[0].float())
     allowed = _OF_FEATURES * (1 + expected.float().norm(dim=1).max())
-    return bool(max(apart.amin(dim=0).max(), apart.amin(dim=1).max()) <= allowed)
+    return _farthest(apart) <= float(allowed)
+
+
+def _farthest(apart: torch.Tensor) -> float:
+    """The largest distance to the nearest of the other set, of all distances (N, M), either way."""
+    return float(max(apart.amin(dim=0).max(), apart.amin(dim=1).max()))

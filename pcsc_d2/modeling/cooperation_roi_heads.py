@@ -11,7 +11,6 @@ Paper Sections 3.1 to 3.3. With no stages this is the two-stream baseline.
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 
 import torch
 from detectron2.config import CfgNode, configurable
@@ -19,17 +18,14 @@ from detectron2.layers import ShapeSpec
 from detectron2.modeling import ROI_HEADS_REGISTRY, ROIHeads
 from detectron2.modeling.poolers import ROIPooler
 from detectron2.modeling.proposal_generator.proposal_utils import add_ground_truth_to_proposals
-from detectron2.modeling.roi_heads.box_head import build_box_head
-from detectron2.modeling.roi_heads.fast_rcnn import FastRCNNOutputLayers
 from detectron2.structures import Boxes, ImageList, Instances
 from detectron2.utils.events import get_event_storage
 from torch import nn
 
 from pcsc_d2.layers import STREAMS, MessagePassing
-from pcsc_d2.modeling.actionness_head import BOTH, FEATURES, build_actionness_head, pool_rois
-from pcsc_d2.modeling.fusion import LateFusion, LearnedFusion, build_late_fusion
+from pcsc_d2.modeling.actionness_head import BOTH, FEATURES, pool_rois
+from pcsc_d2.modeling.fusion import LateFusion, LearnedFusion
 from pcsc_d2.modeling.proposal_cooperation import BoxSelection, StageOutput, cooperate, select_boxes
-from pcsc_d2.modeling.segments import build_segments
 from pcsc_d2.modeling.stages import (
     MODES,
     DetectionHead,
@@ -42,15 +38,12 @@ from pcsc_d2.modeling.stages import (
     label_proposals,
     log_proposals,
     sample_rows,
+    target_stream,
 )
+from pcsc_d2.modeling.stages.arguments import arguments
 from pcsc_d2.parallel import unused_parameters_loss
 
 logger = logging.getLogger(__name__)
-
-
-def target_stream(stage: int, first: str = "rgb") -> str:
-    """The stream that stage 1, 2, ... improves: the first one at odd stages, RGB in the paper."""
-    return STREAMS[(STREAMS.index(first) + stage - 1) % 2]
 
 
 @ROI_HEADS_REGISTRY.register()
@@ -75,7 +68,8 @@ class CooperationROIHeads(ROIHeads):
         actionness_source: one of ``actionness_head.FEATURES``, what that head looks at.
         segments: temporal cooperation, trained by itself, too. It looks at whole tubes, and the
             last stage's detections carry what it will look at: ``tube_features``.
-        fusion: without stages, makes the detections in place of ``output_mode``.
+        fusion: makes the detections in place of ``output_mode``, of what the latest head of RGB and
+            that of flow say of the boxes that the last stage looks at.
         first_stream: the stream that stage 1 improves.
         refined_messages: a message is made of the assistant's ROI features with the messages of
             the stages before in them, not of its own alone.
@@ -145,62 +139,7 @@ class CooperationROIHeads(ROIHeads):
 
     @classmethod
     def from_config(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict[str, object]:
-        node = cfg.MODEL.COOPERATION
-        exchange = not node.OWN_STREAM_CONTROL
-        levels = cfg.MODEL.ROI_HEADS.IN_FEATURES
-        channels = input_shape[levels[0]].channels
-        size = cfg.MODEL.ROI_BOX_HEAD.POOLER_RESOLUTION
-        pooled = ShapeSpec(channels=channels, height=size, width=size)
-
-        def head() -> DetectionHead:
-            box_head = build_box_head(cfg, pooled)
-            predictor = FastRCNNOutputLayers(cfg, box_head.output_shape)
-            return DetectionHead(box_head, predictor, cfg.MODEL.ROI_BOX_HEAD.DROPOUT)
-
-        def selection(nms_thresh: float) -> tuple[BoxSelection, BoxSelection]:
-            train_nms = nms_thresh if node.NMS_IN_TRAINING else 1.0
-            return (
-                BoxSelection(node.SCORE_THRESH, nms_thresh, node.TOPK_TEST),
-                BoxSelection(node.SCORE_THRESH_TRAIN, train_nms, node.TOPK_TRAIN),
-            )
-
-        messages = None
-        if node.ROI_MESSAGES and exchange:
-            messages = [
-                MessagePassing(channels, node.MESSAGE_REDUCTION) for _ in range(node.NUM_STAGES)
-            ]
-        first = node.FIRST_STREAM
-        stage0 = {stream: head() for stream in STREAMS}
-        stages = range(1, node.NUM_STAGES + 1)
-        return super().from_config(cfg) | {
-            "box_in_features": levels,
-            "box_pooler": ROIPooler(
-                output_size=size,
-                scales=[1.0 / input_shape[level].stride for level in levels],
-                sampling_ratio=cfg.MODEL.ROI_BOX_HEAD.POOLER_SAMPLING_RATIO,
-                pooler_type=cfg.MODEL.ROI_BOX_HEAD.POOLER_TYPE,
-                canonical_box_size=cfg.MODEL.ROI_BOX_HEAD.POOLER_CANONICAL_SIZE,
-            ),
-            "stage0_heads": stage0,
-            "stage_heads": [
-                stage0[target_stream(t, first)] if node.SHARED_HEADS else head() for t in stages
-            ],
-            "roi_messages": messages,
-            "own_selection": selection(node.NMS_THRESH_OWN),
-            "cross_selection": (
-                selection(node.NMS_THRESH_CROSS) if node.PROPOSALS and exchange else None
-            ),
-            "output_mode": node.OUTPUT,
-            "test_proposals": cfg.MODEL.RPN.POST_NMS_TOPK_TEST,
-            "every_stage": cfg.TEST.EVAL_ALL_STAGES,
-            "actionness_head": _build_actionness_head(cfg, pooled),
-            "actionness_source": cfg.MODEL.ACTIONNESS.FEATURES,
-            "segments": build_segments(cfg, channels) if cfg.MODEL.SEGMENTS.ON else None,
-            "fusion": build_late_fusion(cfg),
-            "first_stream": first,
-            "refined_messages": node.REFINED_MESSAGES,
-            "calibrated": node.CALIBRATED,
-        }
+        return super().from_config(cfg) | arguments(cfg, input_shape)
 
     def forward(
         self,
@@ -231,7 +170,8 @@ class CooperationROIHeads(ROIHeads):
         losses.update(stage_losses)
         if self.training:
             return [], losses
-        stages = self.detections(sources) if self.fusion is None else [self._fused(sources)]
+        fused = self.fusion is not None
+        stages = self._fused(pyramid, sources) if fused else self.detections(sources)
         if self.actionness_head is not None:
             found = [Instances(x.image_size, proposal_boxes=x.pred_boxes) for x in stages[-1]]
             self.actionness_head(self.actionness_features(features, found), stages[-1])
@@ -248,6 +188,17 @@ class CooperationROIHeads(ROIHeads):
         """What each head says in testing, in the order in which they run: stage 0 of RGB and of
         flow, then stages 1, 2, ...; arguments as of ``forward``."""
         return self._run_stages(self._side_by_side(features), proposals, None)[0]
+
+    @torch.no_grad()
+    def fusion_outputs(
+        self,
+        features: dict[str, dict[str, torch.Tensor]],
+        proposals: dict[str, list[Instances]],
+    ) -> list[StageOutput]:
+        """What the late fusion is shown in testing, RGB's latest head and flow's; arguments as of
+        ``forward``."""
+        pyramid = self._side_by_side(features)
+        return self._fusion_pair(pyramid, self._run_stages(pyramid, proposals, None)[0])
 
     def target(self, stage: int) -> str:
         """The stream that a stage improves."""
@@ -356,21 +307,25 @@ class CooperationROIHeads(ROIHeads):
         for s in STREAMS:
             head = self.stage0_heads[s]
             losses.update(head_losses(head, head(rois[s]), sampled[s], 0, s))
-        if isinstance(self.fusion, LearnedFusion):
+        if not self.active_stages:
             both = [Instances.cat(pair) for pair in zip(*sampled.values())]
-            classes = torch.cat([p.gt_classes for p in both])
-            losses.update(self.fusion.losses(*self._logits(pyramid, both), classes))
+            losses.update(self._fusion_losses(pyramid, both, 0))
         return losses
 
-    @torch.no_grad()
-    def _logits(
-        self, pyramid: list[torch.Tensor], proposals: list[Instances]
-    ) -> tuple[torch.Tensor, ...]:
-        """Logits (R, K + 1) of both streams' stage-0 heads at the same boxes, without dropout."""
-        boxes = [p.proposal_boxes for p in proposals]
-        rois = self._pool(pyramid, dict.fromkeys(STREAMS, boxes))
-        heads = {s: self.stage0_heads[s] for s in STREAMS}
-        return tuple(h.predictor(h.box_head(rois[s]))[0] for s, h in heads.items())
+    def _fusion_losses(
+        self, pyramid: list[torch.Tensor], proposals: list[Instances], stage: int
+    ) -> dict[str, torch.Tensor]:
+        """``loss_fusion`` of sampled boxes, where a fusion learns with the detector."""
+        if not isinstance(self.fusion, LearnedFusion):
+            return {}
+        logits = []
+        with torch.no_grad():
+            for stream, latest in self._latest_stages(stage).items():
+                head = self._head(stream, latest)
+                rois = self._refined_rois(latest, pyramid, proposals, stream)
+                # Without dropout.
+                logits.append(head.predictor(head.box_head(rois))[0])
+        return self.fusion.losses(*logits, torch.cat([p.gt_classes for p in proposals]))
 
     @torch.no_grad()
     def _stage0_outputs(
@@ -381,7 +336,7 @@ class CooperationROIHeads(ROIHeads):
         if self.training:
             number = max(number, self.own_selection[True].topk)
         best = {s: [p[:number] for p in proposals[s]] for s in STREAMS}
-        if self.fusion is not None and self.fusion.same_boxes:
+        if self.fusion is not None and self.fusion.same_boxes and not self.active_stages:
             best = dict.fromkeys(STREAMS, cooperate(best))
         rois = self._pool(pyramid, {s: [p.proposal_boxes for p in best[s]] for s in STREAMS})
         heads = {s: self.stage0_heads[s] for s in STREAMS}
@@ -409,15 +364,14 @@ class CooperationROIHeads(ROIHeads):
         output = head_output(head, predictions, proposals, target, origins)
         if not self.training:
             return output, {}
-        return output, self._stage_losses(head, predictions, proposals, stage, target)
+        return output, self._stage_losses(pyramid, predictions, proposals, stage)
 
     def _stage_losses(
         self,
-        head: DetectionHead,
+        pyramid: list[torch.Tensor],
         predictions: Predictions,
         proposals: list[Instances],
         stage: int,
-        target: str,
     ) -> dict[str, torch.Tensor]:
         """The losses of a sample of the boxes that a head was shown."""
         rows = sample_rows(
@@ -427,7 +381,11 @@ class CooperationROIHeads(ROIHeads):
         # Predictions of all images are one behind the other.
         parts = [p.split([len(x) for x in proposals]) for p in predictions]
         predictions = tuple(torch.cat([x[kept] for x, kept in zip(part, rows)]) for part in parts)
-        return head_losses(head, predictions, sampled, stage, target)
+        head, target = self.stage_heads[stage - 1], self.target(stage)
+        losses = head_losses(head, predictions, sampled, stage, target)
+        if stage == self.active_stages:
+            losses.update(self._fusion_losses(pyramid, sampled, stage))
+        return losses
 
     def _select(self, own: StageOutput, cross: StageOutput) -> dict[str, list[Instances]]:
         origins = {"own": select_boxes(own, self.own_selection[self.training])}
@@ -436,12 +394,19 @@ class CooperationROIHeads(ROIHeads):
         return origins
 
     def _refined_rois(
-        self, stage: int, pyramid: list[torch.Tensor], proposals: list[Instances]
+        self,
+        stage: int,
+        pyramid: list[torch.Tensor],
+        proposals: list[Instances],
+        target: str | None = None,
     ) -> torch.Tensor:
-        """F_t: the target's ROI features, with the assistant's message where there is one."""
-        target = self.target(stage)
+        """F_t: the target's ROI features, with the assistant's message where there is one.
+
+        At stage 0 there is none, and the target is either stream.
+        """
+        target = target or self.target(stage)
         boxes = [p.proposal_boxes for p in proposals]
-        if self.roi_messages is None:
+        if self.roi_messages is None or not stage:
             none = [b[:0] for b in boxes]
             return self._pool(pyramid, {s: boxes if s == target else none for s in STREAMS})[target]
         rois = self._pool(pyramid, dict.fromkeys(STREAMS, boxes))
@@ -468,9 +433,49 @@ class CooperationROIHeads(ROIHeads):
             for n in range(first, len(sources) + 1)
         ]
 
-    def _fused(self, sources: list[StageOutput]) -> list[Instances]:
-        """What the late fusion makes of stage 0."""
-        return self.fusion(*sources[:2], self._limits)
+    def _fused(
+        self, pyramid: list[torch.Tensor], sources: list[StageOutput]
+    ) -> list[list[Instances]]:
+        """What the late fusion makes of the stages, as ``detections`` gives it."""
+        first = len(STREAMS) if self.every_stage else len(sources)
+        return [
+            self.fusion(*self._fusion_pair(pyramid, sources[:n]), self._limits)
+            for n in range(first, len(sources) + 1)
+        ]
+
+    def _fusion_pair(
+        self, pyramid: list[torch.Tensor], sources: list[StageOutput]
+    ) -> list[StageOutput]:
+        """What RGB's latest head says and flow's, of the boxes that the last stage was shown."""
+        stage = len(sources) - len(STREAMS)
+        latest = {x.stream: x for x in sources}
+        # Without stages, stage 0 has shown both heads the same boxes.
+        if self.fusion.same_boxes and self.active_stages:
+            proposals = {x.stream: x.origins["rpn"] for x in sources[: len(STREAMS)]}
+            origins = sources[-1].origins if stage else {"rpn": cooperate(proposals)}
+            for stream, t in self._latest_stages(stage).items():
+                if t < stage or not stage:
+                    latest[stream] = self._output_at(stream, t, pyramid, origins)
+        return [latest[stream] for stream in STREAMS]
+
+    def _latest_stages(self, stage: int) -> dict[str, int]:
+        """The stage that improved each stream last, when some stage has run; 0 if none has."""
+        return {s: stage if self.target(stage) == s else max(stage - 1, 0) for s in STREAMS}
+
+    def _head(self, stream: str, stage: int) -> DetectionHead:
+        return self.stage_heads[stage - 1] if stage else self.stage0_heads[stream]
+
+    def _output_at(
+        self,
+        stream: str,
+        stage: int,
+        pyramid: list[torch.Tensor],
+        origins: dict[str, list[Instances]],
+    ) -> StageOutput:
+        """What the head of a stage says of boxes that another one was shown."""
+        proposals, head = cooperate(origins), self._head(stream, stage)
+        predictions = head(self._refined_rois(stage, pyramid, proposals, stream))
+        return head_output(head, predictions, proposals, stream, origins)
 
     @property
     def _limits(self) -> Limits:
@@ -484,10 +489,3 @@ class CooperationROIHeads(ROIHeads):
         if self.roi_messages is not None:
             unused += [*self.roi_messages.parameters()]
         return {"loss_idle_stages": unused_parameters_loss(unused)} if unused else {}
-
-
-def _build_actionness_head(cfg: CfgNode, pooled: ShapeSpec) -> nn.Module | None:
-    if not cfg.MODEL.ACTIONNESS.ON:
-        return None
-    streams = 1 if cfg.MODEL.COOPERATION.NUM_STAGES else len(STREAMS)
-    return build_actionness_head(cfg, replace(pooled, channels=streams * pooled.channels))

@@ -52,6 +52,9 @@ CASES = {
 CASES["fused by weights"] = ["MODEL.FUSION.NAME", "ClassWeightsFusion"]
 CASES["fused by a layer"] = ["MODEL.FUSION.NAME", "FullyConnectedFusion"]
 CASES["fused by average"] = ["MODEL.FUSION.NAME", "AverageFusion"]
+CASES["stages fused by average"] = [
+    *("MODEL.FUSION.NAME", "AverageFusion", "MODEL.COOPERATION.NUM_STAGES", 2),
+]
 CASES["fused by boost"] = ["MODEL.FUSION.NAME", "BoostFusion"]
 CASES["what reviewers ask for"] = [
     *(*PCSC, "MODEL.COOPERATION.OUTPUT", "within_streams", "MODEL.COOPERATION.CALIBRATED", True),

@@ -25,7 +25,8 @@ Answers = tuple[torch.Tensor, torch.Tensor]
 
 
 def collect(cfg: CfgNode, model: nn.Module, sampled: bool) -> list[Answers]:
-    """Answers of every head, in the order in which they run, on every rank; ranks share the clips.
+    """Answers of every head, in the order in which they run, or of the two that a late fusion is
+    shown, on every rank; ranks share the clips.
 
     Args:
         cfg: whose SOLVER.SCORES says how many key frames of each video are looked at.
@@ -73,7 +74,8 @@ def _answers(model: nn.Module, inputs: list[dict], sampled: bool) -> list[Answer
     targets = [x["instances"].to(model.device) for x in inputs]
     images, pyramids = model.extract_features(inputs)
     proposals, _ = model.propose(images, pyramids, None)
-    outputs = heads.head_outputs(pyramids, proposals)
+    look = heads.head_outputs if heads.fusion is None else heads.fusion_outputs
+    outputs = look(pyramids, proposals)
     labelled = [
         label_proposals(cooperate(o.origins), targets, heads.proposal_matcher, heads.num_classes)
         for o in outputs

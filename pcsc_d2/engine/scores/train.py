@@ -68,8 +68,8 @@ def _require_something_to_fit(heads: nn.Module) -> None:
     if isinstance(heads.fusion, LearnedFusion) or heads.temperatures is not None:
         return
     raise ValueError(
-        "nothing to fit: set MODEL.FUSION.NAME ClassWeightsFusion or FullyConnectedFusion for a "
-        "baseline, or MODEL.COOPERATION.CALIBRATED True"
+        "nothing to fit: set MODEL.FUSION.NAME ClassWeightsFusion or FullyConnectedFusion, or "
+        "MODEL.COOPERATION.CALIBRATED True"
     )
 
 

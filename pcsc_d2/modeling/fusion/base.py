@@ -22,7 +22,7 @@ Late fusions by the name that ``MODEL.FUSION.NAME`` has: classes that take a con
 
 
 class LateFusion(nn.Module):
-    """Makes detections of what the baseline's two heads say."""
+    """Makes detections of what two heads say, RGB's latest and flow's."""
 
     # Whether both heads are to look at the proposals of both streams, so that their answers are
     # about the same boxes, row by row.
@@ -42,20 +42,14 @@ def build_late_fusion(cfg: CfgNode) -> LateFusion | None:
     """The fusion that ``MODEL.FUSION.NAME`` names; None for "".
 
     Raises:
-        ValueError: there is no such fusion, or the model is no baseline.
+        ValueError: there is no such fusion, or scores are calibrated, too.
     """
-    name, stages = cfg.MODEL.FUSION.NAME, cfg.MODEL.COOPERATION.NUM_STAGES
+    name = cfg.MODEL.FUSION.NAME
     if not name:
         return None
     if name not in LATE_FUSION_REGISTRY:
         names = ", ".join(sorted(key for key, _ in LATE_FUSION_REGISTRY))
         raise ValueError(f"MODEL.FUSION.NAME is {name!r}; there are {names}")
-    if stages:
-        raise ValueError(
-            f"MODEL.FUSION.NAME '{name}' fuses the baseline's two heads, and with "
-            f"MODEL.COOPERATION.NUM_STAGES {stages} there are {2 + stages}: set one of them to 0 "
-            'or ""'
-        )
     if cfg.MODEL.COOPERATION.CALIBRATED:
         raise ValueError(
             f"MODEL.FUSION.NAME '{name}' takes scores as they are: set "

@@ -6,6 +6,7 @@ from pcsc_d2.modeling.stages.heads import (
     calibrated,
     head_losses,
     head_output,
+    target_stream,
 )
 from pcsc_d2.modeling.stages.labels import label_proposals, log_proposals, sample_rows
 from pcsc_d2.modeling.stages.outputs import MODES, Limits, combine
@@ -22,4 +23,5 @@ __all__ = [
     "label_proposals",
     "log_proposals",
     "sample_rows",
+    "target_stream",
 ]

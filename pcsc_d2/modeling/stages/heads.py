@@ -1,4 +1,4 @@
-"""A head of a stream and stage: what it is made of, its losses, and what it says."""
+"""A head of a stream and stage: which stream, what it is made of, its losses, what it says."""
 
 from __future__ import annotations
 
@@ -10,10 +10,16 @@ from detectron2.structures import Instances
 from detectron2.utils.events import get_event_storage
 from torch import nn
 
+from pcsc_d2.layers import STREAMS
 from pcsc_d2.modeling.proposal_cooperation import StageOutput
 from pcsc_d2.parallel import boxes_share
 
 Predictions = tuple[torch.Tensor, torch.Tensor]
+
+
+def target_stream(stage: int, first: str = "rgb") -> str:
+    """The stream that stage 1, 2, ... improves: the first one at odd stages, RGB in the paper."""
+    return STREAMS[(STREAMS.index(first) + stage - 1) % 2]
 
 
 class DetectionHead(nn.Module):

@@ -46,8 +46,9 @@ def states(folder: Path) -> tuple[dict, dict]:
     return tuple(torch.load(path, weights_only=True)["model"] for path in paths)
 
 
-def test_fusion(tmp_path: Path) -> None:
-    scores = run(tmp_path, 0, "MODEL.FUSION.NAME", "FullyConnectedFusion")
+@pytest.mark.parametrize("stages", [0, 2])
+def test_fusion(tmp_path: Path, stages: int) -> None:
+    scores = run(tmp_path, stages, "MODEL.FUSION.NAME", "FullyConnectedFusion")
     assert "frame" in scores
     before, after = states(tmp_path)
     assert all(torch.equal(after[key], value) for key, value in before.items())

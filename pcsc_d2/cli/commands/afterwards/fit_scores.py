@@ -2,8 +2,8 @@
 
 The detector stays as it is. It runs over a few key frames of each video of DATASETS.SCORES (those
 of training where none is named); OUTPUT_DIR/model_final.pth then holds detector and fit. What is
-fitted is what the config has: MODEL.FUSION.NAME ClassWeightsFusion or FullyConnectedFusion for a
-baseline, MODEL.COOPERATION.CALIBRATED True for a detector with stages.
+fitted is what the config has: MODEL.FUSION.NAME ClassWeightsFusion or FullyConnectedFusion, or
+MODEL.COOPERATION.CALIBRATED True for a detector with stages.
 
     pcsc fit-scores --config-file output/x/config.yaml MODEL.FUSION.NAME FullyConnectedFusion \\
         MODEL.WEIGHTS output/x/model_final.pth OUTPUT_DIR output/x_fused
