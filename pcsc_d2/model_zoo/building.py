@@ -16,7 +16,12 @@ _DONE = "done.json"
 
 def steps(model: ZooModel) -> list[str]:
     """The recorded commands with their folders and files in them."""
-    places = {"folder": model.folder, "run": model.run, "file": model.folder / f"{model.name}.pt"}
+    places = {
+        "models": model.folder.parent,
+        "folder": model.folder,
+        "run": model.run,
+        "file": model.folder / f"{model.name}.pt",
+    }
     quoted = {name: shlex.quote(str(place)) for name, place in places.items()}
     return [command.format(**quoted) for command in model.commands]
 

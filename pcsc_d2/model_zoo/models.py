@@ -35,8 +35,9 @@ class ZooModel:
         clips: test clips that the scores are from.
         megabytes: of the exported file.
         sha256: of the exported file that has these scores.
-        commands: what builds it, without the word ``pcsc``; ``{folder}`` is the model's folder,
-            ``{run}`` that of its last training, ``{file}`` the exported file.
+        commands: what builds it, without the word ``pcsc``; ``{models}`` is the folder of all
+            models, for what they share, ``{folder}`` the model's, ``{run}`` that of its last
+            training, ``{file}`` the exported file.
     """
 
     name: str
