@@ -190,7 +190,7 @@ def _add_cooperation(cfg: CfgNode) -> None:
 
 def _add_fusion(cfg: CfgNode) -> None:
     cfg.MODEL.FUSION = node = CfgNode()
-    # How the latest heads of both streams (the baseline's two, or those of the last two stages)
+    # How RGB's heads and flow's (one each in the baseline, the mean of a stream's with stages)
     # make detections, in place of COOPERATION.OUTPUT; "": that. AverageFusion,
     # ClassWeightsFusion, FullyConnectedFusion (the last two learned, with the detector or after
     # it by pcsc fit-scores) or BoostFusion.

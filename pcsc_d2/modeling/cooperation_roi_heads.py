@@ -37,6 +37,7 @@ from pcsc_d2.modeling.stages import (
     head_output,
     label_proposals,
     log_proposals,
+    mean_predictions,
     sample_rows,
     target_stream,
 )
@@ -68,8 +69,8 @@ class CooperationROIHeads(ROIHeads):
         actionness_source: one of ``actionness_head.FEATURES``, what that head looks at.
         segments: temporal cooperation, trained by itself, too. It looks at whole tubes, and the
             last stage's detections carry what it will look at: ``tube_features``.
-        fusion: makes the detections in place of ``output_mode``, of what the latest head of RGB and
-            that of flow say of the boxes that the last stage looks at.
+        fusion: makes the detections in place of ``output_mode``, of what RGB's heads and flow's say
+            of the boxes that the last stage looks at.
         first_stream: the stream that stage 1 improves.
         refined_messages: a message is made of the assistant's ROI features with the messages of
             the stages before in them, not of its own alone.
@@ -195,7 +196,7 @@ class CooperationROIHeads(ROIHeads):
         features: dict[str, dict[str, torch.Tensor]],
         proposals: dict[str, list[Instances]],
     ) -> list[StageOutput]:
-        """What the late fusion is shown in testing, RGB's latest head and flow's; arguments as of
+        """What the late fusion is shown in testing, RGB's answer and flow's; arguments as of
         ``forward``."""
         pyramid = self._side_by_side(features)
         return self._fusion_pair(pyramid, self._run_stages(pyramid, proposals, None)[0])
@@ -318,13 +319,7 @@ class CooperationROIHeads(ROIHeads):
         """``loss_fusion`` of sampled boxes, where a fusion learns with the detector."""
         if not isinstance(self.fusion, LearnedFusion):
             return {}
-        logits = []
-        with torch.no_grad():
-            for stream, latest in self._latest_stages(stage).items():
-                head = self._head(stream, latest)
-                rois = self._refined_rois(latest, pyramid, proposals, stream)
-                # Without dropout.
-                logits.append(head.predictor(head.box_head(rois))[0])
+        logits = [said[0] for said in self._said_by_streams(pyramid, proposals, stage).values()]
         return self.fusion.losses(*logits, torch.cat([p.gt_classes for p in proposals]))
 
     @torch.no_grad()
@@ -394,22 +389,21 @@ class CooperationROIHeads(ROIHeads):
         return origins
 
     def _refined_rois(
-        self,
-        stage: int,
-        pyramid: list[torch.Tensor],
-        proposals: list[Instances],
-        target: str | None = None,
+        self, stage: int, pyramid: list[torch.Tensor], proposals: list[Instances]
     ) -> torch.Tensor:
-        """F_t: the target's ROI features, with the assistant's message where there is one.
-
-        At stage 0 there is none, and the target is either stream.
-        """
-        target = target or self.target(stage)
+        """F_t: the target's ROI features, with the assistant's message where there is one."""
+        target = self.target(stage)
         boxes = [p.proposal_boxes for p in proposals]
-        if self.roi_messages is None or not stage:
+        if self.roi_messages is None:
             none = [b[:0] for b in boxes]
             return self._pool(pyramid, {s: boxes if s == target else none for s in STREAMS})[target]
-        rois = self._pool(pyramid, dict.fromkeys(STREAMS, boxes))
+        return self._refined(stage, self._pool(pyramid, dict.fromkeys(STREAMS, boxes)))
+
+    def _refined(self, stage: int, rois: dict[str, torch.Tensor]) -> torch.Tensor:
+        """F_t of both streams' ROI features at the same boxes."""
+        target = self.target(stage)
+        if self.roi_messages is None:
+            return rois[target]
         refined = dict(rois)
         for t in range(1 if self.refined_messages else stage, stage + 1):
             own, other = self.target(t), self.target(t + 1)
@@ -446,36 +440,31 @@ class CooperationROIHeads(ROIHeads):
     def _fusion_pair(
         self, pyramid: list[torch.Tensor], sources: list[StageOutput]
     ) -> list[StageOutput]:
-        """What RGB's latest head says and flow's, of the boxes that the last stage was shown."""
-        stage = len(sources) - len(STREAMS)
+        """What RGB's heads and flow's say of the boxes that the last stage was shown."""
         latest = {x.stream: x for x in sources}
         # Without stages, stage 0 has shown both heads the same boxes.
-        if self.fusion.same_boxes and self.active_stages:
-            proposals = {x.stream: x.origins["rpn"] for x in sources[: len(STREAMS)]}
-            origins = sources[-1].origins if stage else {"rpn": cooperate(proposals)}
-            for stream, t in self._latest_stages(stage).items():
-                if t < stage or not stage:
-                    latest[stream] = self._output_at(stream, t, pyramid, origins)
-        return [latest[stream] for stream in STREAMS]
+        if not self.fusion.same_boxes or not self.active_stages:
+            return [latest[stream] for stream in STREAMS]
+        stage = len(sources) - len(STREAMS)
+        rpn = {x.stream: x.origins["rpn"] for x in sources[: len(STREAMS)]}
+        origins = sources[-1].origins if stage else {"rpn": cooperate(rpn)}
+        proposals = cooperate(origins)
+        said = self._said_by_streams(pyramid, proposals, stage)
+        head = self.stage0_heads["rgb"]
+        return [head_output(head, said[s], proposals, s, origins) for s in STREAMS]
 
-    def _latest_stages(self, stage: int) -> dict[str, int]:
-        """The stage that improved each stream last, when some stage has run; 0 if none has."""
-        return {s: stage if self.target(stage) == s else max(stage - 1, 0) for s in STREAMS}
-
-    def _head(self, stream: str, stage: int) -> DetectionHead:
-        return self.stage_heads[stage - 1] if stage else self.stage0_heads[stream]
-
-    def _output_at(
-        self,
-        stream: str,
-        stage: int,
-        pyramid: list[torch.Tensor],
-        origins: dict[str, list[Instances]],
-    ) -> StageOutput:
-        """What the head of a stage says of boxes that another one was shown."""
-        proposals, head = cooperate(origins), self._head(stream, stage)
-        predictions = head(self._refined_rois(stage, pyramid, proposals, stream))
-        return head_output(head, predictions, proposals, stream, origins)
+    @torch.no_grad()
+    def _said_by_streams(
+        self, pyramid: list[torch.Tensor], proposals: list[Instances], stage: int
+    ) -> dict[str, Predictions]:
+        """What the heads of a stream, up to a stage, say of some boxes: their mean, without
+        dropout."""
+        boxes = [p.proposal_boxes for p in proposals]
+        rois = self._pool(pyramid, dict.fromkeys(STREAMS, boxes))
+        said = {s: [self.stage0_heads[s].certain(rois[s])] for s in STREAMS}
+        for t in range(1, stage + 1):
+            said[self.target(t)].append(self.stage_heads[t - 1].certain(self._refined(t, rois)))
+        return {s: mean_predictions(each) for s, each in said.items()}
 
     @property
     def _limits(self) -> Limits:

@@ -24,7 +24,7 @@ _ATEN = """
 Int ScalarImplicit __and__ __derive_index __getitem__ __range_length _convolution
 _set_item add add_ all append arange argsort cat clamp clamp_ clone div empty eq exp
 expand flatten floor floor_divide floordiv full full_like gather ge group_norm gt index
-index_put_ index_select isfinite len lerp linear log2 lt max max_pool2d max_pool3d mean
+index_put_ index_select isfinite len lerp linear log log2 lt max max_pool2d max_pool3d mean
 meshgrid min mul neg new_zeros nonzero nonzero_numpy numel pad permute prod relu relu_ remainder
 repeat_interleave reshape scatter_reduce_ searchsorted select sigmoid size slice softmax
 split_with_sizes sqrt stack sub tensor to topk unsqueeze upsample_nearest2d view where

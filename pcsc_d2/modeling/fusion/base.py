@@ -22,7 +22,7 @@ Late fusions by the name that ``MODEL.FUSION.NAME`` has: classes that take a con
 
 
 class LateFusion(nn.Module):
-    """Makes detections of what two heads say, RGB's latest and flow's."""
+    """Makes detections of what two heads say, or those of two streams."""
 
     # Whether both heads are to look at the proposals of both streams, so that their answers are
     # about the same boxes, row by row.

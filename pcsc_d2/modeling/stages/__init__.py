@@ -6,6 +6,7 @@ from pcsc_d2.modeling.stages.heads import (
     calibrated,
     head_losses,
     head_output,
+    mean_predictions,
     target_stream,
 )
 from pcsc_d2.modeling.stages.labels import label_proposals, log_proposals, sample_rows
@@ -22,6 +23,7 @@ __all__ = [
     "head_output",
     "label_proposals",
     "log_proposals",
+    "mean_predictions",
     "sample_rows",
     "target_stream",
 ]

@@ -45,6 +45,20 @@ class DetectionHead(nn.Module):
     def forward(self, roi_features: torch.Tensor) -> Predictions:
         return self.predictor(self.dropout(self.box_head(roi_features)))
 
+    def certain(self, roi_features: torch.Tensor) -> Predictions:
+        """The same without dropout, in training, too."""
+        return self.predictor(self.box_head(roi_features))
+
+
+def mean_predictions(said: list[Predictions]) -> Predictions:
+    """The mean of several heads' answers about the same boxes: of their probabilities, the
+    logarithms of which are its logits (R, K + 1), and of their shifts of the boxes."""
+    if len(said) == 1:
+        return said[0]
+    logits, deltas = zip(*said)
+    probs = torch.stack([x.float().softmax(dim=1) for x in logits]).mean(dim=0)
+    return probs.clamp(min=1e-12).log(), torch.stack(deltas).mean(dim=0)
+
 
 def head_losses(
     head: DetectionHead,

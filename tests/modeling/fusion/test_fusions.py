@@ -202,20 +202,15 @@ def staged_model(stages: int, *options: object) -> nn.Module:
 
 @pytest.mark.parametrize("first", ["rgb", "flow"])
 @pytest.mark.parametrize("stages", [1, 2, 3])
-def test_with_stages_the_latest_heads_look_at_the_last_stages_boxes(
-    stages: int, first: str
-) -> None:
+def test_with_stages_all_heads_look_at_the_last_stages_boxes(stages: int, first: str) -> None:
     model = staged_model(stages, "MODEL.COOPERATION.FIRST_STREAM", first)
     heads = model.roi_heads
     with torch.no_grad():
         images, pyramids = model.extract_features([tiny_input(0)])
         proposals, _ = model.propose(images, pyramids, None)
         last = heads.head_outputs(pyramids, proposals)[-1]
-        pair = {x.stream: x for x in heads.fusion_outputs(pyramids, proposals)}
-        assert list(pair) == ["rgb", "flow"]
-        other = pair.pop(heads.target(stages + 1))
-        assert torch.equal(pair[last.stream].logits[0], last.logits[0])
-        # The other stream's head of the stage before, by hand.
+        pair = heads.fusion_outputs(pyramids, proposals)
+        # By hand: every head's answer about those boxes, and their mean by stream.
         boxes = [Instances.cat([part[0] for part in last.origins.values()])]
         pooled = {
             s: heads.box_pooler(
@@ -224,15 +219,21 @@ def test_with_stages_the_latest_heads_look_at_the_last_stages_boxes(
             )
             for s in ("rgb", "flow")
         }
-        own, head = pooled[other.stream], heads.stage0_heads[other.stream]
-        if stages > 1:
-            own = heads.roi_messages[stages - 2](own, pooled[last.stream])
-            head = heads.stage_heads[stages - 2]
-        logits, deltas = head(own)
-        predictor = heads.stage0_heads["rgb"].predictor
-        assert torch.allclose(other.logits[0], logits, atol=1e-5)
-        expected = predictor.predict_boxes((logits, deltas), boxes)[0]
-        assert torch.allclose(other.boxes[0], expected, atol=1e-3)
+        said = {s: [heads.stage0_heads[s](pooled[s])] for s in pooled}
+        for t in range(1, stages + 1):
+            own, other = heads.target(t), heads.target(t + 1)
+            refined = heads.roi_messages[t - 1](pooled[own], pooled[other])
+            said[own].append(heads.stage_heads[t - 1](refined))
+    assert [x.stream for x in pair] == ["rgb", "flow"]
+    assert torch.allclose(last.logits[0], said[last.stream][-1][0], atol=1e-5)
+    predictor = heads.stage0_heads["rgb"].predictor
+    for found in pair:
+        logits, deltas = zip(*said[found.stream])
+        probs = sum(x.softmax(dim=1) for x in logits) / len(logits)
+        assert torch.allclose(found.logits[0].softmax(dim=1), probs, atol=1e-5)
+        mean = (logits[0], sum(deltas) / len(deltas))
+        expected = predictor.predict_boxes(mean, boxes)[0]
+        assert torch.allclose(found.boxes[0], expected, atol=1e-3)
 
 
 def test_every_stage_is_fused() -> None:
