@@ -14,6 +14,7 @@ from fvcore.common.checkpoint import Checkpointer as LocalCheckpointer
 from torch import nn
 
 from pcsc_d2.config import changed
+from pcsc_d2.model_zoo.kinetics import KINETICS
 from pcsc_d2.modeling import what_is_incomplete
 from pcsc_d2.utils.files import atomic_write, remove_leftovers
 from pcsc_d2.utils.trust import require_trust, trusted
@@ -80,8 +81,8 @@ class Checkpointer(DetectionCheckpointer):
             return super().load(path, checkpointables)
         if "://" in path:
             require_trust(path, "is an address, and MODEL.WEIGHTS is a file")
-        if path and not Path(path).is_file():
-            raise FileNotFoundError(f"{path}: no such file of weights (MODEL.WEIGHTS)")
+        if path:
+            _require_file(path, "MODEL.WEIGHTS")
         # Not Detectron2's own, which reads names as addresses.
         return LocalCheckpointer.load(self, path, checkpointables)
 
@@ -129,6 +130,31 @@ class Checkpointer(DetectionCheckpointer):
         if not isinstance(loaded, dict) or not _are_weights(loaded["model"]):
             raise ValueError(f"{filename}: holds no weights by name")
         return loaded
+
+
+def require_weights(cfg: CfgNode, resume: bool) -> None:
+    """Look for the files of weights that a run starts from, before what takes long.
+
+    Args:
+        resume: whether a run in OUTPUT_DIR goes on, which needs them no more.
+
+    Raises:
+        FileNotFoundError: one is not there.
+    """
+    # Names and addresses are Detectron2's matter, where they are trusted at all.
+    if trusted() or (resume and Path(cfg.OUTPUT_DIR, _LAST).is_file()):
+        return
+    files = {"MODEL.WEIGHTS": cfg.MODEL.WEIGHTS}
+    if not cfg.MODEL.WEIGHTS:
+        files = {f"MODEL.{s}.WEIGHTS": cfg.MODEL[s].WEIGHTS for s in ("RGB", "FLOW")}
+    for key, path in files.items():
+        if path not in ("", KINETICS) and "://" not in path:
+            _require_file(path, key)
+
+
+def _require_file(path: str, key: str) -> None:
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such file of weights ({key})")
 
 
 def save_final(cfg: CfgNode, model: nn.Module) -> None:

@@ -298,7 +298,7 @@ def _fast(stream: Stream, cfg: CfgNode) -> nn.Module:
     engine = prepare_trunk(
         bottom_up.trunk, cfg.INPUT.CLIP_LENGTH, engine_for(cfg, name), required=name != "auto"
     )
-    logger.info("the %s trunk runs on %s", stream.name, engine)
+    logger.info("the trunk of stream %s runs on %s", stream.name, engine)
     return bottom_up
 
 

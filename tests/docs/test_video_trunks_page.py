@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -25,8 +28,25 @@ def check(name: str) -> None:
     assert len(model.eval()([tiny_input(0)])[0]["instances"]) > 0
 
 
+def snippets() -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (PAGES / "video-trunks.md").read_text(), re.DOTALL)
+
+
+def test_a_script_knows_a_trunk_of_its_own(tmp_path: Path) -> None:
+    trunk, script = snippets()
+    (tmp_path / "my_trunk.py").write_text(trunk)
+    (tmp_path / "my_pcsc.py").write_text(script)
+    words = ["analyze", "--config-file", "synthetic/quick.yaml", "--structure"]
+    words += ["MODEL.BACKBONE.NAME", "build_swin3d_fpn_backbone"]
+    done = subprocess.run(
+        [sys.executable, "my_pcsc.py", *words], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "SwinTrunk" in done.stdout
+
+
 def test_swin_in_thirty_lines() -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", (PAGES / "video-trunks.md").read_text(), re.DOTALL)
+    code, _ = snippets()
     assert len([line for line in code.splitlines() if line.strip()]) <= 32
     exec(compile(code, "video-trunks.md", "exec"), {})
     check("build_swin3d_fpn_backbone")

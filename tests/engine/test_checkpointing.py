@@ -16,10 +16,11 @@ import torch
 from torch import nn
 
 from pcsc_d2.cli import main
-from pcsc_d2.engine.checkpointing import Checkpointer
+from pcsc_d2.engine.checkpointing import Checkpointer, require_weights
 from pcsc_d2.utils.trust import VARIABLE
 from tests.engine.test_trainer import config, train
 from tests.test_imports import ROOT
+from tests.tiny import tiny_config
 
 
 class Counter:
@@ -209,3 +210,21 @@ def test_a_final_checkpoint_that_is_damaged_is_made_again(tmp_path: Path) -> Non
         saved = torch.load(final, weights_only=True)["model"]
         assert all(torch.equal(saved[key], value) for key, value in whole.items())
         assert "unfinished" not in (tmp_path / "metrics.json").read_text()
+
+
+@pytest.mark.parametrize("key", ["MODEL.WEIGHTS", "MODEL.RGB.WEIGHTS", "MODEL.FLOW.WEIGHTS"])
+def test_weights_are_looked_for_before_flow_is_computed(
+    key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cfg = tiny_config([key, str(tmp_path / "none.pth"), "OUTPUT_DIR", str(tmp_path)])
+    with pytest.raises(FileNotFoundError, match=rf"none\.pth: no such file of weights \({key}\)"):
+        require_weights(cfg, resume=True)
+    # A run that goes on has its own.
+    (tmp_path / "last_checkpoint").write_text("model_0000001.pth")
+    require_weights(cfg, resume=True)
+    with pytest.raises(FileNotFoundError):
+        require_weights(cfg, resume=False)
+    monkeypatch.setenv(VARIABLE, "1")
+    require_weights(cfg, resume=False)
+    monkeypatch.delenv(VARIABLE)
+    require_weights(tiny_config(["MODEL.RGB.WEIGHTS", "kinetics"]), resume=False)

@@ -101,7 +101,9 @@ def _labels(tables: Sequence[Annotations], description: Description) -> tuple[st
 
 def _meant(name: str, names: Sequence[str]) -> str:
     close = difflib.get_close_matches(name, names, 1)
-    return f"; is '{close[0]}' meant?" if close else f" ({', '.join(sorted(names)[:5])} ...)"
+    if close:
+        return f"; is '{close[0]}' meant?"
+    return f" ({', '.join(sorted(names)[:5])}{' ...' if len(names) > 5 else ''})"
 
 
 def _sizes(

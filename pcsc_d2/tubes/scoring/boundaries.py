@@ -99,6 +99,8 @@ class BoundaryErrors:
     def summary(self) -> str:
         """One line for people."""
         means = self.means()
+        if not means["found"]:
+            return "boundaries: no tube follows an action"
         return (
             f"boundaries of the {means['found']:.1f} % of actions that a tube follows: first frame "
             f"off by {means['start']:.1f} frames (mean {means['start_bias']:+.1f}), last by "

@@ -72,7 +72,7 @@ def _add_push(parser: argparse.ArgumentParser) -> None:
 def push(args: argparse.Namespace) -> None:
     """Push an exported model to the Hugging Face Hub, with a card that has its measured scores.
 
-    pcsc models push model.pt owner/name --results output/evaluated/results.json
+    pcsc models push model.pt owner/name --results output/evaluated/inference/DATASET/results.json
     """
     from pcsc_d2.model_zoo.hub import push_model
     from pcsc_d2.model_zoo.models import model_files
