@@ -193,7 +193,7 @@ def _add_fusion(cfg: CfgNode) -> None:
     # How RGB's heads and flow's (one each in the baseline, the mean of a stream's with stages)
     # make detections, in place of COOPERATION.OUTPUT; "": that. AverageFusion,
     # ClassWeightsFusion, FullyConnectedFusion (the last two learned, with the detector or after
-    # it by pcsc fit-scores) or BoostFusion.
+    # it by pcsc fit-scores) or BoostFusion (of the latest head of each, at its own boxes).
     node.NAME = ""
     # IoU from which a flow detection raises an RGB detection in BoostFusion.
     node.BOOST_IOU = 0.3

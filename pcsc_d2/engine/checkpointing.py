@@ -14,7 +14,7 @@ from fvcore.common.checkpoint import Checkpointer as LocalCheckpointer
 from torch import nn
 
 from pcsc_d2.config import changed
-from pcsc_d2.model_zoo.kinetics import KINETICS
+from pcsc_d2.model_zoo.kinetics import KINETICS, require_kinetics
 from pcsc_d2.modeling import what_is_incomplete
 from pcsc_d2.utils.files import atomic_write, remove_leftovers
 from pcsc_d2.utils.trust import require_trust, trusted
@@ -133,22 +133,25 @@ class Checkpointer(DetectionCheckpointer):
 
 
 def require_weights(cfg: CfgNode, resume: bool) -> None:
-    """Look for the files of weights that a run starts from, before what takes long.
+    """Look for the files of weights that a command starts from, before what takes long.
 
     Args:
-        resume: whether a run in OUTPUT_DIR goes on, which needs them no more.
+        resume: whether checkpoints in OUTPUT_DIR take the place of MODEL.WEIGHTS.
 
     Raises:
         FileNotFoundError: one is not there.
+        ValueError: the Kinetics weights are not in the cache.
     """
-    # Names and addresses are Detectron2's matter, where they are trusted at all.
-    if trusted() or (resume and Path(cfg.OUTPUT_DIR, _LAST).is_file()):
-        return
     files = {"MODEL.WEIGHTS": cfg.MODEL.WEIGHTS}
     if not cfg.MODEL.WEIGHTS:
         files = {f"MODEL.{s}.WEIGHTS": cfg.MODEL[s].WEIGHTS for s in ("RGB", "FLOW")}
+    elif resume and any(Path(cfg.OUTPUT_DIR).glob("model_*.pth")):
+        return
     for key, path in files.items():
-        if path not in ("", KINETICS) and "://" not in path:
+        if path == KINETICS:
+            if cfg.MODEL.BACKBONE.NAME == "build_i3d_fpn_backbone":
+                require_kinetics()
+        elif path and "://" not in path:
             _require_file(path, key)
 
 

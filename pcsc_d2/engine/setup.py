@@ -17,6 +17,7 @@ from detectron2.utils.env import seed_all_rng
 from detectron2.utils.logger import setup_logger
 
 from pcsc_d2 import data, evaluation, modeling  # noqa: F401  (registers what configs name)
+from pcsc_d2.engine.checkpointing import require_weights
 from pcsc_d2.engine.ignored_keys import ignored_keys
 from pcsc_d2.engine.schedule import settle
 from pcsc_d2.model_zoo import get_config
@@ -35,6 +36,7 @@ def setup(args: argparse.Namespace) -> CfgNode:
 
     Raises:
         ValueError: a dataset is not there, or does not fit the model.
+        FileNotFoundError: weights that it names are not there.
     """
     cfg = get_config(args.config_file, args.opts)
     if not cfg.OUTPUT_DIR.strip():
@@ -44,6 +46,7 @@ def setup(args: argparse.Namespace) -> CfgNode:
     # Before Detectron2 prints hundreds of lines, under which an error is lost.
     data.register_custom_datasets()
     data.check_datasets(cfg)
+    require_weights(cfg, getattr(args, "resume", False))
     _log(cfg, args)
     for line in settled:
         logger.info("%s", line)

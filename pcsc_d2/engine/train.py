@@ -6,7 +6,7 @@ import argparse
 
 from pcsc_d2.config import uses_cached_features
 from pcsc_d2.data import precompute_flow
-from pcsc_d2.engine.checkpointing import Checkpointer, require_weights
+from pcsc_d2.engine.checkpointing import Checkpointer
 from pcsc_d2.engine.features import looks_at_maps, precompute_features
 from pcsc_d2.engine.frozen_trunks import check_trunks
 from pcsc_d2.engine.schedule import scheduled
@@ -31,7 +31,6 @@ def train(args: argparse.Namespace) -> dict | None:
     if not args.eval_only:
         cfg = scheduled(cfg)
         save_config(cfg)
-    require_weights(cfg, args.resume)
     precompute_flow(cfg, names)
     precompute_features(cfg, test=cfg.DATASETS.TEST, train=not args.eval_only)
     if args.eval_only:

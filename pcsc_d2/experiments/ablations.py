@@ -53,11 +53,13 @@ def _rows() -> dict[str, Row]:
     rows["flow_first"] = Row("flow goes first", _cooperation("FIRST_STREAM", "flow"))
     rows["refined_messages"] = Row("refined messages", _cooperation("REFINED_MESSAGES", True))
     rows["shared_heads"] = Row("shared heads", _cooperation("SHARED_HEADS", True))
+    # A fusion would take their place.
+    unfused = ("MODEL.FUSION.NAME", "")
     for mode in ("union", "within_streams", "average", "last_two"):
-        rows[mode] = Row(f"stages by {mode}", _cooperation("OUTPUT", mode), of=REFERENCE)
-    rows["calibrated"] = Row(
-        "calibrated scores", _cooperation("CALIBRATED", True), of=REFERENCE, fitted=True
-    )
+        options = (*_cooperation("OUTPUT", mode), *unfused)
+        rows[mode] = Row(f"stages by {mode}", options, of=REFERENCE)
+    options = (*_cooperation("CALIBRATED", True), *unfused)
+    rows["calibrated"] = Row("calibrated scores", options, of=REFERENCE, fitted=True)
     return rows | _fusions("fused", "stages", REFERENCE) | _baselines()
 
 

@@ -18,7 +18,7 @@ def steps(model: ZooModel) -> list[str]:
     """The recorded commands with their folders and files in them."""
     places = {
         "models": model.folder.parent,
-        "folder": model.folder,
+        "folder": model.work,
         "run": model.run,
         "file": model.folder / f"{model.name}.pt",
     }
@@ -35,10 +35,10 @@ def build(model: ZooModel) -> Path:
     Raises:
         ChildProcessError: a command failed; what it said is above that line.
     """
-    model.folder.mkdir(parents=True, exist_ok=True)
-    done = _read(model.folder / _DONE)
+    model.work.mkdir(parents=True, exist_ok=True)
+    done = _read(model.work / _DONE)
     todo = steps(model)
-    # A step that was changed, and all behind it, are run again.
+    # An export that was changed is made again; after other changes all steps are (``work``).
     kept = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(done, todo)))
     for number, step in enumerate(todo, start=1):
         if number <= kept:
@@ -49,7 +49,7 @@ def build(model: ZooModel) -> Path:
         if status:
             again = f"pcsc models build {model.name} goes on from there"
             raise ChildProcessError(f"pcsc {step} ended with status {status}; {again}")
-        write_json(model.folder / _DONE, todo[:number])
+        write_json(model.work / _DONE, todo[:number])
     return model.folder / f"{model.name}.pt"
 
 

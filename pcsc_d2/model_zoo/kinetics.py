@@ -83,15 +83,21 @@ def fetch_kinetics(source: Path | None = None) -> Path:
     return kinetics_file()
 
 
+def require_kinetics() -> Path:
+    """Where the converted weights are; ValueError says what to do where there are none."""
+    path = kinetics_file()
+    if not path.is_file():
+        raise ValueError(f"{path}: no Kinetics weights there yet: run pcsc weights kinetics")
+    return path
+
+
 def read_kinetics() -> dict[str, torch.Tensor]:
     """The trunk's weights under its names, and ``logits.conv3d.{weight, bias}`` of 400 classes.
 
     Raises:
         ValueError: they are not in the cache, or damaged; it says what to do.
     """
-    path = kinetics_file()
-    if not path.is_file():
-        raise ValueError(f"{path}: no Kinetics weights there yet: run pcsc weights kinetics")
+    path = require_kinetics()
     try:
         weights = read_weights(path)
     except ValueError as error:

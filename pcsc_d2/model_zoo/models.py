@@ -6,6 +6,7 @@ the one that ships is in the package.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -36,7 +37,7 @@ class ZooModel:
         megabytes: of the exported file.
         sha256: of the exported file that has these scores.
         commands: what builds it, without the word ``pcsc``; ``{models}`` is the folder of all
-            models, for what they share, ``{folder}`` the model's, ``{run}`` that of its last
+            models, for what they share, ``{folder}`` is ``work``, ``{run}`` that of its last
             training, ``{file}`` the exported file.
     """
 
@@ -62,9 +63,16 @@ class ZooModel:
         return cache_folder("models") / self.name
 
     @property
+    def work(self) -> Path:
+        """What its commands write to, but for the file: other commands have another folder, so
+        that no training goes on from one by other settings."""
+        trained = [command for command in self.commands if not command.startswith("export ")]
+        return self.folder / hashlib.sha256(repr(trained).encode()).hexdigest()[:8]
+
+    @property
     def run(self) -> Path:
         """The folder of its last training, with config.yaml and model_final.pth."""
-        return self.folder / "run"
+        return self.work / "run"
 
     @property
     def file(self) -> Path:

@@ -41,7 +41,7 @@ from pcsc_d2.modeling.stages import (
     sample_rows,
     target_stream,
 )
-from pcsc_d2.modeling.stages.arguments import arguments
+from pcsc_d2.modeling.stages.arguments import roi_heads_arguments
 from pcsc_d2.parallel import unused_parameters_loss
 
 logger = logging.getLogger(__name__)
@@ -69,8 +69,9 @@ class CooperationROIHeads(ROIHeads):
         actionness_source: one of ``actionness_head.FEATURES``, what that head looks at.
         segments: temporal cooperation, trained by itself, too. It looks at whole tubes, and the
             last stage's detections carry what it will look at: ``tube_features``.
-        fusion: makes the detections in place of ``output_mode``, of what RGB's heads and flow's say
-            of the boxes that the last stage looks at.
+        fusion: makes the detections in place of ``output_mode``. One of the same boxes is given
+            what RGB's heads and flow's say of those that the last stage looks at; another, what
+            the latest head of each says of its own.
         first_stream: the stream that stage 1 improves.
         refined_messages: a message is made of the assistant's ROI features with the messages of
             the stages before in them, not of its own alone.
@@ -140,7 +141,7 @@ class CooperationROIHeads(ROIHeads):
 
     @classmethod
     def from_config(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict[str, object]:
-        return super().from_config(cfg) | arguments(cfg, input_shape)
+        return super().from_config(cfg) | roi_heads_arguments(cfg, input_shape)
 
     def forward(
         self,
@@ -209,6 +210,9 @@ class CooperationROIHeads(ROIHeads):
         """Copy each stream's stage-0 head to its later stages (the end of the warm-up)."""
         for stage, head in enumerate(self.stage_heads, start=1):
             head.load_state_dict(self.stage0_heads[self.target(stage)].state_dict())
+        if isinstance(self.fusion, LearnedFusion):
+            # It has learnt what stage 0 says, and is to learn what the last stage does.
+            self.fusion.gain.zero_()
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: object) -> None:
         """Later heads that the weights lack (a baseline's) start from the stream's stage-0 head."""
@@ -319,7 +323,7 @@ class CooperationROIHeads(ROIHeads):
         """``loss_fusion`` of sampled boxes, where a fusion learns with the detector."""
         if not isinstance(self.fusion, LearnedFusion):
             return {}
-        logits = [said[0] for said in self._said_by_streams(pyramid, proposals, stage).values()]
+        logits = [said[0] for said in self._mean_by_stream(pyramid, proposals, stage).values()]
         return self.fusion.losses(*logits, torch.cat([p.gt_classes for p in proposals]))
 
     @torch.no_grad()
@@ -440,7 +444,8 @@ class CooperationROIHeads(ROIHeads):
     def _fusion_pair(
         self, pyramid: list[torch.Tensor], sources: list[StageOutput]
     ) -> list[StageOutput]:
-        """What RGB's heads and flow's say of the boxes that the last stage was shown."""
+        """What RGB's heads and flow's say of the boxes that the last stage was shown, or the
+        latest of each of its own boxes."""
         latest = {x.stream: x for x in sources}
         # Without stages, stage 0 has shown both heads the same boxes.
         if not self.fusion.same_boxes or not self.active_stages:
@@ -449,21 +454,24 @@ class CooperationROIHeads(ROIHeads):
         rpn = {x.stream: x.origins["rpn"] for x in sources[: len(STREAMS)]}
         origins = sources[-1].origins if stage else {"rpn": cooperate(rpn)}
         proposals = cooperate(origins)
-        said = self._said_by_streams(pyramid, proposals, stage)
+        said = self._mean_by_stream(pyramid, proposals, stage)
         head = self.stage0_heads["rgb"]
         return [head_output(head, said[s], proposals, s, origins) for s in STREAMS]
 
     @torch.no_grad()
-    def _said_by_streams(
+    def _mean_by_stream(
         self, pyramid: list[torch.Tensor], proposals: list[Instances], stage: int
     ) -> dict[str, Predictions]:
-        """What the heads of a stream, up to a stage, say of some boxes: their mean, without
-        dropout."""
+        """What the heads of each stream, up to a stage, say of R boxes, without dropout: the
+        baseline's head as it is, with stages ``mean_predictions``."""
         boxes = [p.proposal_boxes for p in proposals]
         rois = self._pool(pyramid, dict.fromkeys(STREAMS, boxes))
-        said = {s: [self.stage0_heads[s].certain(rois[s])] for s in STREAMS}
+        said = {s: [self.stage0_heads[s].without_dropout(rois[s])] for s in STREAMS}
+        if not self.stage_heads:
+            return {s: alone for s, (alone,) in said.items()}
         for t in range(1, stage + 1):
-            said[self.target(t)].append(self.stage_heads[t - 1].certain(self._refined(t, rois)))
+            head = self.stage_heads[t - 1]
+            said[self.target(t)].append(head.without_dropout(self._refined(t, rois)))
         return {s: mean_predictions(each) for s, each in said.items()}
 
     @property

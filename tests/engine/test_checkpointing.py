@@ -213,18 +213,32 @@ def test_a_final_checkpoint_that_is_damaged_is_made_again(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("key", ["MODEL.WEIGHTS", "MODEL.RGB.WEIGHTS", "MODEL.FLOW.WEIGHTS"])
-def test_weights_are_looked_for_before_flow_is_computed(
-    key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_weights_are_looked_for(key: str, tmp_path: Path) -> None:
     cfg = tiny_config([key, str(tmp_path / "none.pth"), "OUTPUT_DIR", str(tmp_path)])
-    with pytest.raises(FileNotFoundError, match=rf"none\.pth: no such file of weights \({key}\)"):
+    missing = rf"none\.pth: no such file of weights \({key}\)"
+    with pytest.raises(FileNotFoundError, match=missing):
         require_weights(cfg, resume=True)
-    # A run that goes on has its own.
-    (tmp_path / "last_checkpoint").write_text("model_0000001.pth")
-    require_weights(cfg, resume=True)
-    with pytest.raises(FileNotFoundError):
+    (tmp_path / "model_0000001.pth").touch()
+    with pytest.raises(FileNotFoundError, match=missing):
         require_weights(cfg, resume=False)
-    monkeypatch.setenv(VARIABLE, "1")
-    require_weights(cfg, resume=False)
-    monkeypatch.delenv(VARIABLE)
-    require_weights(tiny_config(["MODEL.RGB.WEIGHTS", "kinetics"]), resume=False)
+    if key == "MODEL.WEIGHTS":  # a run that goes on has its own
+        require_weights(cfg, resume=True)
+    else:  # trunks are filled before checkpoints are read
+        with pytest.raises(FileNotFoundError, match=missing):
+            require_weights(cfg, resume=True)
+
+
+def test_kinetics_weights_are_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PCSC_CACHE", str(tmp_path))
+    with pytest.raises(ValueError, match=r"run pcsc weights kinetics$"):
+        require_weights(tiny_config(["MODEL.RGB.WEIGHTS", "kinetics"]), resume=False)
+
+
+def test_weights_are_looked_for_before_flow_is_computed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("pcsc_d2.engine.train.precompute_flow", lambda *_: pytest.fail("too early"))
+    options = ["MODEL.WEIGHTS", str(tmp_path / "none.pth"), "OUTPUT_DIR", str(tmp_path / "out")]
+    words = ["train", "--config-file", "synthetic/quick.yaml", "--eval-only", *options]
+    assert main([*words, "DATASETS.TEST", "()", "DATASETS.TRAIN", "()"]) == 2
+    assert "no such file of weights (MODEL.WEIGHTS)" in capsys.readouterr().err

@@ -93,11 +93,17 @@ def test_build_goes_on_where_it_was(
     done = len(ran)
     assert main(["models", "build", name]) == 0
     assert len(ran) == done
-    # What is behind a changed step is made again.
-    changed = [*model.commands[:2], "features --config-file x", *model.commands[3:]]
+    # An export that was changed is made again.
+    changed = [*model.commands[:-1], f"{model.commands[-1]} MODEL.FUSION.NAME BoostFusion"]
     monkeypatch.setattr(models, "_FILE", _changed(model.folder, name, changed))
     assert main(["models", "build", name]) == 0
-    assert len(ran) == done + len(changed) - 2
+    assert len(ran) == done + 1
+    # After another change all is, in a folder where no training of other settings would go on.
+    changed[1] += " SOLVER.MAX_ITER 3"
+    monkeypatch.setattr(models, "_FILE", _changed(model.folder, name, changed))
+    assert main(["models", "build", name]) == 0
+    assert len(ran) == done + 1 + len(changed)
+    assert zoo_models()[name].run != model.run
 
 
 def _changed(folder: Path, name: str, commands: list[str]) -> Path:

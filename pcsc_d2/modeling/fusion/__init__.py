@@ -1,4 +1,4 @@
-"""Late fusion of the baseline's two streams, what the paper compares cooperation with."""
+"""Late fusion of the two streams, what the paper compares cooperation with."""
 
 from pcsc_d2.modeling.fusion.base import LATE_FUSION_REGISTRY, LateFusion, build_late_fusion
 from pcsc_d2.modeling.fusion.boost import BoostFusion

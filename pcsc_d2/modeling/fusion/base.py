@@ -22,10 +22,10 @@ Late fusions by the name that ``MODEL.FUSION.NAME`` has: classes that take a con
 
 
 class LateFusion(nn.Module):
-    """Makes detections of what two heads say, or those of two streams."""
+    """Makes detections of two answers, RGB's and flow's: of a head each, or of a stream's all."""
 
-    # Whether both heads are to look at the proposals of both streams, so that their answers are
-    # about the same boxes, row by row.
+    # Whether all heads are to look at the proposals of both streams (the last stage's, where there
+    # are stages), so that the answers are about the same boxes, row by row.
     same_boxes: ClassVar[bool] = True
 
     def forward(self, rgb: StageOutput, flow: StageOutput, limits: Limits) -> list[Instances]:

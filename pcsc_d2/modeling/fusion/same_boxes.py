@@ -1,7 +1,7 @@
 """The three late fusions of Cheron et al. (arXiv 1806.11008), as the paper's Section 2.2 has them.
 
-Both heads look at the proposals of both streams. A proposal's box is the mean of the two that the
-heads make of it.
+Both streams look at the same boxes, and a box of theirs is the mean of the two that they make of
+one: without stages at the proposals of both, with stages at those of the last one.
 """
 
 from __future__ import annotations
@@ -81,8 +81,8 @@ class LearnedFusion(AverageFusion):
         return {"loss_fusion": loss}
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: object) -> None:
-        """Weights of a detector that has no fusion leave it at the average."""
-        if not any(key.startswith(prefix) for key in state_dict):
+        """Weights of a detector that has no such fusion leave it at the average."""
+        if not all(prefix + key in state_dict for key in self.state_dict()):
             logger.warning("the weights have no fusion of their own: it answers as the average")
             state_dict.update({prefix + k: v.clone() for k, v in self.state_dict().items()})
         super()._load_from_state_dict(state_dict, prefix, *args)

@@ -19,7 +19,7 @@ from pcsc_d2.modeling.segments import build_segments
 from pcsc_d2.modeling.stages.heads import DetectionHead, target_stream
 
 
-def arguments(cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict[str, object]:
+def roi_heads_arguments(cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict[str, object]:
     """Arguments of ``CooperationROIHeads``, beside those of ``ROIHeads``.
 
     Args:

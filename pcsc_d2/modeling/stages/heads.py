@@ -45,16 +45,14 @@ class DetectionHead(nn.Module):
     def forward(self, roi_features: torch.Tensor) -> Predictions:
         return self.predictor(self.dropout(self.box_head(roi_features)))
 
-    def certain(self, roi_features: torch.Tensor) -> Predictions:
+    def without_dropout(self, roi_features: torch.Tensor) -> Predictions:
         """The same without dropout, in training, too."""
         return self.predictor(self.box_head(roi_features))
 
 
 def mean_predictions(said: list[Predictions]) -> Predictions:
-    """The mean of several heads' answers about the same boxes: of their probabilities, the
-    logarithms of which are its logits (R, K + 1), and of their shifts of the boxes."""
-    if len(said) == 1:
-        return said[0]
+    """The mean of several heads' answers about the same R boxes: logarithms (R, K + 1) of the mean
+    of their probabilities, in the place of logits, and mean shifts (R, 4) or (R, 4 K)."""
     logits, deltas = zip(*said)
     probs = torch.stack([x.float().softmax(dim=1) for x in logits]).mean(dim=0)
     return probs.clamp(min=1e-12).log(), torch.stack(deltas).mean(dim=0)
