@@ -44,7 +44,7 @@ def test_the_guides_commands_work_in_an_empty_folder(tmp_path: Path) -> None:
         assert report.startswith("11 annotated videos, 11 clips")
     assert (folder / "shown" / "easy_csv_sheet.png").is_file()
     assert len(list(folder.glob("shown/easy_csv_*.mp4"))) == 2
-    found = folder / "output" / "evaluated" / "inference" / "easy_csv_test"
+    found = folder / "output" / "dry_run_scored" / "inference" / "easy_csv_test"
     detections = Detections.load(found / "detections.npz")
     assert detections.videos.tolist() == ["test/0000", "test/0001"]
     assert len(detections) > 0
