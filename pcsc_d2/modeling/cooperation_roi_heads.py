@@ -422,23 +422,28 @@ class CooperationROIHeads(ROIHeads):
 
         ``mode`` and ``every_stage`` are the config's where they are None.
         """
-        every_stage = self.every_stage if every_stage is None else every_stage
         if self.temperatures is not None:
             sources = [calibrated(x, self.temperatures[i]) for i, x in enumerate(sources)]
-        first = 2 if every_stage else len(sources)
         return [
-            combine(sources[:n], mode or self.output_mode, *self._limits)
-            for n in range(first, len(sources) + 1)
+            combine(shown, mode or self.output_mode, *self._limits)
+            for shown in self._shown(sources, every_stage)
         ]
+
+    def _shown(
+        self, sources: list[StageOutput], every_stage: bool | None = None
+    ) -> list[list[StageOutput]]:
+        """What the output of each stage draws on, of the last one alone unless ``every_stage``."""
+        every_stage = self.every_stage if every_stage is None else every_stage
+        first = len(STREAMS) if every_stage else len(sources)
+        return [sources[:n] for n in range(first, len(sources) + 1)]
 
     def _fused(
         self, pyramid: list[torch.Tensor], sources: list[StageOutput]
     ) -> list[list[Instances]]:
         """What the late fusion makes of the stages, as ``detections`` gives it."""
-        first = len(STREAMS) if self.every_stage else len(sources)
         return [
-            self.fusion(*self._fusion_pair(pyramid, sources[:n]), self._limits)
-            for n in range(first, len(sources) + 1)
+            self.fusion(*self._fusion_pair(pyramid, shown), self._limits)
+            for shown in self._shown(sources)
         ]
 
     def _fusion_pair(
