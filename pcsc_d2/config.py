@@ -36,10 +36,19 @@ def require_iterations(cfg: CfgNode) -> None:
 
 
 def has_one_trunk(cfg: CfgNode) -> bool:
-    """Whether both streams see the same clip through the same frozen trunk."""
+    """Whether both streams see the same clip through the same trunk: a frozen one, or a shared one.
+
+    Raises:
+        ValueError: they are to share one, and see different things.
+    """
     rgb, flow = cfg.MODEL.RGB, cfg.MODEL.FLOW
+    if flow.SHARED_TRUNK and flow.SOURCE != rgb.SOURCE:
+        raise ValueError(
+            f"MODEL.FLOW.SHARED_TRUNK is for two streams that see the same, and MODEL.FLOW.SOURCE "
+            f"{flow.SOURCE} is not {rgb.SOURCE}"
+        )
     same = (flow.SOURCE, flow.WEIGHTS) == (rgb.SOURCE, rgb.WEIGHTS)
-    return same and uses_cached_features(cfg)
+    return flow.SHARED_TRUNK or (same and uses_cached_features(cfg))
 
 
 def _add_input(cfg: CfgNode) -> None:
@@ -141,6 +150,9 @@ def _add_backbone(cfg: CfgNode) -> None:
     cfg.MODEL.FLOW.PIXEL_STD = [20.0, 20.0]
     # "kinetics" are RGB's, the first kernels made ones for flow: see I3D.PRECISE_BN.
     cfg.MODEL.FLOW.WEIGHTS = ""
+    # Where both streams see RGB: one trunk for both, trained by both, at half the time. Frozen ones
+    # with the same weights are one anyway.
+    cfg.MODEL.FLOW.SHARED_TRUNK = False
 
 
 def _add_cooperation(cfg: CfgNode) -> None:
@@ -273,6 +285,8 @@ def _add_solver_and_test(cfg: CfgNode) -> None:
     cfg.SOLVER.STEP_EPOCHS = ()
     # "SGD", Detectron2's, or "AdamW".
     cfg.SOLVER.OPTIMIZER = "SGD"
+    # Factor on the rate of the trunks, whose weights are nearer to good ones than new heads are.
+    cfg.SOLVER.TRUNK_FACTOR = 1.0
     # Checkpoints of training that stay, the latest ones; 0: all.
     cfg.SOLVER.KEEP = 3
     # What model_best.pth is the best by, where TEST.EVAL_PERIOD evaluates on the way; "": none.

@@ -1,34 +1,43 @@
-"""The optimizer that a config names: Detectron2's SGD, or AdamW with its clipping."""
+"""The optimizer that a config names: SGD as Detectron2 has it, or AdamW, with its clipping."""
 
 from __future__ import annotations
 
 import torch
 from detectron2.config import CfgNode
-from detectron2.solver import build_optimizer as build_sgd
 from detectron2.solver import get_default_optimizer_params
 from detectron2.solver.build import maybe_add_gradient_clipping
 from torch import nn
 
 OPTIMIZERS = ("SGD", "AdamW")
+# In the name of a trunk's weights, and of no others.
+_TRUNK = ".bottom_up.trunk."
 
 
 def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     """The optimizer of SOLVER.OPTIMIZER, with SOLVER's rates, decays and clipping.
 
+    The trunks' rate is SOLVER.TRUNK_FACTOR times that of all else.
+
     Raises:
-        ValueError: an unknown name.
+        ValueError: an unknown name, or a factor below 0.
     """
     node = cfg.SOLVER
-    if node.OPTIMIZER == "SGD":
-        return build_sgd(cfg, model)
-    if node.OPTIMIZER != "AdamW":
+    if node.OPTIMIZER not in OPTIMIZERS:
         raise ValueError(f"SOLVER.OPTIMIZER is one of {OPTIMIZERS}, not {node.OPTIMIZER!r}")
+    if not node.TRUNK_FACTOR >= 0:
+        raise ValueError(f"SOLVER.TRUNK_FACTOR is {node.TRUNK_FACTOR}; 0 or more")
     params = get_default_optimizer_params(
         model,
         base_lr=node.BASE_LR,
         weight_decay_norm=node.WEIGHT_DECAY_NORM,
         bias_lr_factor=node.BIAS_LR_FACTOR,
         weight_decay_bias=node.WEIGHT_DECAY_BIAS,
+        lr_factor_func=lambda name: node.TRUNK_FACTOR if _TRUNK in name else 1.0,
     )
-    optimizer = torch.optim.AdamW(params, node.BASE_LR, weight_decay=node.WEIGHT_DECAY)
+    rates = {"lr": node.BASE_LR, "weight_decay": node.WEIGHT_DECAY}
+    if node.OPTIMIZER == "SGD":
+        momentum = {"momentum": node.MOMENTUM, "nesterov": node.NESTEROV}
+        optimizer = torch.optim.SGD(params, foreach=True, **rates, **momentum)
+    else:
+        optimizer = torch.optim.AdamW(params, **rates)
     return maybe_add_gradient_clipping(cfg, optimizer)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from detectron2.modeling import build_model
 from torch import nn
 
 from pcsc_d2.engine import Trainer
+from pcsc_d2.engine.optimizer import OPTIMIZERS
 from tests.tiny import tiny_config
 
 
@@ -28,6 +30,26 @@ def test_adamw_takes_the_solvers_rate_and_decays_but_not_norms() -> None:
     decays = {p: g["weight_decay"] for g in optimizer.param_groups for p in g["params"]}
     assert {g["lr"] for g in optimizer.param_groups} == {0.002}
     assert (decays[model[0].weight], decays[model[1].weight]) == (0.05, 0.0)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_trunks_have_a_rate_of_their_own(name: str) -> None:
+    cfg = tiny_config(["SOLVER.OPTIMIZER", name, "SOLVER.BASE_LR", 0.002])
+    cfg.SOLVER.TRUNK_FACTOR = 0.1
+    model = build_model(cfg)
+    optimizer = Trainer.build_optimizer(cfg, model)
+    rates = {id(p): g["lr"] for g in optimizer.param_groups for p in g["params"]}
+    trunks = {
+        id(p) for s in (model.rgb, model.flow) for p in s.backbone.bottom_up.trunk.parameters()
+    }
+    assert trunks < rates.keys()
+    for parameter, rate in rates.items():
+        assert rate == pytest.approx(0.0002 if parameter in trunks else 0.002)
+
+
+def test_a_factor_below_0_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"SOLVER\.TRUNK_FACTOR is -1\.0; 0 or more"):
+        Trainer.build_optimizer(tiny_config(["SOLVER.TRUNK_FACTOR", -1.0]), small())
 
 
 def test_adamw_clips_gradients() -> None:

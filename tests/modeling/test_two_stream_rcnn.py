@@ -361,6 +361,28 @@ def test_one_frozen_trunk_serves_two_rgb_streams() -> None:
     assert torch.equal(found.scores, expected.scores)
 
 
+SHARED = ["MODEL.FLOW.SOURCE", "rgb", "MODEL.FLOW.SHARED_TRUNK", True, *STAGES]
+
+
+def test_two_rgb_streams_train_one_trunk(storage: EventStorage) -> None:
+    shared = model(SHARED)
+    own = model([*SHARED, "MODEL.FLOW.SHARED_TRUNK", False])
+    assert (shared.one_trunk, own.one_trunk) == (True, False)
+    own.load_state_dict(shared.state_dict())
+    clip = tiny_input()
+    expected, found = losses_of(own, [clip]), losses_of(shared, [clip])
+    assert all(torch.equal(found[k], expected[k]) for k in expected)
+    for losses in (expected, found):
+        sum(losses.values()).backward()
+    both = stem(own, "rgb").grad + stem(own, "flow").grad
+    assert torch.allclose(stem(shared, "rgb").grad, both, rtol=1e-3, atol=1e-5)
+
+
+def test_streams_that_see_different_things_share_no_trunk() -> None:
+    with pytest.raises(ValueError, match=r"SHARED_TRUNK .* MODEL\.FLOW\.SOURCE flow is not rgb"):
+        model([*SHARED, "MODEL.FLOW.SOURCE", "flow"])
+
+
 def test_picture_of_training(storage: EventStorage) -> None:
     built = model([*STAGES, "VIS_PERIOD", 1]).train()
     built.rgb.backbone.bottom_up.eval()
