@@ -17,7 +17,7 @@ _DONE = "done.json"
 def steps(model: ZooModel) -> list[str]:
     """The recorded commands with their folders and files in them."""
     places = {
-        "models": model.folder.parent,
+        "trunk": model.trunk,
         "folder": model.work,
         "run": model.run,
         "file": model.folder / f"{model.name}.pt",

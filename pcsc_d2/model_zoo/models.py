@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -36,9 +36,9 @@ class ZooModel:
         clips: test clips that the scores are from.
         megabytes: of the exported file.
         sha256: of the exported file that has these scores.
-        commands: what builds it, without the word ``pcsc``; ``{models}`` is the folder of all
-            models, for what they share, ``{folder}`` is ``work``, ``{run}`` that of its last
-            training, ``{file}`` the exported file.
+        commands: what builds it, without the word ``pcsc``; ``{trunk}`` is ``trunk``,
+            ``{folder}`` is ``work``, ``{run}`` that of its last training, ``{file}`` the exported
+            file.
     """
 
     name: str
@@ -66,8 +66,13 @@ class ZooModel:
     def work(self) -> Path:
         """What its commands write to, but for the file: other commands have another folder, so
         that no training goes on from one by other settings."""
-        trained = [command for command in self.commands if not command.startswith("export ")]
-        return self.folder / hashlib.sha256(repr(trained).encode()).hexdigest()[:8]
+        return self.folder / _digest(c for c in self.commands if not c.startswith("export "))
+
+    @property
+    def trunk(self) -> Path:
+        """What models share that train their flow trunk by the same commands."""
+        trained = (c for c in self.commands if "OUTPUT_DIR {trunk}/" in c)
+        return self.folder.parent / f"flow-trunk-{_digest(trained)}"
 
     @property
     def run(self) -> Path:
@@ -78,6 +83,10 @@ class ZooModel:
     def file(self) -> Path:
         """Its exported file, there or not."""
         return SHIPPED_MODEL if self.name == SHIPPED else self.folder / f"{self.name}.pt"
+
+
+def _digest(commands: Iterable[str]) -> str:
+    return hashlib.sha256(repr([*commands]).encode()).hexdigest()[:8]
 
 
 def zoo_models() -> dict[str, ZooModel]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,15 @@ def test_build_goes_on_where_it_was(
     assert main(["models", "build", name]) == 0
     assert len(ran) == done + 1 + len(changed)
     assert zoo_models()[name].run != model.run
+
+
+def test_models_share_a_flow_trunk_of_the_same_commands() -> None:
+    baseline, pcsc = zoo_models()["jhmdb-baseline"], zoo_models()["jhmdb-pcsc"]
+    assert baseline.trunk == pcsc.trunk
+    assert baseline.work != pcsc.work
+    assert f"OUTPUT_DIR {pcsc.trunk}/all" in steps(pcsc)[1]
+    commands = tuple(c.replace("flow_trunk.yaml", "flow_trunk.yaml SEED 2") for c in pcsc.commands)
+    assert replace(pcsc, commands=commands).trunk != pcsc.trunk
 
 
 def _changed(folder: Path, name: str, commands: list[str]) -> Path:
