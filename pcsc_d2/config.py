@@ -39,16 +39,16 @@ def has_one_trunk(cfg: CfgNode) -> bool:
     """Whether both streams see the same clip through the same trunk: a frozen one, or a shared one.
 
     Raises:
-        ValueError: they are to share one, and see different things.
+        ValueError: they are to share one, and see different things or start from different weights.
     """
     rgb, flow = cfg.MODEL.RGB, cfg.MODEL.FLOW
-    if flow.SHARED_TRUNK and flow.SOURCE != rgb.SOURCE:
-        raise ValueError(
-            f"MODEL.FLOW.SHARED_TRUNK is for two streams that see the same, and MODEL.FLOW.SOURCE "
-            f"{flow.SOURCE} is not {rgb.SOURCE}"
-        )
     same = (flow.SOURCE, flow.WEIGHTS) == (rgb.SOURCE, rgb.WEIGHTS)
-    return flow.SHARED_TRUNK or (same and uses_cached_features(cfg))
+    if flow.SHARED_TRUNK and not same:
+        raise ValueError(
+            "MODEL.FLOW.SHARED_TRUNK is for streams of the same SOURCE and WEIGHTS, not for MODEL."
+            f"RGB's {rgb.SOURCE}, '{rgb.WEIGHTS}' and MODEL.FLOW's {flow.SOURCE}, '{flow.WEIGHTS}'"
+        )
+    return same and (flow.SHARED_TRUNK or uses_cached_features(cfg))
 
 
 def _add_input(cfg: CfgNode) -> None:

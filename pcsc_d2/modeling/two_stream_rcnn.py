@@ -66,8 +66,9 @@ class TwoStreamRCNN(nn.Module):
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, object]:
+        one_trunk = has_one_trunk(cfg)
         rgb, flow = Stream(cfg, "rgb"), Stream(cfg, "flow")
-        if has_one_trunk(cfg):
+        if one_trunk:
             flow.backbone.bottom_up = rgb.backbone.bottom_up
         node = cfg.MODEL.COOPERATION
         messages = None

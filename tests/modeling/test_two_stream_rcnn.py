@@ -378,9 +378,10 @@ def test_two_rgb_streams_train_one_trunk(storage: EventStorage) -> None:
     assert torch.allclose(stem(shared, "rgb").grad, both, rtol=1e-3, atol=1e-5)
 
 
-def test_streams_that_see_different_things_share_no_trunk() -> None:
-    with pytest.raises(ValueError, match=r"SHARED_TRUNK .* MODEL\.FLOW\.SOURCE flow is not rgb"):
-        model([*SHARED, "MODEL.FLOW.SOURCE", "flow"])
+@pytest.mark.parametrize(("key", "value"), [("SOURCE", "flow"), ("WEIGHTS", "other.pt")])
+def test_streams_of_different_kinds_share_no_trunk(key: str, value: str) -> None:
+    with pytest.raises(ValueError, match=rf"SHARED_TRUNK is for .* MODEL\.FLOW's .*{value}"):
+        model([*SHARED, f"MODEL.FLOW.{key}", value])
 
 
 def test_picture_of_training(storage: EventStorage) -> None:
