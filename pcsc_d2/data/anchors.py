@@ -23,7 +23,6 @@ from pcsc_d2.utils.progress import progress_bar
 
 # Inputs are padded to a multiple of the coarsest stride of the trunks.
 _PADDING = 32
-_RATIOS = 3
 
 
 class FrameBoxes(NamedTuple):
@@ -108,15 +107,19 @@ def pooled_levels(cfg: CfgNode, frames: Sequence[FrameBoxes]) -> dict[str, float
 
 
 def suggest(cfg: CfgNode, frames: Sequence[FrameBoxes]) -> CfgNode:
-    """The config with a size for each level and three ratios, at quantiles of the boxes' own."""
+    """The config with as many sizes and ratios, at quantiles of the boxes' own."""
+    node, levels = cfg.MODEL.ANCHOR_GENERATOR, len(cfg.MODEL.RPN.IN_FEATURES)
     boxes = torch.cat([frame.boxes for frame in frames]).numpy()
     sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 1)
-    sizes = _middles(np.sqrt(sides.prod(axis=1)), len(cfg.MODEL.RPN.IN_FEATURES))
-    ratios = _middles(sides[:, 1] / sides[:, 0], _RATIOS)
+    each = len(node.SIZES[0])
+    sizes = _middles(np.sqrt(sides.prod(axis=1)), levels * each)
+    ratios = _middles(sides[:, 1] / sides[:, 0], len(node.ASPECT_RATIOS[0]))
     return changed(
         cfg,
         {
-            "MODEL.ANCHOR_GENERATOR.SIZES": [[round(size)] for size in sizes],
+            "MODEL.ANCHOR_GENERATOR.SIZES": [
+                [round(size) for size in sizes[k * each : (k + 1) * each]] for k in range(levels)
+            ],
             "MODEL.ANCHOR_GENERATOR.ASPECT_RATIOS": [[round(ratio, 1) for ratio in ratios]],
         },
     )

@@ -49,7 +49,17 @@ def test_suggestion_is_made_of_the_boxes() -> None:
     boxes = [[0.0, 0.0, w, 2.0 * w] for w in (10.0, 20.0, 30.0, 40.0, 50.0)]
     node = suggest(config(), [frame(*boxes)]).MODEL.ANCHOR_GENERATOR
     assert node.SIZES == [[20], [31], [42], [54], [65]]
-    assert node.ASPECT_RATIOS == [[2.0, 2.0, 2.0]]
+    assert node.ASPECT_RATIOS == [[2.0]]
+
+
+def test_suggestion_has_as_many_anchors_as_the_config() -> None:
+    boxes = [[0.0, 0.0, w, r * w] for w in (10.0, 20.0, 40.0) for r in (1.0, 2.0)]
+    pairs = ["MODEL.ANCHOR_GENERATOR.SIZES", [[8, 12], [16, 24], [32, 48], [64, 96], [128, 192]]]
+    ratios = ["MODEL.ANCHOR_GENERATOR.ASPECT_RATIOS", [[1.0, 2.0]]]
+    node = suggest(config(*pairs, *ratios), [frame(*boxes)]).MODEL.ANCHOR_GENERATOR
+    assert [len(level) for level in node.SIZES] == [2] * 5
+    assert sorted(node.SIZES) == node.SIZES
+    assert node.ASPECT_RATIOS == [[1.0, 2.0]]
 
 
 def test_levels_that_boxes_are_pooled_from() -> None:
