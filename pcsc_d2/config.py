@@ -43,6 +43,9 @@ def has_one_trunk(cfg: CfgNode) -> bool:
     """
     rgb, flow = cfg.MODEL.RGB, cfg.MODEL.FLOW
     same = (flow.SOURCE, flow.WEIGHTS) == (rgb.SOURCE, rgb.WEIGHTS)
+    # A whole detector's weights take the place of both trunks'.
+    if cfg.MODEL.WEIGHTS and flow.SHARED_TRUNK:
+        same = flow.SOURCE == rgb.SOURCE
     if flow.SHARED_TRUNK and not same:
         raise ValueError(
             "MODEL.FLOW.SHARED_TRUNK is for streams of the same SOURCE and WEIGHTS, not for MODEL."
@@ -150,8 +153,8 @@ def _add_backbone(cfg: CfgNode) -> None:
     cfg.MODEL.FLOW.PIXEL_STD = [20.0, 20.0]
     # "kinetics" are RGB's, the first kernels made ones for flow: see I3D.PRECISE_BN.
     cfg.MODEL.FLOW.WEIGHTS = ""
-    # Where both streams see RGB: one trunk for both, trained by both, at half the time. Frozen ones
-    # with the same weights are one anyway.
+    # One trunk for both streams, where both see the same: run once a clip, trained by both. Trunks
+    # whose maps are cached are one anyway where their weights are.
     cfg.MODEL.FLOW.SHARED_TRUNK = False
 
 
@@ -285,7 +288,8 @@ def _add_solver_and_test(cfg: CfgNode) -> None:
     cfg.SOLVER.STEP_EPOCHS = ()
     # "SGD", Detectron2's, or "AdamW".
     cfg.SOLVER.OPTIMIZER = "SGD"
-    # Factor on the rate of the trunks, whose weights are nearer to good ones than new heads are.
+    # Factor on the rate of the trunks, whose weights are nearer to good ones than new heads are. 0
+    # leaves norms that are not frozen their running statistics: FREEZE_AT freezes.
     cfg.SOLVER.TRUNK_FACTOR = 1.0
     # Checkpoints of training that stay, the latest ones; 0: all.
     cfg.SOLVER.KEEP = 3

@@ -1,4 +1,4 @@
-"""How well the anchors of a config fit the boxes of a dataset, and which would fit better."""
+"""How well the anchors of a config fit the boxes of a dataset, and how such at its quantiles do."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ class AnchorFit(NamedTuple):
 
     Attributes:
         sizes: of each level's anchors, the root of their area in pixels.
-        ratios: height by width.
+        ratios: height by width, of each level or in one list for all.
         recall: share of the boxes with an anchor of IoU 0.5 and 0.7 at least.
         positives: anchors of a frame that the RPN takes for positive, by its thresholds.
         best: mean IoU of a box with its best anchor.
     """
 
     sizes: list[list[float]]
-    ratios: list[float]
+    ratios: list[list[float]]
     recall: tuple[float, float]
     positives: float
     best: float
@@ -74,7 +74,12 @@ def boxes_of(cfg: CfgNode, names: Sequence[str], number: int) -> list[FrameBoxes
 
 
 def measure(cfg: CfgNode, frames: Sequence[FrameBoxes]) -> AnchorFit:
-    """How the config's anchors fit some frames, by MODEL.ANCHOR_GENERATOR and MODEL.RPN."""
+    """How the config's anchors fit some frames, by MODEL.ANCHOR_GENERATOR and MODEL.RPN.
+
+    Raises:
+        ValueError: its lists are not one for all levels or one for each, of one length.
+    """
+    _check_lists(cfg)
     node, rpn = cfg.MODEL.ANCHOR_GENERATOR, cfg.MODEL.RPN
     matcher = Matcher(rpn.IOU_THRESHOLDS, rpn.IOU_LABELS, allow_low_quality_matches=True)
     anchors = {size: _anchors(cfg, size) for size in {frame.size for frame in frames}}
@@ -87,10 +92,19 @@ def measure(cfg: CfgNode, frames: Sequence[FrameBoxes]) -> AnchorFit:
             bar.update(1)
     best = torch.cat(best)
     recall = tuple(float((best >= least).float().mean()) for least in (0.5, 0.7))
-    ratios = [*node.ASPECT_RATIOS[0]]
-    return AnchorFit(
-        [*map(list, node.SIZES)], ratios, recall, positives / len(frames), float(best.mean())
-    )
+    sizes, ratios = [*map(list, node.SIZES)], [*map(list, node.ASPECT_RATIOS)]
+    return AnchorFit(sizes, ratios, recall, positives / len(frames), float(best.mean()))
+
+
+def _check_lists(cfg: CfgNode) -> None:
+    levels = len(cfg.MODEL.RPN.IN_FEATURES)
+    for key in ("SIZES", "ASPECT_RATIOS"):
+        lengths = [len(each) for each in cfg.MODEL.ANCHOR_GENERATOR[key]]
+        if len(lengths) not in (1, levels) or len(set(lengths)) != 1:
+            raise ValueError(
+                f"MODEL.ANCHOR_GENERATOR.{key} has lists of {lengths}: one list, or one for each "
+                f"of {levels} levels, all as long"
+            )
 
 
 def pooled_levels(cfg: CfgNode, frames: Sequence[FrameBoxes]) -> dict[str, float]:
@@ -107,22 +121,35 @@ def pooled_levels(cfg: CfgNode, frames: Sequence[FrameBoxes]) -> dict[str, float
 
 
 def suggest(cfg: CfgNode, frames: Sequence[FrameBoxes]) -> CfgNode:
-    """The config with as many sizes and ratios, at quantiles of the boxes' own."""
+    """The config with as many sizes, and at most as many ratios, at quantiles of the boxes' own.
+
+    Quantiles leave out the smallest and the largest boxes: a suggestion, to be measured.
+    """
     node, levels = cfg.MODEL.ANCHOR_GENERATOR, len(cfg.MODEL.RPN.IN_FEATURES)
     boxes = torch.cat([frame.boxes for frame in frames]).numpy()
     sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 1)
     each = len(node.SIZES[0])
-    sizes = _middles(np.sqrt(sides.prod(axis=1)), levels * each)
+    sizes = _apart(_middles(np.sqrt(sides.prod(axis=1)), levels * each))
     ratios = _middles(sides[:, 1] / sides[:, 0], len(node.ASPECT_RATIOS[0]))
+    # Two alike would be one anchor twice, and a flat box has a ratio of 0.
+    ratios = sorted({max(round(ratio, 1), 0.1) for ratio in ratios})
     return changed(
         cfg,
         {
             "MODEL.ANCHOR_GENERATOR.SIZES": [
-                [round(size) for size in sizes[k * each : (k + 1) * each]] for k in range(levels)
+                sizes[k * each : (k + 1) * each] for k in range(levels)
             ],
-            "MODEL.ANCHOR_GENERATOR.ASPECT_RATIOS": [[round(ratio, 1) for ratio in ratios]],
+            "MODEL.ANCHOR_GENERATOR.ASPECT_RATIOS": [ratios],
         },
     )
+
+
+def _apart(sizes: list[float]) -> list[int]:
+    """Whole sizes in rising order, a pixel apart at least."""
+    apart: list[int] = []
+    for size in sizes:
+        apart.append(max(round(size), apart[-1] + 1 if apart else 1))
+    return apart
 
 
 def _middles(values: np.ndarray, parts: int) -> list[float]:

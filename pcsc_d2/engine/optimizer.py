@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from detectron2.config import CfgNode
 from detectron2.solver import get_default_optimizer_params
@@ -24,7 +26,7 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     node = cfg.SOLVER
     if node.OPTIMIZER not in OPTIMIZERS:
         raise ValueError(f"SOLVER.OPTIMIZER is one of {OPTIMIZERS}, not {node.OPTIMIZER!r}")
-    if not node.TRUNK_FACTOR >= 0:
+    if not 0 <= node.TRUNK_FACTOR < math.inf:
         raise ValueError(f"SOLVER.TRUNK_FACTOR is {node.TRUNK_FACTOR}; 0 or more")
     params = get_default_optimizer_params(
         model,
@@ -32,8 +34,9 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
         weight_decay_norm=node.WEIGHT_DECAY_NORM,
         bias_lr_factor=node.BIAS_LR_FACTOR,
         weight_decay_bias=node.WEIGHT_DECAY_BIAS,
-        lr_factor_func=lambda name: node.TRUNK_FACTOR if _TRUNK in name else 1.0,
     )
+    if node.TRUNK_FACTOR != 1:
+        params = _with_trunks_at(node.TRUNK_FACTOR, params, model)
     rates = {"lr": node.BASE_LR, "weight_decay": node.WEIGHT_DECAY}
     if node.OPTIMIZER == "SGD":
         momentum = {"momentum": node.MOMENTUM, "nesterov": node.NESTEROV}
@@ -41,3 +44,18 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
     else:
         optimizer = torch.optim.AdamW(params, **rates)
     return maybe_add_gradient_clipping(cfg, optimizer)
+
+
+def _with_trunks_at(factor: float, groups: list[dict], model: nn.Module) -> list[dict]:
+    """The groups, the trunks' weights in groups of their own with a rate that is times as high.
+
+    Detectron2's own factor for names does not reach biases that have a rate of their own.
+    """
+    trunks = {id(p) for name, p in model.named_parameters() if _TRUNK in name}
+    parts = []
+    for group in groups:
+        for slower in (False, True):
+            params = [p for p in group["params"] if (id(p) in trunks) == slower]
+            rate = group["lr"] * (factor if slower else 1)
+            parts += [group | {"params": params, "lr": rate}] if params else []
+    return parts

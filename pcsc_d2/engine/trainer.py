@@ -94,7 +94,15 @@ class Trainer(DefaultTrainer):
         return super().state_dict() | {"clips": clips}
 
     def load_state_dict(self, state_dict: dict) -> None:
-        super().load_state_dict(state_dict)
+        """Detectron2's; ValueError where the optimizer has other parameters than the run's."""
+        try:
+            super().load_state_dict(state_dict)
+        except ValueError as error:
+            raise ValueError(
+                f"{self.cfg.OUTPUT_DIR}: its checkpoint is of a run that trained other weights, or "
+                f"in other groups ({error}): --resume needs the same SOLVER.OPTIMIZER, "
+                "SOLVER.TRUNK_FACTOR, MODEL.FLOW.SHARED_TRUNK and MODEL.I3D.FREEZE_AT"
+            ) from error
         self._first_clip = state_dict.get(
             "clips", (state_dict["iteration"] + 1) * self.cfg.SOLVER.IMS_PER_BATCH
         )

@@ -100,6 +100,17 @@ class TwoStreamRCNN(nn.Module):
     def device(self) -> torch.device:
         return self.rgb.device
 
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: object) -> None:
+        """Weights of two trunks leave a shared one RGB's."""
+        if self.one_trunk:
+            rgb, flow = (f"{prefix}{s}.backbone.bottom_up." for s in STREAMS)
+            trunk = {k: v for k, v in state_dict.items() if k.startswith(rgb)}
+            both = {flow + k.removeprefix(rgb): v for k, v in trunk.items()}
+            if not all(torch.equal(state_dict.get(k, v), v) for k, v in both.items()):
+                logger.warning("the weights have two trunks: both streams take RGB's")
+            state_dict.update(both)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
     def forward(self, batched_inputs: list[dict]) -> dict[str, torch.Tensor] | list[dict]:
         """Losses in training, else one dict per input with the detections of its key frame.
 

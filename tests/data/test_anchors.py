@@ -62,6 +62,30 @@ def test_suggestion_has_as_many_anchors_as_the_config() -> None:
     assert node.ASPECT_RATIOS == [[1.0, 2.0]]
 
 
+@pytest.mark.parametrize("box", [[0.0, 0.0, 8.0, 8.0], [0.0, 0.0, 90.0, 2.0]])
+def test_suggestion_of_one_box_has_no_anchor_twice(box: list[float]) -> None:
+    cfg = config("MODEL.ANCHOR_GENERATOR.ASPECT_RATIOS", [[1.0, 2.0]])
+    suggested = suggest(cfg, [frame(box)])
+    sizes = [size for level in suggested.MODEL.ANCHOR_GENERATOR.SIZES for size in level]
+    assert len(set(sizes)) == 5
+    assert len(suggested.MODEL.ANCHOR_GENERATOR.ASPECT_RATIOS[0]) == 1
+    assert measure(suggested, [frame(box)]).best > 0
+
+
+@pytest.mark.parametrize(
+    ("key", "lists", "lengths"),
+    [
+        ("SIZES", [[8], [16, 24], [32], [64], [128]], r"\[1, 2, 1, 1, 1\]"),
+        ("SIZES", [[8, 16], [32, 64]], r"\[2, 2\]"),
+        ("ASPECT_RATIOS", [[1.0], [1.0], [1.0, 2.0], [1.0], [1.0]], r"\[1, 1, 2, 1, 1\]"),
+    ],
+)
+def test_lists_that_no_rpn_can_have(key: str, lists: list, lengths: str) -> None:
+    cfg = config(f"MODEL.ANCHOR_GENERATOR.{key}", lists)
+    with pytest.raises(ValueError, match=rf"ANCHOR_GENERATOR\.{key} has lists of {lengths}"):
+        measure(cfg, [frame(ANCHOR)])
+
+
 def test_levels_that_boxes_are_pooled_from() -> None:
     boxes = [[0.0, 0.0, side, side] for side in (5.0, 31.0, 40.0, 60.0)]
     cfg = config("MODEL.ROI_BOX_HEAD.POOLER_CANONICAL_SIZE", 56)
@@ -88,7 +112,7 @@ def test_command(make_set: MakeSet, capsys: pytest.CaptureFixture) -> None:
     printed = capsys.readouterr().out
     assert "3 boxes in 3 frames, the first of 96 x 128" in printed
     assert "IOU_THRESHOLDS [0.4, 0.6]" in printed
-    assert "suggested: SIZES [[39], [39], [39], [39], [39]] ASPECT_RATIOS [[1.5" in printed
+    assert "suggested: SIZES [[39], [40], [41], [42], [43]] ASPECT_RATIOS [[1.5]]" in printed
     assert (
         "pooled from: p2 100.0 %, p3 0.0 %, p4 0.0 %, p5 0.0 % (POOLER_CANONICAL_SIZE 224)"
         in printed

@@ -32,24 +32,30 @@ def test_adamw_takes_the_solvers_rate_and_decays_but_not_norms() -> None:
     assert (decays[model[0].weight], decays[model[1].weight]) == (0.05, 0.0)
 
 
+@pytest.mark.parametrize("bias", [1.0, 2.0])
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_trunks_have_a_rate_of_their_own(name: str) -> None:
+def test_trunks_have_a_rate_of_their_own(name: str, bias: float) -> None:
     cfg = tiny_config(["SOLVER.OPTIMIZER", name, "SOLVER.BASE_LR", 0.002])
-    cfg.SOLVER.TRUNK_FACTOR = 0.1
+    cfg.SOLVER.TRUNK_FACTOR, cfg.SOLVER.BIAS_LR_FACTOR = 0.1, bias
     model = build_model(cfg)
     optimizer = Trainer.build_optimizer(cfg, model)
     rates = {id(p): g["lr"] for g in optimizer.param_groups for p in g["params"]}
     trunks = {
         id(p) for s in (model.rgb, model.flow) for p in s.backbone.bottom_up.trunk.parameters()
     }
+    biases = {id(p) for p_name, p in model.named_parameters() if p_name.endswith(".bias")}
+    # GroupNorm has biases in the trunks, too.
     assert trunks < rates.keys()
+    assert trunks & biases
     for parameter, rate in rates.items():
-        assert rate == pytest.approx(0.0002 if parameter in trunks else 0.002)
+        expected = 0.0002 if parameter in trunks else 0.002
+        assert rate == pytest.approx(expected * (bias if parameter in biases else 1))
 
 
-def test_a_factor_below_0_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"SOLVER\.TRUNK_FACTOR is -1\.0; 0 or more"):
-        Trainer.build_optimizer(tiny_config(["SOLVER.TRUNK_FACTOR", -1.0]), small())
+@pytest.mark.parametrize("factor", [-1.0, float("nan"), float("inf")])
+def test_factors_that_cannot_be_are_refused(factor: float) -> None:
+    with pytest.raises(ValueError, match=rf"SOLVER\.TRUNK_FACTOR is {factor}; 0 or more"):
+        Trainer.build_optimizer(tiny_config(["SOLVER.TRUNK_FACTOR", factor]), small())
 
 
 def test_adamw_clips_gradients() -> None:

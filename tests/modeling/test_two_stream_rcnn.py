@@ -378,6 +378,20 @@ def test_two_rgb_streams_train_one_trunk(storage: EventStorage) -> None:
     assert torch.allclose(stem(shared, "rgb").grad, both, rtol=1e-3, atol=1e-5)
 
 
+def test_a_shared_trunk_is_rgbs_where_the_weights_have_two(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    shared, own = model(SHARED), model([*SHARED, "MODEL.FLOW.SHARED_TRUNK", False])
+    shared.load_state_dict(own.state_dict())
+    assert "the weights have two trunks" in caplog.text
+    assert torch.equal(stem(shared, "flow"), stem(own, "rgb"))
+    assert not torch.equal(stem(shared, "flow"), stem(own, "flow"))
+    other = model(SHARED)
+    caplog.clear()
+    other.load_state_dict(shared.state_dict())
+    assert not caplog.text
+
+
 @pytest.mark.parametrize(("key", "value"), [("SOURCE", "flow"), ("WEIGHTS", "other.pt")])
 def test_streams_of_different_kinds_share_no_trunk(key: str, value: str) -> None:
     with pytest.raises(ValueError, match=rf"SHARED_TRUNK is for .* MODEL\.FLOW's .*{value}"):

@@ -2,7 +2,8 @@
 
 Prints the share of the boxes that an anchor overlaps by IoU 0.5 and 0.7, and how many anchors of
 a frame are positive by MODEL.RPN.IOU_THRESHOLDS (with one or two, an RPN learns slowly); then the
-same for sizes and ratios taken from the boxes, and from which levels the boxes are pooled.
+same for sizes and ratios at quantiles of the boxes' own, which leave out the smallest and largest
+(take what the table says is better), and from which levels the boxes are pooled.
 Annotations are enough: videos need not be there.
 
     pcsc anchors --config-file jhmdb/pcsc.yaml
@@ -69,5 +70,5 @@ def _table(fits: dict[str, AnchorFit]) -> str:
         low, high = (f"{100 * recall:.1f} %" for recall in fit.recall)
         rows.append((name, low, high, f"{fit.best:.2f}", f"{fit.positives:.1f}"))
     lines = ["".join(f"{cell:<18}" for cell in row).rstrip() for row in rows]
-    described = [f"{name}: SIZES {f.sizes} ASPECT_RATIOS [{f.ratios}]" for name, f in fits.items()]
+    described = [f"{name}: SIZES {f.sizes} ASPECT_RATIOS {f.ratios}" for name, f in fits.items()]
     return "\n".join([*lines, "", *described])
