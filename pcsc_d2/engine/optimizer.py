@@ -1,4 +1,4 @@
-"""The optimizer that a config names: SGD as Detectron2 has it, or AdamW, with its clipping."""
+"""The optimizer that a config names: Detectron2's SGD, or AdamW with its clipping."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 
 import torch
 from detectron2.config import CfgNode
+from detectron2.solver import build_optimizer as build_sgd
 from detectron2.solver import get_default_optimizer_params
 from detectron2.solver.build import maybe_add_gradient_clipping
 from torch import nn
@@ -28,6 +29,15 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
         raise ValueError(f"SOLVER.OPTIMIZER is one of {OPTIMIZERS}, not {node.OPTIMIZER!r}")
     if not 0 <= node.TRUNK_FACTOR < math.inf:
         raise ValueError(f"SOLVER.TRUNK_FACTOR is {node.TRUNK_FACTOR}; 0 or more")
+    optimizer = build_sgd(cfg, model) if node.OPTIMIZER == "SGD" else _adamw(cfg, model)
+    if node.TRUNK_FACTOR != 1:
+        groups = _with_trunks_at(node.TRUNK_FACTOR, optimizer.param_groups, model)
+        optimizer.param_groups[:] = groups
+    return optimizer
+
+
+def _adamw(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
+    node = cfg.SOLVER
     params = get_default_optimizer_params(
         model,
         base_lr=node.BASE_LR,
@@ -35,14 +45,7 @@ def build_optimizer(cfg: CfgNode, model: nn.Module) -> torch.optim.Optimizer:
         bias_lr_factor=node.BIAS_LR_FACTOR,
         weight_decay_bias=node.WEIGHT_DECAY_BIAS,
     )
-    if node.TRUNK_FACTOR != 1:
-        params = _with_trunks_at(node.TRUNK_FACTOR, params, model)
-    rates = {"lr": node.BASE_LR, "weight_decay": node.WEIGHT_DECAY}
-    if node.OPTIMIZER == "SGD":
-        momentum = {"momentum": node.MOMENTUM, "nesterov": node.NESTEROV}
-        optimizer = torch.optim.SGD(params, foreach=True, **rates, **momentum)
-    else:
-        optimizer = torch.optim.AdamW(params, **rates)
+    optimizer = torch.optim.AdamW(params, node.BASE_LR, weight_decay=node.WEIGHT_DECAY)
     return maybe_add_gradient_clipping(cfg, optimizer)
 
 

@@ -160,3 +160,10 @@ def test_run_without_a_seed_draws_one(tmp_path: Path) -> None:
     cfg = config(tmp_path, "SEED", -1)
     assert Trainer(cfg).cfg.SEED >= 0
     assert cfg.SEED == -1
+
+
+def test_a_run_that_trains_in_other_groups_is_not_resumed(tmp_path: Path) -> None:
+    train(config(tmp_path), until=INTERRUPTED_AFTER + 1)
+    trainer = Trainer(config(tmp_path, "SOLVER.TRUNK_FACTOR", 0.5))
+    with pytest.raises(ValueError, match=r"in other groups .* --resume needs the same SOLVER"):
+        trainer.resume_or_load(True)
