@@ -12,15 +12,16 @@ import statistics
 import time
 
 import torch
+from detectron2.config import CfgNode
 from detectron2.engine import AMPTrainer, SimpleTrainer
 from detectron2.modeling import build_model
 from detectron2.structures import Boxes, Instances
 from detectron2.utils.events import EventStorage
 
 from pcsc_d2.engine import Trainer
+from pcsc_d2.engine.analysis import example
 from pcsc_d2.model_zoo import get_config
 
-HEIGHT, WIDTH, FRAMES = 240, 320, 16
 OPTIONS = [
     *("MODEL.RGB.WEIGHTS", "kinetics", "MODEL.FLOW.WEIGHTS", "kinetics"),
     *("MODEL.COOPERATION.WARMUP_ITERS", "0", "SOLVER.BASE_LR", "0.0001", "VIS_PERIOD", "0"),
@@ -29,20 +30,13 @@ OPTIONS = [
 _FIRST = 4
 
 
-def clip(seed: int) -> dict:
-    """A model input of random pixels with one actor."""
-    generator = torch.Generator().manual_seed(seed)
-    truth = Instances((HEIGHT, WIDTH))
+def clip(cfg: CfgNode, seed: int) -> dict:
+    """A model input of noise with one actor."""
+    noise = example(cfg)
+    truth = Instances(noise["rgb"].shape[-2:])
     truth.gt_boxes = Boxes(torch.tensor([[96.0, 48.0, 192.0, 216.0]]))
-    truth.gt_classes = torch.tensor([seed % 21])
-    size = (FRAMES, HEIGHT, WIDTH)
-    return {
-        "rgb": torch.randint(0, 256, (3, *size), generator=generator, dtype=torch.uint8),
-        "flow": torch.randn(2, *size, generator=generator) * 3,
-        "height": HEIGHT,
-        "width": WIDTH,
-        "instances": truth,
-    }
+    truth.gt_classes = torch.tensor([seed % cfg.MODEL.ROI_HEADS.NUM_CLASSES])
+    return noise | {"instances": truth}
 
 
 def measure(batch: int, amp: bool, benchmark: bool, steps: int = 16) -> None:
@@ -50,7 +44,7 @@ def measure(batch: int, amp: bool, benchmark: bool, steps: int = 16) -> None:
     torch.backends.cudnn.benchmark = benchmark
     cfg = get_config("jhmdb/pcsc.yaml", OPTIONS)
     model = build_model(cfg).train()
-    batches = itertools.cycle([[clip(batch * i + k) for k in range(batch)] for i in range(4)])
+    batches = itertools.cycle([[clip(cfg, batch * i + k) for k in range(batch)] for i in range(4)])
     kind = AMPTrainer if amp else SimpleTrainer
     trainer = kind(model, batches, Trainer.build_optimizer(cfg, model))
     torch.cuda.reset_peak_memory_stats()
