@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from pcsc_d2.flow.store import video_stamp
-from pcsc_d2.utils.files import atomic_write
+from pcsc_d2.utils.files import atomic_write, load_array
 from pcsc_d2.utils.parsing import reading
 
 logger = logging.getLogger(__name__)
@@ -95,7 +95,7 @@ class FeatureStore:
         if not path.is_file():
             return None
         with reading(path, "maps (pcsc features makes it anew)"):
-            records = np.load(path, mmap_mode="r")
+            records = load_array(path, mapped=True)
             names = records.dtype.names or ()
             numbers = [n for n in names if n in (_FRAME, _STAMP) and records.dtype[n].kind == "i"]
             maps = [n for n in names if records.dtype[n].base == np.float16]

@@ -28,7 +28,7 @@ import cv2
 import numpy as np
 
 from pcsc_d2.flow.errors import FlowError
-from pcsc_d2.utils.files import atomic_write
+from pcsc_d2.utils.files import atomic_write, load_array
 from pcsc_d2.utils.parsing import reading
 
 FORMAT = 1
@@ -137,7 +137,7 @@ class FlowFile:
         with reading(self.path, _WHAT, FlowError):
             if f"{index:06d}.npy" in self._archive.NameToInfo:
                 data = self._member(f"{index:06d}.npy")
-                return np.load(io.BytesIO(data), allow_pickle=False).transpose(1, 2, 0)
+                return load_array(io.BytesIO(data)).transpose(1, 2, 0)
             png = np.frombuffer(self._member(f"{index:06d}.png"), np.uint8)
             image = cv2.imdecode(png, cv2.IMREAD_GRAYSCALE) if png.size else None
             if image is None:

@@ -7,12 +7,14 @@ import hashlib
 import json
 import os
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 
 from pcsc_d2.utils.leftovers import hold, remove_abandoned
 from pcsc_d2.utils.parsing import reading
@@ -20,6 +22,17 @@ from pcsc_d2.utils.zips import ARRAYS, check_zip
 
 # What ``tempfile`` makes names unique with.
 _RANDOM = "????????"
+
+# The headers of arrays are Python literals, which CPython 3.11 and 3.12 now and then fail to parse
+# while another thread parses some, too (python/cpython#106905).
+_PARSING = threading.Lock()
+if hasattr(os, "register_at_fork"):
+    # A process that is forked while a thread reads is not to wait for that thread for ever.
+    os.register_at_fork(
+        before=_PARSING.acquire,
+        after_in_parent=_PARSING.release,
+        after_in_child=_PARSING.release,
+    )
 
 
 def write_json(path: str | os.PathLike[str], content: Any) -> None:
@@ -51,6 +64,17 @@ def file_digest(path: str | os.PathLike[str]) -> str:
     return digest.hexdigest()
 
 
+def load_array(file: str | os.PathLike[str] | IO[bytes], mapped: bool = False) -> np.ndarray:
+    """The array of an ``.npy`` file, without pickled objects; as ``numpy.load``, in any thread.
+
+    Args:
+        file: its path, or what it holds.
+        mapped: leave it on disk, to be read where it is looked at.
+    """
+    with _PARSING:
+        return np.load(file, mmap_mode="r" if mapped else None, allow_pickle=False)
+
+
 def load_arrays(
     path: str | os.PathLike[str], required: tuple[str, ...], optional: tuple[str, ...] = ()
 ) -> dict[str, np.ndarray]:
@@ -71,7 +95,12 @@ def load_arrays(
             if missing:
                 raise ValueError(f"array '{missing[0]}' is missing")
             names = [n for n in (*required, *optional) if n in archive.files]
-            return {name: archive[name] for name in names}
+            return {name: _member(archive, name) for name in names}
+
+
+def _member(archive: NpzFile, name: str) -> np.ndarray:
+    with _PARSING:
+        return archive[name]
 
 
 def save_arrays(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray | None]) -> None:
