@@ -20,6 +20,7 @@ TITLES = {
     "pcsc": "PCSC",
     "refined": "PCSC + refinement",
     "general": "general instead of class-specific actionness",
+    "loose_labels": "labels by an IoU of 0.2",
     "no_median": "without the median filter",
     "before_cooperation": "features before cooperation",
     "temporal_labelling": "temporal labelling of the linker instead",

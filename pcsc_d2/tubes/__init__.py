@@ -7,7 +7,13 @@ from pcsc_d2.tubes.linking.online import LinkedFrame, OnlineLinker
 from pcsc_d2.tubes.linking.options import LinkOptions
 from pcsc_d2.tubes.linking.streaming import Judge, StreamStep, TubeStream
 from pcsc_d2.tubes.persons import PersonOptions, find_persons
-from pcsc_d2.tubes.refinement import Refinement, RefineOptions, label_boxes, refine
+from pcsc_d2.tubes.refinement import (
+    Refinement,
+    RefineOptions,
+    label_boxes,
+    refine,
+    truth_overlaps,
+)
 from pcsc_d2.tubes.scoring.metrics import Score, ScoresByIou, frame_map, video_map
 from pcsc_d2.tubes.scoring.protocol import PROTOCOLS, Protocol
 from pcsc_d2.tubes.scoring.refinement_search import (
@@ -44,5 +50,6 @@ __all__ = [
     "refine",
     "refinement_stats",
     "temporal_overlap",
+    "truth_overlaps",
     "video_map",
 ]

@@ -144,6 +144,16 @@ def label_boxes(tubes: Tubes, ground_truth: GroundTruth, iou: float = 0.5) -> np
     Raises:
         ValueError: a video or class that the ground truth does not have.
     """
+    return (truth_overlaps(tubes, ground_truth) > iou).astype(np.int8)
+
+
+def truth_overlaps(tubes: Tubes, ground_truth: GroundTruth) -> np.ndarray:
+    """The largest IoU (M,) float64 of each box of tubes with a ground-truth box of the tube's class
+    in the same frame; 0 where there is none.
+
+    Raises:
+        ValueError: as ``label_boxes``.
+    """
     truth = ground_truth.tubes
     video = index_of(ground_truth.videos, tubes.videos, "video")[tubes.video]
     labels = np.array(ground_truth.labels, np.str_)
@@ -152,10 +162,9 @@ def label_boxes(tubes: Tubes, ground_truth: GroundTruth, iou: float = 0.5) -> np
     keys = _frame_keys(tubes, video, cls, len(labels), frames)
     truth_keys = _frame_keys(truth, truth.video, truth.classes, len(labels), frames)
     boxes, truths = join(keys, truth_keys)
-    over = box_iou(tubes.boxes[boxes], truth.boxes[truths]) > iou
-    positive = np.zeros(len(tubes.boxes), np.int8)
-    positive[boxes[over]] = 1
-    return positive
+    overlaps = np.zeros(len(tubes.boxes))
+    np.maximum.at(overlaps, boxes, box_iou(tubes.boxes[boxes], truth.boxes[truths]))
+    return overlaps
 
 
 def _frame_keys(

@@ -11,6 +11,7 @@ from detectron2.modeling import build_model
 
 from pcsc_d2.cli import main
 from pcsc_d2.datasets.synthetic.generate import generate
+from pcsc_d2.experiments.refinement import VARIANTS
 from pcsc_d2.experiments.refinement_tables import TITLES
 from tests.tiny import tiny_config
 
@@ -65,10 +66,16 @@ def test_table_by_one_command_that_goes_on(
 
     made = {path: path.stat().st_mtime_ns for path in runs.rglob("0*.npz")}
     made |= {path: path.stat().st_mtime_ns for path in runs.rglob("head.pth")}
-    assert len(made) == 2 * (1 + 2 + 1 + 5)
+    assert len(made) == 2 * (1 + 2 + 1 + 6)
     assert main(line) == 0
     assert json.loads((runs / "refinement.json").read_text()) == found
     assert all(path.stat().st_mtime_ns == time for path, time in made.items())
+
+
+def test_rows_say_nothing_twice() -> None:
+    papers, loose = tiny_config(), tiny_config(["MODEL.ACTIONNESS.LABEL_IOU", 0.2])
+    assert not any(variant.is_there_already(papers) for variant in VARIANTS.values())
+    assert [n for n, v in VARIANTS.items() if v.is_there_already(loose)] == ["loose_labels"]
 
 
 def test_missing_detector_is_named(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

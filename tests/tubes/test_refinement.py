@@ -17,6 +17,7 @@ from pcsc_d2.tubes import (
     label_boxes,
     refine,
     temporal_overlap,
+    truth_overlaps,
 )
 from pcsc_d2.tubes.refinement import median_filter
 from pcsc_d2.tubes.report.actionness_curves import notable_curves
@@ -46,6 +47,8 @@ def test_labels_are_by_class_frame_and_overlap(
     # NEAR overlaps by 0.51, HALF by 0.5, which is not over 0.5.
     assert label_boxes(tubes, truth).tolist() == [0, 0, 1, 1, 0, 0, 0, 1, 0]
     assert label_boxes(tubes, truth, iou=0.4).tolist() == [0, 0, 1, 1, 1, 0, 0, 1, 0]
+    overlaps = truth_overlaps(tubes, truth)
+    np.testing.assert_allclose(overlaps, [0, 0, 1, 0.51, 0.5, 0, 0, 1, 0])
     with pytest.raises(ValueError, match="unknown video 'b'"):
         label_boxes(tubes, truth.select(["a"]))
 

@@ -12,7 +12,7 @@ import numpy as np
 from detectron2.utils import comm
 from torch import nn
 
-from pcsc_d2.engine.actionness.samples import VideoSamples, all_tubes
+from pcsc_d2.engine.actionness.samples import POSITIVE, VideoSamples, all_tubes
 from pcsc_d2.engine.actionness.task import Task, fit_once
 from pcsc_d2.parallel import all_gather
 from pcsc_d2.tubes import GroundTruth, RefinementSearch, RefineOptions, choose_refinement
@@ -71,7 +71,9 @@ def choose(
         truth: ground truth of the videos of the files, in their order.
     """
     thresholds, node = task.cfg.SOLVER.ACTIONNESS.THRESHOLDS, task.cfg.TEST.TUBES
-    tubes = all_tubes([VideoSamples.load(path) for path in files], actionness)
+    samples = [VideoSamples.load(path) for path in files]
+    say_loose(samples, task.cfg.MODEL.ACTIONNESS.LABEL_IOU)
+    tubes = all_tubes(samples, actionness)
     base = RefineOptions(min_length=node.MIN_LENGTH)
     choice = choose_refinement(
         tubes, truth, task.windows, thresholds, base, node.PROTOCOL, progress=True
@@ -85,3 +87,20 @@ def choose(
         choice.options.threshold,
     )
     return choice
+
+
+def say_loose(samples: Sequence[VideoSamples], label_iou: float) -> None:
+    """Say how many boxes are negative for where they are, and not for when.
+
+    They are in the time of their action and overlap it, by too little to be positive. Where they
+    are many, what learns from them cuts tubes at loose boxes rather than at the action's ends.
+    """
+    overlaps = np.concatenate([s.overlaps[s.found] for s in samples])
+    positive = np.concatenate([s.groups(label_iou)[s.found] == POSITIVE for s in samples])
+    logger.info(
+        "%d boxes of tubes are positive; %d overlap their action, too, but by an IoU of "
+        "MODEL.ACTIONNESS.LABEL_IOU %g at most: if they are the more, lower it",
+        np.count_nonzero(positive),
+        np.count_nonzero((overlaps > 0) & ~positive),
+        label_iou,
+    )

@@ -30,7 +30,7 @@ from pcsc_d2.evaluation import detection_arrays, link_options
 from pcsc_d2.modeling.actionness_head import BOTH, pool_rois
 from pcsc_d2.modeling.two_stream_rcnn import Pyramids
 from pcsc_d2.parallel import all_gather, wait_for_all
-from pcsc_d2.tubes import Detections, GroundTruth, label_boxes
+from pcsc_d2.tubes import Detections, GroundTruth, truth_overlaps
 from pcsc_d2.tubes.detections import detection_order
 from pcsc_d2.tubes.linking.offline import link_side_by_side
 from pcsc_d2.tubes.linking.online import filter_detections
@@ -73,9 +73,9 @@ def collect(
     """Write a ``VideoSamples`` file for every video of a dataset (Section 3.4).
 
     The detector runs over all frames of a video, its detections are linked per class as at test
-    time, and every box of a tube gets its label and its ROI features. Ranks share the videos. A
-    file that is there already is not made again, so that an interrupted run goes on where it
-    stopped.
+    time, every box of a tube is held against the ground truth, and its ROI features are kept. Ranks
+    share the videos. A file that is there already is not made again, so that an interrupted run
+    goes on where it stopped.
 
     Args:
         model: the detector, in evaluation mode.
@@ -181,7 +181,7 @@ class _Collection:
                 yield video, iter(())
 
     def _collect_video(self, video: int, batches: Iterator[list[dict]]) -> int:
-        """Detect, link, label and write one video; the bytes written."""
+        """Detect, link and write one video; the bytes written."""
         linked: dict[tuple[str, int], FrameArrays] = {}
         everything: dict[tuple[str, int], FrameArrays] = {}
         features: dict[str, list[np.ndarray]] = {kind: [] for kind in self._kinds}
@@ -209,8 +209,8 @@ class _Collection:
         rows, inverse = np.unique(source, return_inverse=True)
         # A gap is filled with copies of the next found box, so that the last of equals is found.
         found = np.append(source[1:] != source[:-1], True)[: len(source)]
-        labels = label_boxes(tubes, truth, self._cfg.MODEL.ACTIONNESS.LABEL_IOU)
-        return VideoSamples(tubes, inverse.reshape(-1), found, labels), rows
+        overlaps = truth_overlaps(tubes, truth)
+        return VideoSamples(tubes, inverse.reshape(-1), found, overlaps), rows
 
     @torch.no_grad()
     def _detect(
@@ -310,10 +310,9 @@ def _fingerprint(cfg: CfgNode, model: nn.Module) -> str:
     """Of all that what is collected depends on."""
     cfg = cfg.clone()
     cfg.defrost()
-    label_iou = cfg.MODEL.ACTIONNESS.pop("LABEL_IOU")
     for key in ("ACTIONNESS", "SEGMENTS", "DEVICE", "WEIGHTS"):
         cfg.MODEL.pop(key)
-    parts = (cfg.MODEL, cfg.INPUT, link_options(cfg), cfg.TEST.DETECTIONS_PER_IMAGE, label_iou)
+    parts = (cfg.MODEL, cfg.INPUT, link_options(cfg), cfg.TEST.DETECTIONS_PER_IMAGE)
     digest = hashlib.sha256("\n".join(map(str, parts)).encode())
     for key, value in model.state_dict().items():
         if not key.startswith(("roi_heads.actionness_head.", "roi_heads.segments.")):

@@ -190,8 +190,8 @@ def predict_videos(head: nn.Module, store: SampleStore) -> list[np.ndarray]:
 
 def sample_store(cfg: CfgNode, files: Sequence[Path]) -> SampleStore:
     """The samples of files as the config reads them."""
-    memory = cfg.SOLVER.ACTIONNESS.MEMORY_MB << 20
-    return SampleStore(files, cfg.MODEL.ACTIONNESS.FEATURES, memory)
+    node, memory = cfg.MODEL.ACTIONNESS, cfg.SOLVER.ACTIONNESS.MEMORY_MB << 20
+    return SampleStore(files, node.FEATURES, memory, node.LABEL_IOU)
 
 
 def _train_epoch(

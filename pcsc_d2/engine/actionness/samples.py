@@ -1,5 +1,5 @@
-"""What the actionness head learns from, on disk: one file a video, its linked tubes with labels
-and the ROI features of their boxes in half precision."""
+"""What the actionness head learns from, on disk: one file a video, its linked tubes with how much
+their boxes overlap the ground truth, and the ROI features of their boxes in half precision."""
 
 from __future__ import annotations
 
@@ -29,27 +29,28 @@ class VideoSamples:
         rows: (M,) int64, the detection (row of the features) behind each box; a box that fills a
             gap has that of the found box whose copy it is.
         found: (M,) bool, False for boxes that fill gaps: they are no samples.
-        labels: (M,) int8, see ``tubes.label_boxes``.
+        overlaps: (M,) float64, see ``tubes.truth_overlaps``.
     """
 
     tubes: Tubes
     rows: np.ndarray
     found: np.ndarray
-    labels: np.ndarray
+    overlaps: np.ndarray
 
     @property
     def classes(self) -> np.ndarray:
         """(M,) class of each box's tube."""
         return self.tubes.classes[self.tubes.box_tubes].astype(np.int64)
 
-    @property
-    def groups(self) -> np.ndarray:
-        """(M,) int64: ``POSITIVE``, ``CONFUSING`` (a negative box of a tube that holds positive
+    def groups(self, label_iou: float) -> np.ndarray:
+        """(M,) int64: ``POSITIVE`` (it overlaps its action by more than an IoU, as
+        ``tubes.label_boxes`` has it), ``CONFUSING`` (a negative box of a tube that holds positive
         ones) or ``OTHER`` (a box of a tube that holds none)."""
+        positive = self.overlaps > label_iou
         holds_positive = np.zeros(len(self.tubes), bool)
-        holds_positive[self.tubes.box_tubes[self.labels == 1]] = True
+        holds_positive[self.tubes.box_tubes[positive]] = True
         negative = np.where(holds_positive[self.tubes.box_tubes], CONFUSING, OTHER)
-        return np.where(self.labels == 1, POSITIVE, negative)
+        return np.where(positive, POSITIVE, negative)
 
     def save(
         self,
@@ -60,7 +61,7 @@ class VideoSamples:
         """Write them with their features (K, C, S, S) of one or more kinds, and with all
         detections of the video where they are to be linked in other ways; atomically."""
         columns = {name: getattr(self.tubes, name) for name in TUBE_FIELDS}
-        columns |= {"rows": self.rows, "found": self.found, "labels_of_boxes": self.labels}
+        columns |= {"rows": self.rows, "found": self.found, "overlaps": self.overlaps}
         columns |= {FEATURES + k: v.astype(np.float16) for k, v in features.items()}
         if detections is not None:
             columns |= {DETECTIONS + k: getattr(detections, k) for k in DETECTION_FIELDS}
@@ -69,10 +70,10 @@ class VideoSamples:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> VideoSamples:
         """Read all but the features; ValueError names a damaged file."""
-        names = (*TUBE_FIELDS, "rows", "found", "labels_of_boxes")
+        names = (*TUBE_FIELDS, "rows", "found", "overlaps")
         arrays = load_arrays(path, names)
         tubes = Tubes(**{name: arrays[name] for name in TUBE_FIELDS})
-        return cls(tubes, arrays["rows"], arrays["found"], arrays["labels_of_boxes"])
+        return cls(tubes, arrays["rows"], arrays["found"], arrays["overlaps"])
 
 
 def load_features(path: str | os.PathLike[str], kind: str) -> np.ndarray:
@@ -119,11 +120,15 @@ class SampleStore:
         kind: of features.
         memory_bytes: features in memory at most, but one video's in any case. Where all fit, they
             are read once.
+        label_iou: over which a box is positive.
     """
 
-    def __init__(self, files: Sequence[Path], kind: str, memory_bytes: int) -> None:
+    def __init__(
+        self, files: Sequence[Path], kind: str, memory_bytes: int, label_iou: float
+    ) -> None:
         self.files = list(files)
         self.kind = kind
+        self._label_iou = label_iou
         self.samples = [VideoSamples.load(path) for path in self.files]
         filled = [k for k, s in enumerate(self.samples) if s.found.any()]
         self._groups = _group(filled, [self.files[k].stat().st_size for k in filled], memory_bytes)
@@ -150,14 +155,15 @@ class SampleStore:
         """(num_classes, 3) boxes by class and group."""
         counts = np.zeros((num_classes, 3), np.int64)
         for s in self.samples:
-            np.add.at(counts, (s.classes[s.found], s.groups[s.found]), 1)
+            groups = s.groups(self._label_iou)
+            np.add.at(counts, (s.classes[s.found], groups[s.found]), 1)
         return counts
 
     def _read(self, k: int) -> tuple[np.ndarray, ...]:
         s = self.samples[k]
         boxes = np.flatnonzero(s.found)
         features = load_features(self.files[k], self.kind)[s.rows[boxes]]
-        return features, s.classes[boxes], s.groups[boxes]
+        return features, s.classes[boxes], s.groups(self._label_iou)[boxes]
 
 
 def _group(items: list[int], sizes: list[int], limit: int) -> list[list[int]]:

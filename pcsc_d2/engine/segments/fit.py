@@ -49,13 +49,14 @@ class SegmentsTask:
 
     def settings(self) -> object:
         """See ``Task``."""
-        return sorted(self.cfg.SOLVER.SEGMENTS.items())
+        return sorted(self.cfg.SOLVER.SEGMENTS.items()), self.cfg.MODEL.ACTIONNESS.LABEL_IOU
 
     def fit(self, network: nn.Module, files: Sequence[Path], state: Path) -> None:
         """See ``Task``."""
         node = self.cfg.SOLVER.SEGMENTS
         options = FitOptions(node.EPOCHS, node.BASE_LR, node.WEIGHT_DECAY, abs(self.cfg.SEED))
-        fit(network, list(tubes_of(files)), options, state)
+        tubes = tubes_of(files, self.cfg.MODEL.ACTIONNESS.LABEL_IOU)
+        fit(network, list(tubes), options, state)
 
     def predict(self, network: nn.Module, files: Sequence[Path]) -> list[np.ndarray]:
         """See ``Task``."""

@@ -19,7 +19,7 @@ class TubeSample(NamedTuple):
     Attributes:
         features: (2, L, C) float32 of its boxes, RGB then flow.
         cls: its class.
-        labels: (L,) float32, 1 where the box overlaps ground truth of the class.
+        labels: (L,) float32, 1 where the box overlaps ground truth of the class enough.
     """
 
     features: torch.Tensor
@@ -27,15 +27,19 @@ class TubeSample(NamedTuple):
     labels: torch.Tensor
 
 
-def tubes_of(files: Sequence[Path]) -> Iterator[TubeSample]:
-    """The tubes of some videos' files, in the order of ``all_tubes``."""
+def tubes_of(files: Sequence[Path], label_iou: float) -> Iterator[TubeSample]:
+    """The tubes of some videos' files, in the order of ``all_tubes``.
+
+    Args:
+        label_iou: over which a box is positive.
+    """
     for path in files:
         samples = VideoSamples.load(path)
         if not len(samples.tubes):
             continue
         features = torch.from_numpy(box_features(path)).float()
         boxes = features.unflatten(1, (2, -1)).transpose(0, 1)
-        labels = torch.from_numpy(samples.labels).float()
+        labels = torch.from_numpy(samples.overlaps > label_iou).float()
         for i, cls in enumerate(samples.tubes.classes.tolist()):
             rows = slice(int(samples.tubes.ptr[i]), int(samples.tubes.ptr[i + 1]))
             yield TubeSample(boxes[:, rows], cls, labels[rows])

@@ -6,6 +6,7 @@ import copy
 import json
 import logging
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from pcsc_d2.engine import Trainer
 from pcsc_d2.engine.actionness import collect as collecting
 from pcsc_d2.engine.actionness import fit as actionness_fit
 from pcsc_d2.engine.actionness import train as train_actionness
-from pcsc_d2.engine.actionness.choose import fit_parts
+from pcsc_d2.engine.actionness.choose import fit_parts, say_loose
 from pcsc_d2.engine.actionness.collect import Limit, collect
 from pcsc_d2.engine.actionness.fit import (
     ActionnessTask,
@@ -36,7 +37,7 @@ from pcsc_d2.engine.actionness.fit import (
     predict_videos,
     standardise,
 )
-from pcsc_d2.engine.actionness.samples import SampleStore, VideoSamples, all_tubes
+from pcsc_d2.engine.actionness.samples import POSITIVE, SampleStore, VideoSamples, all_tubes
 from pcsc_d2.engine.actionness.task import fit_once
 from pcsc_d2.engine.train import train
 from pcsc_d2.evaluation import TubeEvaluator, link_options
@@ -91,14 +92,15 @@ def test_samples_are_what_evaluation_links(
     head = model.roi_heads.actionness_head
     nn.init.normal_(head.predictor.weight, std=0.05)
     expected = Tubes.load(evaluated(cfg, model, tmp_path) / "tubes.npz")
-    store = SampleStore(files, "cooperation", 1 << 30)
+    store = SampleStore(files, "cooperation", 1 << 30, 0.5)
     tubes = all_tubes(store.samples, predict_videos(head, store))
     assert len(tubes) > 3
     assert np.array_equal(tubes.boxes, expected.boxes)
     assert np.array_equal(tubes.video, expected.video)
-    labels = np.concatenate([s.labels for s in store.samples])
     truth = MetadataCatalog.get(DATASET).load_ground_truth()
-    assert np.array_equal(labels, label_boxes(expected, truth))
+    for iou in (0.5, 0.05):
+        positive = np.concatenate([s.groups(iou) == POSITIVE for s in store.samples])
+        assert np.array_equal(positive, label_boxes(expected, truth, iou) == 1)
     assert np.ptp(expected.actionness) > 0.1
     np.testing.assert_allclose(tubes.actionness, expected.actionness, atol=5e-3)  # half precision
 
@@ -190,7 +192,7 @@ def test_video_that_cannot_be_read_is_no_reason_to_stop(
     lengths = [len(VideoSamples.load(path).tubes) for path in found]
     assert lengths[1] == 0
     assert lengths[0] > 0
-    assert len(SampleStore(found, "cooperation", 1 << 30).shard(0).classes) > 0
+    assert len(SampleStore(found, "cooperation", 1 << 30, 0.5).shard(0).classes) > 0
 
 
 def test_an_epoch_draws_negatives_by_the_positives_of_their_class() -> None:
@@ -225,10 +227,10 @@ def store_of(folder: Path, memory: int = 1 << 30, seed: int = 0) -> SampleStore:
             np.tile([0, 0, 9, 9], (60, 1)),
             np.ones(60),
         )
-        samples = VideoSamples(tubes, np.arange(60), np.ones(60, bool), labels)
+        samples = VideoSamples(tubes, np.arange(60), np.ones(60, bool), labels.astype(float))
         paths.append(folder / f"{video:06d}.npz")
         samples.save(paths[-1], {"cooperation": features})
-    return SampleStore(paths, "cooperation", memory)
+    return SampleStore(paths, "cooperation", memory, 0.5)
 
 
 def new_head(**options: object) -> ActionnessHead:
@@ -244,7 +246,7 @@ def fit_config(epochs: int) -> CfgNode:
 
 def errors(head: ActionnessHead, store: SampleStore) -> float:
     values = np.concatenate(predict_videos(head, store))
-    return float(np.mean((values > 0.5) != np.concatenate([s.labels for s in store.samples])))
+    return float(np.mean((values > 0.5) != np.concatenate([s.overlaps for s in store.samples])))
 
 
 def test_classes_that_contradict_need_their_own_classifiers(tmp_path: Path) -> None:
@@ -314,6 +316,20 @@ def test_fit_is_kept_until_what_it_depends_on_changes(
     assert len(fits) == 3
 
 
+def test_boxes_that_are_negative_for_where_they_are_are_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    samples = VideoSamples.load(store_of(tmp_path).files[0])
+    loose = replace(samples, overlaps=np.where(samples.overlaps == 1, 0.4, 0.0))
+    loose.overlaps[:7] = 0.9
+    positive, others = 7, int((loose.overlaps == 0.4).sum())
+    with caplog.at_level(logging.INFO, "pcsc_d2"):
+        say_loose([loose], 0.5)
+        say_loose([loose], 0.3)
+    assert f"{positive} boxes of tubes are positive; {others} overlap their action" in caplog.text
+    assert f"{positive + others} boxes of tubes are positive; 0 overlap" in caplog.text
+
+
 def test_one_video_is_too_few_to_hold_any_back(tmp_path: Path) -> None:
     files = store_of(tmp_path).files[:1]
     with pytest.raises(ValueError, match="1 training videos"):
@@ -325,7 +341,7 @@ def test_damaged_samples_are_named(tmp_path: Path) -> None:
     path = tmp_path / "000001.npz"
     path.write_bytes(path.read_bytes()[:-2000])
     with pytest.raises(ValueError, match="000001"):
-        SampleStore([path], "cooperation", 1 << 30).shard(0)
+        SampleStore([path], "cooperation", 1 << 30, 0.5).shard(0)
 
 
 def run(folder: Path, *arguments: str) -> dict | None:
