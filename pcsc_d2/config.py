@@ -241,7 +241,8 @@ def _add_actionness(cfg: CfgNode) -> None:
     node.NUM_FC = 1
     node.FC_DIM = 256
     # A tube's box is positive where its IoU with ground truth of its class is over this (the
-    # paper's). Of a detector whose boxes are looser, most negatives would lie within the action.
+    # paper's), for segments, too. Of a detector whose boxes are looser, most negatives would lie
+    # within the action.
     node.LABEL_IOU = 0.5
 
     # Datasets whose videos train it, every frame of them; those of TRAIN if none is named (name

@@ -65,8 +65,8 @@ class Variant:
     # Variants of one head share its fits.
     head: str = "class_specific"
 
-    def is_there_already(self, cfg: CfgNode) -> bool:
-        """Whether its options are the config's own, so that another row says the same."""
+    def same_as(self, cfg: CfgNode) -> bool:
+        """Whether its options are the config's own, so that "refined" says the same."""
         return bool(self.options) and changed(cfg, self.options) == cfg
 
 
@@ -108,7 +108,7 @@ def run_seed(folder: Path, train: str, test: str, options: Sequence[str] = ()) -
     rows["pcsc"] = Row(all_tubes(samples))
     rows["temporal_labelling"] = Row(relink(cfg, testing))
     for name, variant in VARIANTS.items():
-        if variant.is_there_already(cfg):
+        if variant.same_as(cfg):
             continue
         task = variant.task(changed(cfg, variant.options))
         head, choice = train_head(task, training, train, work / variant.head)

@@ -23,16 +23,19 @@ from pcsc_d2.utils.zips import ARRAYS, check_zip
 # What ``tempfile`` makes names unique with.
 _RANDOM = "????????"
 
-# The headers of arrays are Python literals, which CPython 3.11 and 3.12 now and then fail to parse
-# while another thread parses some, too (python/cpython#106905).
-_PARSING = threading.Lock()
+# The headers of arrays are Python literals, which CPython before 3.11.8 and 3.12.2 now and then
+# fails to parse while another thread parses some, too (python/cpython#106905).
+_parsing = threading.Lock()
+
+
+def _forget_threads() -> None:
+    """A process that is forked while a thread reads is not to wait for that thread for ever."""
+    global _parsing
+    _parsing = threading.Lock()
+
+
 if hasattr(os, "register_at_fork"):
-    # A process that is forked while a thread reads is not to wait for that thread for ever.
-    os.register_at_fork(
-        before=_PARSING.acquire,
-        after_in_parent=_PARSING.release,
-        after_in_child=_PARSING.release,
-    )
+    os.register_at_fork(after_in_child=_forget_threads)
 
 
 def write_json(path: str | os.PathLike[str], content: Any) -> None:
@@ -68,10 +71,10 @@ def load_array(file: str | os.PathLike[str] | IO[bytes], mapped: bool = False) -
     """The array of an ``.npy`` file, without pickled objects; as ``numpy.load``, in any thread.
 
     Args:
-        file: its path, or what it holds.
+        file: its path, or an open binary file.
         mapped: leave it on disk, to be read where it is looked at.
     """
-    with _PARSING:
+    with _parsing:
         return np.load(file, mmap_mode="r" if mapped else None, allow_pickle=False)
 
 
@@ -99,7 +102,7 @@ def load_arrays(
 
 
 def _member(archive: NpzFile, name: str) -> np.ndarray:
-    with _PARSING:
+    with _parsing:
         return archive[name]
 
 

@@ -118,10 +118,11 @@ def process_pool(
         yield pool
     except BaseException as error:
         workers = list(pool._processes.values())
-        # First of all: one that still starts would miss what the pool shared, and complain.
-        for worker in workers:
-            worker.terminate()
-        pool.shutdown(wait=False, cancel_futures=True)
+        with signals_wait():
+            # Before the pool lets go of what it shares: one that still starts would look for it.
+            for worker in workers:
+                worker.terminate()
+            pool.shutdown(wait=False, cancel_futures=True)
         for worker in workers:  # what they share is there until they are gone
             worker.join(_PATIENCE)
         if isinstance(error, BrokenProcessPool):

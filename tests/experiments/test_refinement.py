@@ -74,8 +74,8 @@ def test_table_by_one_command_that_goes_on(
 
 def test_rows_say_nothing_twice() -> None:
     papers, loose = tiny_config(), tiny_config(["MODEL.ACTIONNESS.LABEL_IOU", 0.2])
-    assert not any(variant.is_there_already(papers) for variant in VARIANTS.values())
-    assert [n for n, v in VARIANTS.items() if v.is_there_already(loose)] == ["loose_labels"]
+    assert not any(variant.same_as(papers) for variant in VARIANTS.values())
+    assert [n for n, v in VARIANTS.items() if v.same_as(loose)] == ["loose_labels"]
 
 
 def test_missing_detector_is_named(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

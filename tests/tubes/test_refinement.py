@@ -23,7 +23,7 @@ from pcsc_d2.tubes.refinement import median_filter
 from pcsc_d2.tubes.report.actionness_curves import notable_curves
 from pcsc_d2.tubes.report.charts import actionness_chart
 
-BOX, NEAR, HALF = (0, 0, 99, 99), (0, 0, 99, 50), (0, 0, 99, 49)
+BOX, NEAR, HALF, FAR = (0, 0, 99, 99), (0, 0, 99, 50), (0, 0, 99, 49), (0, 45, 99, 144)
 
 
 def with_actionness(tubes: Tubes, values: list[float]) -> Tubes:
@@ -35,7 +35,9 @@ def with_actionness(tubes: Tubes, values: list[float]) -> Tubes:
 def test_labels_are_by_class_frame_and_overlap(
     make_tubes: Callable[..., Tubes], make_truth: Callable[..., GroundTruth]
 ) -> None:
-    truth = make_truth([(1, 0, 3, [BOX] * 3), (0, 2, 1, [BOX] * 9)])
+    # A second actor of class 0, before and behind whom the first one is in the list.
+    second = [(1, 0, 3, [FAR] * 3)]
+    truth = make_truth([*second, (1, 0, 3, [BOX] * 3), *second, (0, 2, 1, [BOX] * 9)])
     tubes = make_tubes(
         [
             (0, 0, 0.9, 1, [BOX, BOX, BOX, NEAR, HALF, BOX]),  # the action is in frames 3 to 5

@@ -12,7 +12,7 @@ import numpy as np
 from detectron2.utils import comm
 from torch import nn
 
-from pcsc_d2.engine.actionness.samples import POSITIVE, VideoSamples, all_tubes
+from pcsc_d2.engine.actionness.samples import CONFUSING, VideoSamples, all_tubes
 from pcsc_d2.engine.actionness.task import Task, fit_once
 from pcsc_d2.parallel import all_gather
 from pcsc_d2.tubes import GroundTruth, RefinementSearch, RefineOptions, choose_refinement
@@ -43,6 +43,7 @@ def fit_parts(task: Task, head: nn.Module, files: Sequence[Path], folder: Path) 
             f"{len(files)} training videos, SOLVER.ACTIONNESS.FOLDS {node.FOLDS}: two of either "
             "are needed to choose the threshold on videos that were held back"
         )
+    say_loose([VideoSamples.load(path) for path in files], task.cfg.MODEL.ACTIONNESS.LABEL_IOU)
     found: dict[int, np.ndarray] = {}
     for part in range(comm.get_rank(), folds + 1, comm.get_world_size()):
         if part == folds:
@@ -71,9 +72,7 @@ def choose(
         truth: ground truth of the videos of the files, in their order.
     """
     thresholds, node = task.cfg.SOLVER.ACTIONNESS.THRESHOLDS, task.cfg.TEST.TUBES
-    samples = [VideoSamples.load(path) for path in files]
-    say_loose(samples, task.cfg.MODEL.ACTIONNESS.LABEL_IOU)
-    tubes = all_tubes(samples, actionness)
+    tubes = all_tubes([VideoSamples.load(path) for path in files], actionness)
     base = RefineOptions(min_length=node.MIN_LENGTH)
     choice = choose_refinement(
         tubes, truth, task.windows, thresholds, base, node.PROTOCOL, progress=True
@@ -90,17 +89,17 @@ def choose(
 
 
 def say_loose(samples: Sequence[VideoSamples], label_iou: float) -> None:
-    """Say how many boxes are negative for where they are, and not for when.
+    """Say how many boxes of tubes that follow an actor are negative for where they are.
 
-    They are in the time of their action and overlap it, by too little to be positive. Where they
-    are many, what learns from them cuts tubes at loose boxes rather than at the action's ends.
+    They overlap the action by too little to be positive. Where they are most of the negatives, what
+    learns from them cuts tubes at loose boxes rather than at the action's ends.
     """
-    overlaps = np.concatenate([s.overlaps[s.found] for s in samples])
-    positive = np.concatenate([s.groups(label_iou)[s.found] == POSITIVE for s in samples])
+    confusing = [s.overlaps[s.found & (s.groups(label_iou) == CONFUSING)] for s in samples]
+    overlaps = np.concatenate(confusing)
     logger.info(
-        "%d boxes of tubes are positive; %d overlap their action, too, but by an IoU of "
-        "MODEL.ACTIONNESS.LABEL_IOU %g at most: if they are the more, lower it",
-        np.count_nonzero(positive),
-        np.count_nonzero((overlaps > 0) & ~positive),
+        "of %d negative boxes in tubes with positive ones, %d overlap their action by at most "
+        "MODEL.ACTIONNESS.LABEL_IOU (%g); the others are where it is not",
+        len(overlaps),
+        np.count_nonzero(overlaps),
         label_iou,
     )

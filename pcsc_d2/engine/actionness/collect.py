@@ -98,7 +98,7 @@ def collect(
     clips = _clips_by_video(cfg, dataset, chosen, truth)
     precompute_maps(cfg, list(itertools.chain.from_iterable(clips.values())), dataset)
     kept = {"kinds": list(kinds), "detections": keep_detections}
-    kept["pooled"] = cfg.MODEL.ACTIONNESS.POOLED
+    kept |= {"pooled": cfg.MODEL.ACTIONNESS.POOLED, "truth": _truth_digest(truth)}
     _claim(folder, kept | {"made_by": _fingerprint(cfg, model)})
     order = [video for video in _mixed_order(truth, cfg.SEED) if video in chosen]
     order = order[comm.get_rank() :: comm.get_world_size()]
@@ -301,9 +301,17 @@ def _claim(folder: Path, who: dict[str, object]) -> None:
     wait_for_all()
     if path.read_text(encoding="utf-8") != note:
         raise ValueError(
-            f"{folder}: holds features of another detector, kind or config; remove it or choose "
-            "another OUTPUT_DIR"
+            f"{folder}: holds features of another detector, kind, config, ground truth or version; "
+            "remove it or choose another folder"
         )
+
+
+def _truth_digest(truth: GroundTruth) -> str:
+    tubes = truth.tubes
+    digest = hashlib.sha256(repr((truth.videos.tolist(), truth.labels)).encode())
+    for array in (tubes.video, tubes.classes, tubes.start, tubes.ptr, tubes.boxes):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def _fingerprint(cfg: CfgNode, model: nn.Module) -> str:

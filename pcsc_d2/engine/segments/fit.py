@@ -95,7 +95,10 @@ def fit(
         ValueError: no tube holds its action.
     """
     if not any(tube.labels.any() for tube in tubes):
-        raise ValueError("no tube of the training videos follows an action: train the detector")
+        raise ValueError(
+            "no tube of the training videos follows an action: train the detector, or lower "
+            "MODEL.ACTIONNESS.LABEL_IOU where its boxes are loose"
+        )
     network.requires_grad_(True).train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=options.rate, weight_decay=options.decay)
     done = resumed(state, network, optimizer)

@@ -14,8 +14,10 @@ from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.engine import default_argument_parser
 
 from pcsc_d2.cli import main as pcsc
+from pcsc_d2.config import changed
 from pcsc_d2.detect.detector import ActionDetector, DetectOptions
 from pcsc_d2.engine.actionness.collect import collect
+from pcsc_d2.engine.actionness.fit import ActionnessTask
 from pcsc_d2.engine.actionness.samples import VideoSamples, all_tubes
 from pcsc_d2.engine.segments import fit as fitting
 from pcsc_d2.engine.segments.fit import FitOptions, SegmentsTask, fit
@@ -76,6 +78,13 @@ def test_what_it_leaves_is_a_model_with_its_choice(trained: Path) -> None:
     (written,) = out.glob("inference/*/results.json")
     assert {"video", "temporal", "boundaries", "refinement"} <= set(json.loads(written.read_text()))
     assert "Temporal refinement" in written.with_name("page.html").read_text()
+
+
+def test_other_labels_are_another_fit(trained: Path) -> None:
+    cfg = read_config(trained / "out" / "config.yaml")
+    other = changed(cfg, {"MODEL.ACTIONNESS.LABEL_IOU": 0.3})
+    assert SegmentsTask(cfg).settings() != SegmentsTask(other).settings()
+    assert ActionnessTask(cfg).settings() != ActionnessTask(other).settings()
 
 
 def test_evaluation_and_detection_cut_alike(trained: Path, tmp_path: Path) -> None:
