@@ -52,6 +52,19 @@ class VideoSamples:
         negative = np.where(holds_positive[self.tubes.box_tubes], CONFUSING, OTHER)
         return np.where(positive, POSITIVE, negative)
 
+    def extents(self, label_iou: float) -> np.ndarray:
+        """(M,) bool, where a tube is at its action: runs of boxes that overlap it at all, if one of
+        them is ``POSITIVE``. Unlike the groups, it does not change where boxes are loose for a
+        while."""
+        touching = self.overlaps > 0
+        begins = touching & ~np.append(False, touching[:-1])
+        first = self.tubes.ptr[:-1][np.diff(self.tubes.ptr) > 0]
+        begins[first] = touching[first]
+        run = np.cumsum(begins)
+        holds_positive = np.zeros(len(run) + 1, bool)
+        holds_positive[run[self.overlaps > label_iou]] = True
+        return touching & holds_positive[run]
+
     def save(
         self,
         path: str | os.PathLike[str],

@@ -19,7 +19,7 @@ class TubeSample(NamedTuple):
     Attributes:
         features: (2, L, C) float32 of its boxes, RGB then flow.
         cls: its class.
-        labels: (L,) float32, 1 where the box overlaps ground truth of the class enough.
+        labels: (L,) float32, 1 where it is at its action.
     """
 
     features: torch.Tensor
@@ -31,7 +31,7 @@ def tubes_of(files: Sequence[Path], label_iou: float) -> Iterator[TubeSample]:
     """The tubes of some videos' files, in the order of ``all_tubes``.
 
     Args:
-        label_iou: over which a box is positive.
+        label_iou: over which a box is positive, see ``VideoSamples.extents``.
     """
     for path in files:
         samples = VideoSamples.load(path)
@@ -39,7 +39,7 @@ def tubes_of(files: Sequence[Path], label_iou: float) -> Iterator[TubeSample]:
             continue
         features = torch.from_numpy(box_features(path)).float()
         boxes = features.unflatten(1, (2, -1)).transpose(0, 1)
-        labels = torch.from_numpy(samples.overlaps > label_iou).float()
+        labels = torch.from_numpy(samples.extents(label_iou)).float()
         for i, cls in enumerate(samples.tubes.classes.tolist()):
             rows = slice(int(samples.tubes.ptr[i]), int(samples.tubes.ptr[i + 1]))
             yield TubeSample(boxes[:, rows], cls, labels[rows])
