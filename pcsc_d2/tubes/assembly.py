@@ -106,6 +106,20 @@ def _fill(found: np.ndarray, step: np.ndarray, interpolate: bool) -> np.ndarray:
     return filled.astype(found.dtype).reshape(-1, *found.shape[1:])
 
 
+def runs(tubes: Tubes, keep: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The runs of consecutive boxes of a tube that stay: (R,) first box of each, and (R,) the box
+    behind its last.
+
+    Args:
+        keep: (M,) bool, the boxes that stay.
+    """
+    tube = tubes.box_tubes
+    apart = np.append(True, tube[1:] != tube[:-1])[: len(tube)]
+    begins = np.flatnonzero(keep & (apart | ~np.append(False, keep[:-1])[: len(keep)]))
+    ends = np.flatnonzero(keep & np.append((apart | ~keep)[1:], True)[: len(keep)]) + 1
+    return begins, ends
+
+
 def cut(
     tubes: Tubes, keep: np.ndarray, min_length: int, score_boxes: int
 ) -> tuple[Tubes, np.ndarray, np.ndarray]:
@@ -120,13 +134,10 @@ def cut(
         The T' new tubes, (T',) the tube that each was a part of, and (M',) the box that each of
         their boxes was.
     """
-    tube = tubes.box_tubes
-    apart = np.append(True, tube[1:] != tube[:-1])[: len(tube)]
-    begins = np.flatnonzero(keep & (apart | ~np.append(False, keep[:-1])[: len(keep)]))
-    ends = np.flatnonzero(keep & np.append((apart | ~keep)[1:], True)[: len(keep)]) + 1
+    begins, ends = runs(tubes, keep)
     long = ends - begins >= min_length
     begins, lengths = begins[long], (ends - begins)[long]
-    pick, parent = ranges(begins, lengths), tube[begins]
+    pick, parent = ranges(begins, lengths), tubes.box_tubes[begins]
     ptr = np.concatenate([[0], np.cumsum(lengths)])
     pieces = replace(
         tubes,

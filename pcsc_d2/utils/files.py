@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from numpy.lib.npyio import NpzFile
 
 from pcsc_d2.utils.leftovers import hold, remove_abandoned
 from pcsc_d2.utils.parsing import reading
@@ -98,12 +97,8 @@ def load_arrays(
             if missing:
                 raise ValueError(f"array '{missing[0]}' is missing")
             names = [n for n in (*required, *optional) if n in archive.files]
-            return {name: _member(archive, name) for name in names}
-
-
-def _member(archive: NpzFile, name: str) -> np.ndarray:
-    with _parsing:
-        return archive[name]
+            with _parsing:
+                return {name: archive[name] for name in names}
 
 
 def save_arrays(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray | None]) -> None:

@@ -98,8 +98,8 @@ def collect(
     clips = _clips_by_video(cfg, dataset, chosen, truth)
     precompute_maps(cfg, list(itertools.chain.from_iterable(clips.values())), dataset)
     kept = {"kinds": list(kinds), "detections": keep_detections}
-    kept |= {"pooled": cfg.MODEL.ACTIONNESS.POOLED, "truth": _truth_digest(truth)}
-    _claim(folder, kept | {"made_by": _fingerprint(cfg, model)})
+    kept["pooled"] = cfg.MODEL.ACTIONNESS.POOLED
+    _claim(folder, kept | {"made_by": _fingerprint(cfg, model, truth)})
     order = [video for video in _mixed_order(truth, cfg.SEED) if video in chosen]
     order = order[comm.get_rank() :: comm.get_world_size()]
     done = {video: _file(folder, video) for video in order if _file(folder, video).exists()}
@@ -306,23 +306,19 @@ def _claim(folder: Path, who: dict[str, object]) -> None:
         )
 
 
-def _truth_digest(truth: GroundTruth) -> str:
-    tubes = truth.tubes
-    digest = hashlib.sha256(repr((truth.videos.tolist(), truth.labels)).encode())
-    for array in (tubes.video, tubes.classes, tubes.start, tubes.ptr, tubes.boxes):
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
-
-
-def _fingerprint(cfg: CfgNode, model: nn.Module) -> str:
+def _fingerprint(cfg: CfgNode, model: nn.Module, truth: GroundTruth) -> str:
     """Of all that what is collected depends on."""
     cfg = cfg.clone()
     cfg.defrost()
     for key in ("ACTIONNESS", "SEGMENTS", "DEVICE", "WEIGHTS"):
         cfg.MODEL.pop(key)
     parts = (cfg.MODEL, cfg.INPUT, link_options(cfg), cfg.TEST.DETECTIONS_PER_IMAGE)
+    parts += (truth.videos.tolist(), truth.labels)
     digest = hashlib.sha256("\n".join(map(str, parts)).encode())
     for key, value in model.state_dict().items():
         if not key.startswith(("roi_heads.actionness_head.", "roi_heads.segments.")):
             digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    tubes = truth.tubes
+    for array in (tubes.video, tubes.classes, tubes.start, tubes.ptr, tubes.boxes):
+        digest.update(array.tobytes())
     return digest.hexdigest()

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from pcsc_d2.tubes import Detections, Tubes
-from pcsc_d2.tubes.assembly import join_videos
+from pcsc_d2.tubes.arrays import ranges
+from pcsc_d2.tubes.assembly import join_videos, runs
 from pcsc_d2.utils.files import load_arrays, save_arrays
 
 TUBE_FIELDS = tuple(f.name for f in fields(Tubes) if f.name != "actionness")
@@ -56,14 +57,12 @@ class VideoSamples:
         """(M,) bool, where a tube is at its action: runs of boxes that overlap it at all, if one of
         them is ``POSITIVE``. Unlike the groups, it does not change where boxes are loose for a
         while."""
-        touching = self.overlaps > 0
-        begins = touching & ~np.append(False, touching[:-1])
-        first = self.tubes.ptr[:-1][np.diff(self.tubes.ptr) > 0]
-        begins[first] = touching[first]
-        run = np.cumsum(begins)
-        holds_positive = np.zeros(len(run) + 1, bool)
-        holds_positive[run[self.overlaps > label_iou]] = True
-        return touching & holds_positive[run]
+        begins, ends = runs(self.tubes, self.overlaps > 0)
+        positives = np.append(0, np.cumsum(self.overlaps > label_iou))
+        holds_positive = positives[ends] > positives[begins]
+        inside = np.zeros(len(self.overlaps), bool)
+        inside[ranges(begins[holds_positive], (ends - begins)[holds_positive])] = True
+        return inside
 
     def save(
         self,

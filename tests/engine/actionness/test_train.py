@@ -129,6 +129,17 @@ def test_collection_of_another_detector_is_refused(
         collect(cfg, other, DATASET, files[0].parent, ["cooperation"])
 
 
+def test_collection_by_other_annotations_is_refused(
+    cfg: CfgNode, model: nn.Module, files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metadata = MetadataCatalog.get(DATASET)
+    truth = metadata.load_ground_truth()
+    corrected = replace(truth, tubes=replace(truth.tubes, boxes=truth.tubes.boxes + 1))
+    monkeypatch.setitem(vars(metadata), "load_ground_truth", lambda: corrected)
+    with pytest.raises(ValueError, match="ground truth or version"):
+        collect(cfg, model, DATASET, files[0].parent, ["cooperation"])
+
+
 def test_disk_is_bounded_and_what_is_left_out_said(
     cfg: CfgNode, model: nn.Module, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
